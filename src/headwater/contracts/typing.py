@@ -1,0 +1,146 @@
+"""Raw values to typed ones: every column parsed once, what cannot be parsed counted, never guessed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headwater.core.contract import Contract, Source
+from headwater.core.errors import ConfigError, near_miss
+from headwater.core.table import Kind
+from headwater.engine.expression import MICROS, columns_of
+from headwater.engine.sql import Sql, name, shim, sql
+
+__all__ = ["TypedColumn", "kind_of_engine_type", "local_time", "raw_name", "source_columns", "time_column", "typed_column", "user_column"]
+
+_TYPES = (
+    (("TIMESTAMP", "DATETIME"), Kind.TIMESTAMP),
+    (("DATE",), Kind.DAY),
+    (("BOOL",), Kind.BOOLEAN),
+    (("DECIMAL", "FLOAT", "DOUBLE", "REAL"), Kind.NUMBER),
+    (("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"), Kind.INTEGER),
+)
+_EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypedColumn:
+    """A parsed column: its value (NULL where missing or unreadable) and whether a value was there but unreadable."""
+
+    column: str
+    kind: Kind
+    value: Sql
+    unreadable: Sql | None
+
+
+def raw_name(column: str) -> Sql:
+    """The raw value of a source column inside the check query."""
+    return name(f"raw {column}")
+
+
+def kind_of_engine_type(engine_type: str) -> Kind:
+    """The type of a column as the file declares it."""
+    for prefixes, kind in _TYPES:
+        if engine_type.upper().startswith(prefixes):
+            return kind
+    return Kind.TEXT
+
+
+def source_columns(contract: Contract, present: dict[str, str]) -> dict[str, Kind]:
+    """The columns to keep in ``events``, with their types. Raises ``ConfigError`` for one that is not there."""
+    source = contract.source
+    wanted: dict[str, str] = {}
+    for where, column in _named_columns(contract):
+        wanted.setdefault(column, where)
+    for column, where in wanted.items():
+        if column not in present:
+            raise ConfigError(
+                "source.missing_column",
+                what=f"{where} names the column '{column}', which '{source.path}' does not have.",
+                why="The column's facts would be missing from every number built on it.",
+                do=near_miss(column, present),
+            )
+    special = {source.user, source.at, source.event, source.known_at}
+    kept = [c for c in wanted if c not in special or c in _in_measures(contract) or c in source.keep]
+    return {c: source.types.get(c) or kind_of_engine_type(present[c]) for c in kept}
+
+
+def _named_columns(contract: Contract) -> list[tuple[str, str]]:
+    source = contract.source
+    named = [("user", source.user), ("at", source.at), ("event", source.event), ("known_at", source.known_at)]
+    found = [(where, column) for where, column in named if column is not None]
+    found += [("keep", c) for c in source.keep] + [("types", c) for c in source.types]
+    found += [(f"The rule {r.rule}", c) for r in contract.rules for c in r.columns]
+    return found + [("A measure", c) for c in _in_measures(contract)]
+
+
+def _in_measures(contract: Contract) -> list[str]:
+    texts = [t for m in contract.measures for t in (m.expression, m.where) if t]
+    return [c for text in texts for c in columns_of(text)]
+
+
+def typed_column(column: str, kind: Kind, engine_type: str) -> TypedColumn:
+    """Parse one column to its declared type."""
+    raw = raw_name(column)
+    text = sql("nullif(trim(CAST({r} AS VARCHAR)), '')", r=raw)
+    native = kind_of_engine_type(engine_type)
+    match kind:
+        case Kind.TEXT:
+            value = sql("nullif(CAST({r} AS VARCHAR), '')", r=raw)
+        case Kind.INTEGER if native is Kind.INTEGER:
+            value = sql("TRY_CAST({r} AS BIGINT)", r=raw)
+        case Kind.INTEGER:
+            value = sql("CASE WHEN {d} = floor({d}) THEN TRY_CAST({d} AS BIGINT) END", d=sql("TRY_CAST({t} AS DECIMAL(38, 6))", t=text))
+        case Kind.MONEY:
+            value = sql("TRY_CAST(TRY_CAST({t} AS DECIMAL(24, 6)) * {m} AS BIGINT)", t=text if native is Kind.TEXT else raw, m=MICROS)
+        case Kind.NUMBER:
+            number = sql("TRY_CAST({t} AS DOUBLE)", t=text if native is Kind.TEXT else raw)
+            value = sql("CASE WHEN isfinite({n}) THEN {n} END", n=number)
+            return TypedColumn(column=column, kind=kind, value=value, unreadable=sql("({t} IS NOT NULL AND ({n} IS NULL OR isinf({n})))", t=text, n=number))
+        case Kind.BOOLEAN:
+            value = sql("TRY_CAST({r} AS BOOLEAN)", r=raw)
+        case Kind.TIMESTAMP | Kind.DAY:
+            value = sql("{us}", us=shim("micros", shim("try_timestamp", raw)))
+    unreadable = None if kind is Kind.TEXT else sql("({t} IS NOT NULL AND {v} IS NULL)", t=text, v=value)
+    return TypedColumn(column=column, kind=kind, value=value, unreadable=unreadable)
+
+
+def user_column(source: Source, engine_type: str) -> Sql:
+    """The user id as text; ``17850.0``, an integer that passed through a float, becomes ``17850``."""
+    text = sql("nullif(trim(CAST({r} AS VARCHAR)), '')", r=raw_name(source.user))
+    if kind_of_engine_type(engine_type) is Kind.INTEGER:
+        return text
+    return sql("CASE WHEN {t} LIKE '%.0' AND {m} THEN left({t}, length({t}) - 2) ELSE {t} END", t=text, m=shim("matches", text, r"\d+\.0"))
+
+
+def time_column(column: str, source: Source, engine_type: str, zone: str) -> Sql:
+    """A time as UTC microseconds. Times without an offset are read in the source's zone."""
+    raw = raw_name(column)
+    form = source.at_format
+    if form in _EPOCHS:
+        return sql("TRY_CAST(TRY_CAST({r} AS DECIMAL(24, 6)) * {m} AS BIGINT)", r=raw, m=_EPOCHS[form])
+    if "WITH TIME ZONE" in engine_type.upper() or engine_type.upper() == "TIMESTAMPTZ":
+        return shim("micros", raw)
+    if kind_of_engine_type(engine_type) in {Kind.TIMESTAMP, Kind.DAY}:
+        return _zoned(sql("CAST({r} AS TIMESTAMP)", r=raw), zone)
+    text = sql("trim(CAST({r} AS VARCHAR))", r=raw)
+    if form is not None:
+        return _zoned(shim("try_format", text, form), zone)
+    local = _zoned(shim("try_timestamp", text), zone)
+    return sql("CASE WHEN {o} THEN {z} ELSE {l} END", o=shim("has_offset", text), z=shim("micros", shim("try_zoned", text)), l=local)
+
+
+def local_time(column: str, source: Source, engine_type: str) -> Sql | None:
+    """The wall-clock time as written, where it carries no offset; None where the source gives instants."""
+    if source.at_format in _EPOCHS or "WITH TIME ZONE" in engine_type.upper():
+        return None
+    raw = raw_name(column)
+    if kind_of_engine_type(engine_type) in {Kind.TIMESTAMP, Kind.DAY}:
+        return sql("CAST({r} AS TIMESTAMP)", r=raw)
+    text = sql("trim(CAST({r} AS VARCHAR))", r=raw)
+    if source.at_format is not None:
+        return shim("try_format", text, source.at_format)
+    return sql("CASE WHEN NOT {o} THEN {t} END", o=shim("has_offset", text), t=shim("try_timestamp", text))
+
+
+def _zoned(timestamp: Sql, zone: str) -> Sql:
+    return shim("micros", timestamp) if zone == "UTC" else shim("zoned_micros", timestamp, zone)

@@ -1,0 +1,1 @@
+"""The nouns, the verbs and the errors: the standard library alone."""

@@ -1,0 +1,42 @@
+"""Tables as NumPy arrays, for models: numbers as float64 with NaN for NULL, everything else as objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from headwater.core.table import Table, set_table_reader
+
+__all__ = ["column_floats", "column_objects", "read_arrow", "stream_rows"]
+
+
+def read_arrow(table: Table, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of a table, or some of its columns, in file order."""
+    names = list(columns) if columns is not None else [c.name for c in table.columns]
+    return pa.concat_tables([pq.ParquetFile(f).read(columns=names).select(names) for f in table.files])
+
+
+def column_floats(rows: pa.Table, column: str) -> NDArray[np.float64]:
+    """A numeric column as float64, NULL as NaN."""
+    return rows.column(column).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+
+
+def column_objects(rows: pa.Table, column: str) -> NDArray[Any]:
+    """A text column as an object array."""
+    return np.asarray(rows.column(column).to_pylist(), dtype=object)
+
+
+def stream_rows(table: Table, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """Rows as Python tuples, a batch at a time."""
+    for file in table.files:
+        for batch in pq.ParquetFile(file).iter_batches(columns=list(columns)):
+            lists = [batch.column(c).to_pylist() for c in columns]
+            yield from zip(*lists, strict=True)
+
+
+set_table_reader(read_arrow)

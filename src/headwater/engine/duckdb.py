@@ -1,0 +1,192 @@
+"""DuckDB, in process and out of core: the default engine. The only place that opens a DuckDB connection."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+import pyarrow as pa
+
+from headwater.core.errors import DataError, HeadwaterError
+from headwater.core.table import Column, Table
+from headwater.engine.dialect import DUCKDB
+from headwater.engine.sql import Sql, commas, name, render, shim, sql
+
+__all__ = ["DuckDB", "Progress", "table_scan"]
+
+_PARQUET = sql("(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)")
+
+
+class Progress(Protocol):
+    """Told how far the running query is, 0 to 1."""
+
+    def __call__(self, share_done: float) -> None: ...
+
+
+class DuckDB:
+    """One connection with stated limits.
+
+    Parameters
+    ----------
+    threads
+        Worker threads, set explicitly.
+    memory
+        DuckDB's own limit, such as ``"1500MB"``; beyond it the engine spills to ``spill``.
+    spill
+        Folder for spilling.
+    """
+
+    name = "duckdb"
+    dialect = DUCKDB
+
+    def __init__(self, *, threads: int, memory: str, spill: Path) -> None:
+        self.threads = threads
+        self.memory = memory
+        self._progress: Progress | None = None
+        self._connection = duckdb.connect(
+            config={
+                "threads": threads,
+                "memory_limit": memory,
+                "temp_directory": str(spill),
+                "preserve_insertion_order": True,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            }
+        )
+        self._connection.execute("LOAD icu; LOAD json; LOAD parquet; SET TimeZone = 'UTC'")
+        self._connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
+        self._connection.execute("SET python_enable_replacements = false")
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._connection.close()
+
+    @contextmanager
+    def reporting(self, progress: Progress) -> Iterator[None]:
+        """Call ``progress`` about five times a second while queries of this block run."""
+        self._progress = progress
+        try:
+            yield
+        finally:
+            self._progress = None
+
+    def text(self, query: Sql) -> str:
+        """The SQL text this engine would run: to read, copy and keep."""
+        return render(query, self.dialect)
+
+    def run(self, query: Sql) -> None:
+        """Run a statement for its effect."""
+        self._execute(query).fetchall()
+
+    def rows(self, query: Sql) -> list[tuple[Any, ...]]:
+        """All rows of a small result."""
+        return self._execute(query).fetchall()
+
+    def one(self, query: Sql) -> tuple[Any, ...]:
+        """The only row of a result."""
+        (row,) = self.rows(query)
+        return row
+
+    def arrow(self, query: Sql) -> pa.Table:
+        """A result as an Arrow table."""
+        return self._execute(query).to_arrow_table()
+
+    def batches(self, query: Sql, *, rows: int = 50_000) -> Iterator[pa.RecordBatch]:
+        """A result as a stream of Arrow batches, on a cursor of its own."""
+        with self._translated():
+            yield from self._connection.cursor().execute(self.text(query)).to_arrow_reader(rows)
+
+    def register(self, view: str, rows: pa.Table) -> None:
+        """Make an Arrow table readable under a name."""
+        self._connection.register(view, rows)
+
+    def describe(self, query: Sql) -> list[tuple[str, str]]:
+        """The names and engine types of a query's columns; reads no rows."""
+        return [(row[0], row[1]) for row in self.rows(sql("DESCRIBE {q}", q=query))]
+
+    def write(
+        self, query: Sql, folder: Path, *, table: str, columns: Sequence[Column]
+    ) -> Table:
+        """Write a query to Parquet under ``folder`` and return it as a fingerprinted table."""
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / f"{table}.parquet"
+        self.run(sql("COPY ({q}) TO {path} {how}", q=query, path=str(target), how=_PARQUET))
+        return self.adopt([target], table=table, columns=columns)
+
+    def adopt(self, files: Sequence[Path], *, table: str, columns: Sequence[Column]) -> Table:
+        """Fingerprint Parquet files that were just written."""
+        paths = tuple(str(f) for f in files)
+        blank = Table(name=table, files=paths, columns=tuple(columns), n_rows=0, fingerprint="")
+        n_rows, fingerprint = self._fingerprint(blank)
+        return Table(name=table, files=paths, columns=tuple(columns), n_rows=n_rows, fingerprint=fingerprint)
+
+    def _fingerprint(self, table: Table) -> tuple[int, str]:
+        names = [c.name for c in table.columns]
+        fields = [sql("coalesce(CAST({c} AS VARCHAR), chr(0))", c=name(n)) for n in names]
+        line = sql("concat_ws(chr(31), {fields})", fields=commas(fields))
+        digest = shim("digest", line)
+        count, total = self.one(
+            sql("SELECT count(*), coalesce(sum({digest}), 0) FROM {scan}", digest=digest, scan=table_scan(table))
+        )
+        whole = f"{'|'.join(names)}|{count}|{total}"
+        return int(count), hashlib.sha256(whole.encode()).hexdigest()[:32]
+
+    def _execute(self, query: Sql) -> Any:
+        with self._translated(), self._watched():
+            return self._connection.execute(self.text(query))
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        report = self._progress
+        if report is None:
+            yield
+            return
+        done = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(report, done), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+    def _watch(self, report: Progress, done: threading.Event) -> None:
+        while not done.wait(0.2):
+            share = self._connection.query_progress()
+            if share > 0:
+                report(min(1.0, share / 100))
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.OutOfMemoryException as error:
+            raise HeadwaterError(
+                "engine.memory",
+                what=f"The step needs more than {self.memory} of memory: {_first_line(error)}",
+                why="The step was stopped; nothing was published.",
+                do="Raise --memory, lower --threads, or free disk in the spill folder.",
+            ) from error
+        except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+            raise DataError(
+                "engine.value",
+                what=f"A value does not fit its type: {_first_line(error)}",
+                why="A sum or product left the range that is exact, so no number is given.",
+                do="Check the measure's expression and the column's unit; add a range rule for the column.",
+            ) from error
+
+
+def table_scan(table: Table) -> Sql:
+    """Read a table in a FROM clause."""
+    return shim("scan", *table.files)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300]
+
+

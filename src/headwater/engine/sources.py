@@ -1,0 +1,280 @@
+"""Files as relations: CSV, TSV, JSON lines, Parquet and Excel, each row with its file and its place in it.
+
+Nothing is dropped in silence: lines the reader cannot split are kept aside with their number and text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from duckdb import Error as DuckDBError
+from python_calamine import CalamineWorkbook
+
+from headwater.core.errors import SourceError
+from headwater.engine.duckdb import DuckDB
+from headwater.engine.sql import Sql, commas, name, sql
+
+__all__ = ["FILE", "ROW", "Relation", "find_files", "open_relation"]
+
+FILE, ROW = "__file", "__row"
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".xlsx": "excel",
+    ".xls": "excel",
+    ".ods": "excel",
+}
+_PACKED = {".gz", ".zst"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """Raw rows. ``rows`` is a FROM item with the columns, ``__file`` and ``__row``.
+
+    ``rows_are`` says what ``__row`` counts: rows of the file, or the ordinal of the rows that could be
+    read. ``broken`` selects (file, row, reason, raw line) of what could not be split into columns; it is
+    filled while ``rows`` is read for the last time, with ``kept_aside``.
+    """
+
+    format: str
+    files: tuple[Path, ...]
+    columns: tuple[tuple[str, str], ...]
+    rows: Sql
+    rows_keeping_aside: Sql
+    rows_are: str
+    broken: Sql | None
+
+
+def find_files(path: Path) -> tuple[Path, ...]:
+    """The data files of a file, a folder or a glob, sorted. Raises ``SourceError``."""
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.is_file() and _format_of(p) and not p.name.startswith("."))
+    elif path.is_file():
+        found = [path]
+    else:
+        anchor = Path(path.anchor) if path.anchor else Path()
+        found = sorted(p for p in anchor.glob(str(path.relative_to(path.anchor) if path.anchor else path)) if p.is_file())
+    if not found:
+        raise SourceError(
+            "source.not_found",
+            what=f"There is no data file at '{path}'.",
+            why="Nothing could be read.",
+            do="Check the path; readable are .csv .tsv .txt .jsonl .ndjson .parquet .xlsx .xls .ods, also .gz and .zst.",
+        )
+    _refuse_empty(found)
+    return tuple(found)
+
+
+def open_relation(engine: DuckDB, path: Path, *, delimiter: str | None = None, encoding: str = "utf-8") -> Relation:
+    """Open the files of a source as one relation. Raises ``SourceError``."""
+    files = find_files(path)
+    formats = {_format_of(f) for f in files}
+    if len(formats) > 1 or None in formats:
+        raise SourceError(
+            "source.mixed_formats",
+            what=f"'{path}' holds files of several or unknown kinds: {', '.join(sorted({f.suffix for f in files}))}.",
+            why="One source is read with one reader.",
+            do="Point the source at one kind, such as data/*.parquet.",
+        )
+    try:
+        match formats.pop():
+            case "csv":
+                return _csv(engine, files, delimiter=delimiter, encoding=encoding)
+            case "jsonl":
+                return _json_lines(engine, files, encoding=encoding)
+            case "parquet":
+                return _parquet(engine, files)
+            case _:
+                return _excel(engine, files)
+    except DuckDBError as error:
+        raise _unreadable(files, error) from error
+
+
+def _format_of(path: Path) -> str | None:
+    suffix = path.with_suffix("").suffix if path.suffix in _PACKED else path.suffix
+    return _FORMATS.get(suffix.lower())
+
+
+def _refuse_empty(files: Sequence[Path]) -> None:
+    empty = [f.name for f in files if f.stat().st_size == 0]
+    if empty:
+        raise SourceError(
+            "source.empty",
+            what=f"{len(empty)} of {len(files)} files are empty (0 bytes): {', '.join(empty[:3])}.",
+            why="An empty file is often a failed export; reading on would count silence as inactivity.",
+            do="Export it again, or take the file out of the source.",
+        )
+
+
+def _unreadable(files: Sequence[Path], error: Exception) -> SourceError:
+    return SourceError(
+        "source.unreadable",
+        what=f"'{files[0].name}' cannot be read: {str(error).splitlines()[0][:200]}",
+        why="Nothing was loaded.",
+        do="Open the file and check its kind and encoding; name delimiter or encoding in the source.",
+    )
+
+
+def _paths(files: Sequence[Path]) -> Sql:
+    return sql("[{files}]", files=commas([sql("{f}", f=str(f)) for f in files]))
+
+
+def _csv(engine: DuckDB, files: tuple[Path, ...], *, delimiter: str | None, encoding: str) -> Relation:
+    columns, separator, quote = _sniff(engine, files, delimiter=delimiter, encoding=encoding)
+    struct = sql("{{{pairs}}}", pairs=commas([sql("{c}: 'VARCHAR'", c=name(c)) for c in columns]))
+    rows = sql(
+        "(SELECT * EXCLUDE (filename), filename AS {file}, row_number() OVER () AS {row} FROM read_csv({paths}, auto_detect=false,"
+        " header=true, columns={struct}, delim={delim}, quote={quote}, escape={quote}, encoding={encoding}, filename=true, ",
+        file=name(FILE), row=name(ROW), paths=_paths(files), struct=struct, delim=separator, quote=quote, encoding=encoding,
+    )
+    aside = sql(
+        "SELECT s.file_path, e.line, string_agg(DISTINCT lower(CAST(e.error_type AS VARCHAR)), ', '), any_value(e.csv_line)"
+        " FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) GROUP BY 1, e.line"
+    )
+    return Relation(
+        format="csv",
+        files=files,
+        columns=tuple((c, "VARCHAR") for c in columns),
+        rows=sql("{rows} ignore_errors=true))", rows=rows),
+        rows_keeping_aside=sql("{rows} store_rejects=true, rejects_limit=0))", rows=rows),
+        rows_are="ordinal of the readable rows",
+        broken=aside,
+    )
+
+
+def _sniff(
+    engine: DuckDB, files: Sequence[Path], *, delimiter: str | None, encoding: str
+) -> tuple[list[str], str, str]:
+    seen: dict[tuple[str, ...], Path] = {}
+    separator, quote = ",", '"'
+    for file in files:
+        options = sql(", delim={d}", d=delimiter) if delimiter else sql("")
+        found = engine.one(
+            sql(
+                "SELECT Delimiter, Quote, list_transform(Columns, lambda c: c.name) FROM"
+                " sniff_csv({f}, all_varchar=true, header=true, ignore_errors=true, strict_mode=false, encoding={e}{o})",
+                f=str(file), e=encoding, o=options,
+            )
+        )
+        separator, quote = str(found[0]), '"' if found[1] in ("", "(empty)", "\0") else str(found[1])
+        seen.setdefault(tuple(found[2]), file)
+    if len(seen) > 1:
+        (a, first), (b, second) = list(seen.items())[:2]
+        raise SourceError(
+            "source.columns_differ",
+            what=f"'{first.name}' has the columns {_some(a)}, '{second.name}' has {_some(b)}.",
+            why="Rows would land under the wrong columns.",
+            do="Give each layout its own source, or export the files again alike.",
+        )
+    return list(next(iter(seen))), separator, quote
+
+
+def _some(columns: Sequence[str]) -> str:
+    return ", ".join(columns[:8]) + (" ..." if len(columns) > 8 else "")
+
+
+def _json_lines(engine: DuckDB, files: tuple[Path, ...], *, encoding: str) -> Relation:
+    lines = sql(
+        "(SELECT line, filename AS {file}, row_number() OVER () AS {row}, json_valid(line) AS valid FROM read_csv({paths}, auto_detect=false,"
+        " header=false, columns={{line: 'VARCHAR'}}, delim={delim}, quote='', escape='', encoding={encoding}, filename=true, max_line_size=16000000, ignore_errors=true))",
+        file=name(FILE), row=name(ROW), paths=_paths(files), delim="\x01", encoding=encoding,
+    )
+    keys = [
+        r[0]
+        for r in engine.rows(
+            sql("SELECT DISTINCT unnest(json_keys(line)) AS k FROM (SELECT line FROM {lines} WHERE valid AND json_type(line) = 'OBJECT' LIMIT 50000) ORDER BY k", lines=lines)
+        )
+    ]
+    if not keys:
+        raise SourceError(
+            "source.not_json_lines",
+            what=f"'{files[0].name}' holds no line that is a JSON object.",
+            why="Each line must be one event.",
+            do="Write one JSON object a line (JSON Lines), or convert the file to Parquet.",
+        )
+    values = [sql("json_extract_string(line, {path}) AS {c}", path='$."' + k.replace('"', '\\"') + '"', c=name(k)) for k in keys]
+    rows = sql("(SELECT {values}, {file}, {row} FROM {lines} WHERE valid)", values=values, file=name(FILE), row=name(ROW), lines=lines)
+    broken = sql("SELECT {file}, {row}, 'not json', line FROM {lines} WHERE NOT coalesce(valid, FALSE)", file=name(FILE), row=name(ROW), lines=lines)
+    return Relation(
+        format="jsonl",
+        files=files,
+        columns=tuple((k, "VARCHAR") for k in keys),
+        rows=rows,
+        rows_keeping_aside=rows,
+        rows_are="ordinal of the lines",
+        broken=broken,
+    )
+
+
+def _parquet(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
+    scan = sql("read_parquet({paths}, union_by_name=true, filename={file}, file_row_number=true)", paths=_paths(files), file=FILE)
+    columns = [(c, t) for c, t in engine.describe(sql("SELECT * FROM {scan}", scan=scan)) if c not in (FILE, "file_row_number")]
+    rows = sql("(SELECT * EXCLUDE (file_row_number), file_row_number + 1 AS {row} FROM {scan})", row=name(ROW), scan=scan)
+    return Relation(
+        format="parquet",
+        files=files,
+        columns=tuple(columns),
+        rows=rows,
+        rows_keeping_aside=rows,
+        rows_are="row of the file",
+        broken=None,
+    )
+
+
+def _excel(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
+    tables = [_sheet(f) for f in files]
+    merged = pa.concat_tables(tables, promote_options="default")
+    view = f"excel_{abs(hash(files)) % 10**9}"
+    engine.register(view, merged)
+    rows = sql("(SELECT * FROM {view})", view=name(view))
+    return Relation(
+        format="excel",
+        files=files,
+        columns=tuple((c, "VARCHAR") for c in merged.column_names if c not in (FILE, ROW)),
+        rows=rows,
+        rows_keeping_aside=rows,
+        rows_are="row of the sheet",
+        broken=None,
+    )
+
+
+def _sheet(file: Path) -> pa.Table:
+    try:
+        cells = CalamineWorkbook.from_path(str(file)).get_sheet_by_index(0).to_python()
+    except Exception as error:
+        raise _unreadable([file], error) from error
+    if not cells:
+        raise SourceError(
+            "source.empty",
+            what=f"The first sheet of '{file.name}' is empty.",
+            why="There is nothing to read.",
+            do="Put the table on the first sheet, its header in the first row.",
+        )
+    header = [str(h) if h != "" else f"column_{i + 1}" for i, h in enumerate(cells[0])]
+    columns = {h: pa.array([_cell_text(row[i]) for row in cells[1:]], pa.string()) for i, h in enumerate(header)}
+    n = len(cells) - 1
+    places = {FILE: pa.array([str(file)] * n, pa.string()), ROW: pa.array(range(2, n + 2), pa.int64())}
+    return pa.table(columns | places)
+
+
+def _cell_text(value: Any) -> str | None:
+    match value:
+        case "" | None:
+            return None
+        case float() if value.is_integer() and abs(value) < 2**53:
+            return str(int(value))
+        case datetime() | date():
+            return value.isoformat(sep=" ") if isinstance(value, datetime) else value.isoformat()
+        case _:
+            return str(value)

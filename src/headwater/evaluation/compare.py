@@ -1,0 +1,396 @@
+"""Comparison of models: what each scored, how sure that is, who leads, and which model to take.
+
+All models of an origin are judged on the same users and the same resamples, so a difference between two
+models is paired: what is luck for both cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headwater.core.answer import Answer, Estimate, Refusal
+from headwater.core.errors import UsageError
+from headwater.core.finding import Finding, Severity
+from headwater.evaluation.scored import Better, Floats, NominalScore, Score, ScoredUsers
+from headwater.evaluation.standing import Choice, Place, Standing, choose
+from headwater.numerics.resample import Bootstrap, draw_bootstrap, resample_interval
+
+__all__ = [
+    "Choice",
+    "Place",
+    "Standing",
+    "choose",
+    "draw_bootstraps",
+    "paired_difference",
+    "score_answers",
+    "stand",
+]
+
+_MOST_UNDEFINED_SHARE = 0.05
+_FEW_ORIGINS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Trials:
+    """A score of one model at one origin: on all users, and on each resample (resamples,)."""
+
+    value: float
+    draws: Floats
+    shortfall: float
+    shortfall_draws: Floats
+
+
+_Outcome = _Trials | Finding
+_Held = tuple[dict[str, dict[str, _Outcome]], Bootstrap]
+
+
+def draw_bootstraps(
+    origins: Sequence[Mapping[str, ScoredUsers]], *, resamples: int, rng: np.random.Generator
+) -> Iterator[Bootstrap]:
+    """One bootstrap per origin, drawn when its turn comes so that only one is held at a time."""
+    for models in origins:
+        yield draw_bootstrap(_require_same_users(models), resamples=resamples, rng=rng)
+
+
+def score_answers(
+    scores: Mapping[str, Score],
+    models: Mapping[str, ScoredUsers],
+    weights: Bootstrap,
+    *,
+    level: float = 0.95,
+) -> dict[str, dict[str, Answer]]:
+    """Every score of every model at one origin.
+
+    ``models`` holds scored users by model, the same users in the same order; ``weights`` is one bootstrap
+    of those users. Returns ``answers[score][model]``: an estimate, or a refusal where the score cannot be
+    known.
+
+    Raises ``UsageError``: ``compare.no_models``, ``compare.different_users``, ``compare.other_bootstrap``.
+    """
+    _require_match(models, weights)
+    trials = {name: _trials(scores, sample, weights) for name, sample in models.items()}
+    return {
+        score: {
+            name: _answer(
+                trials[name][score], scores[score], name=f"{score} of {name}", weights=weights, level=level
+            )
+            for name in models
+        }
+        for score in scores
+    }
+
+
+def paired_difference(
+    score: Score,
+    a: ScoredUsers,
+    b: ScoredUsers,
+    weights: Bootstrap,
+    *,
+    names: tuple[str, str] = ("a", "b"),
+    level: float = 0.95,
+) -> Answer:
+    """How much further ``a`` is from the best value of ``score`` than ``b``: above zero, ``a`` is worse.
+
+    Where high is better this is b's value less a's; where low is better, a's less b's; otherwise distances
+    from zero or from the nominal value are compared. In the unit of the score.
+    """
+    _require_match(dict(zip(names, (a, b), strict=True)), weights)
+    first, second = (_trials({"it": score}, sample, weights)["it"] for sample in (a, b))
+    return _difference(first, second, score=score, names=names, weights=weights, level=level)
+
+
+def stand(
+    scores: Mapping[str, Score],
+    origins: Sequence[Mapping[str, ScoredUsers]],
+    weights: Iterable[Bootstrap],
+    *,
+    level: float = 0.95,
+) -> tuple[Standing, ...]:
+    """Who leads on each score, and who is clearly worse, over all origins.
+
+    The leader is nearest to the best value on average over origins. A model is clearly worse where its
+    paired difference from the leader is clear of zero, on the bad side, at every origin. A model that is
+    refused at an origin where another is not has no place.
+
+    Parameters
+    ----------
+    scores
+        Score by name; one standing comes back for each, in this order.
+    origins
+        For each origin the scored users by model; the same models at every origin.
+    weights
+        One bootstrap per origin (``draw_bootstraps``).
+    level
+        Of all intervals.
+
+    Raises ``UsageError``: those of ``score_answers``, ``compare.no_origins``, ``compare.different_models``.
+    """
+    _require_same_models(origins)
+    held: list[_Held] = []
+    for models, bootstrap in zip(origins, weights, strict=True):
+        _require_match(models, bootstrap)
+        trials = {name: _trials(scores, sample, bootstrap) for name, sample in models.items()}
+        held.append((trials, _without_parts(bootstrap)))
+    return tuple(_standing(name, score, held=held, level=level) for name, score in scores.items())
+
+
+def _trials(scores: Mapping[str, Score], sample: ScoredUsers, weights: Bootstrap) -> dict[str, _Outcome]:
+    """All scores of one sample; sort orders live only as long as this call."""
+    whole = sample.take(None)
+    refused = {name: score.refuse(whole) for name, score in scores.items()}
+    values = {n: float(scores[n].value(whole)[0]) for n, finding in refused.items() if finding is None}
+    draws: dict[str, list[Floats]] = {name: [] for name in values}
+    for part in weights.parts:
+        some = whole if part.rows is None else sample.take(part.rows)
+        for name, value in values.items():
+            shift = 0.0 if part.rows is None else value - float(scores[name].value(some)[0])
+            draws[name].append(scores[name].value(some, part.weights) + shift)
+    return {
+        name: finding
+        or _finished(scores[name], sample, value=values[name], draws=np.concatenate(draws[name]))
+        for name, finding in refused.items()
+    }
+
+
+def _finished(score: Score, sample: ScoredUsers, *, value: float, draws: Floats) -> _Outcome:
+    n_undefined = int(np.sum(~np.isfinite(draws)))
+    if np.isfinite(value) and n_undefined <= _MOST_UNDEFINED_SHARE * draws.size:
+        return _Trials(
+            value=value,
+            draws=draws,
+            shortfall=float(_shortfall(score, sample, np.array([value]))[0]),
+            shortfall_draws=_shortfall(score, sample, draws),
+        )
+    return Finding(
+        code="score.unstable",
+        severity=Severity.BLOCK,
+        what=f"The score is undefined on {n_undefined:,} of {draws.size:,} resamples of users.",
+        why="It hangs on a handful of users, and an interval over the other resamples would flatter it.",
+        do="Score more users or take a longer horizon.",
+        numbers={"n_undefined": n_undefined, "n_resamples": draws.size},
+    )
+
+
+def _shortfall(score: Score, sample: ScoredUsers, values: Floats) -> Floats:
+    """How far values are from the best there is, up to a constant: lower is better for every score."""
+    if score.better is Better.HIGHER:
+        return -values
+    if score.better is Better.LOWER:
+        return values
+    best = score.nominal(sample) if isinstance(score, NominalScore) else 0.0
+    return np.abs(values - best)
+
+
+def _answer(outcome: _Outcome, score: Score, *, name: str, weights: Bootstrap, level: float) -> Answer:
+    if isinstance(outcome, Finding):
+        return Refusal(estimand=name, finding=outcome)
+    return _estimate(
+        name, value=outcome.value, draws=outcome.draws, unit=score.unit, weights=weights, level=level
+    )
+
+
+def _difference(
+    first: _Outcome,
+    second: _Outcome,
+    *,
+    score: Score,
+    names: tuple[str, str],
+    weights: Bootstrap,
+    level: float,
+) -> Answer:
+    estimand = f"how much further {names[0]} is from the best value than {names[1]}"
+    if isinstance(first, Finding):
+        return Refusal(estimand=estimand, finding=first)
+    if isinstance(second, Finding):
+        return Refusal(estimand=estimand, finding=second)
+    return _estimate(
+        estimand,
+        value=first.shortfall - second.shortfall,
+        draws=first.shortfall_draws - second.shortfall_draws,
+        unit=score.unit,
+        weights=weights,
+        level=level,
+    )
+
+
+def _estimate(
+    estimand: str, *, value: float, draws: Floats, unit: str, weights: Bootstrap, level: float
+) -> Estimate:
+    defined = draws[np.isfinite(draws)]
+    low, high = resample_interval(defined, level=level)
+    n_undefined = draws.size - defined.size
+    return Estimate(
+        estimand=estimand,
+        value=value,
+        low=low,
+        high=high,
+        level=level,
+        unit=unit,
+        n_users=weights.n_users,
+        method=weights.method,
+        std_error=float(defined.std(ddof=1)) if defined.size > 1 else None,
+        findings=(_some_undefined(n_undefined, draws.size),) if n_undefined else (),
+    )
+
+
+def _some_undefined(n_undefined: int, n_resamples: int) -> Finding:
+    return Finding(
+        code="score.undefined_resamples",
+        severity=Severity.WARN,
+        what=f"The score was undefined on {n_undefined:,} of {n_resamples:,} resamples, which were dropped.",
+        why="Few users carry it, so its interval is a little too narrow.",
+        do="Score more users before leaning on this figure.",
+        numbers={"n_undefined": n_undefined, "n_resamples": n_resamples},
+    )
+
+
+def _standing(
+    name: str,
+    score: Score,
+    *,
+    held: Sequence[_Held],
+    level: float,
+) -> Standing:
+    models = list(held[0][0])
+    answers = {
+        m: tuple(
+            _answer(trials[m][name], score, name=f"{name} of {m}", weights=weights, level=level)
+            for trials, weights in held
+        )
+        for m in models
+    }
+    usable = [o for o in held if any(isinstance(o[0][m][name], _Trials) for m in models)]
+    placed = [m for m in models if all(isinstance(trials[m][name], _Trials) for trials, _ in usable)]
+    leader = _leader(placed, name=name, usable=usable)
+    differences = (
+        {}
+        if leader is None
+        else {
+            m: _against(leader, m, name=name, score=score, usable=usable, level=level)
+            for m in placed
+            if m != leader
+        }
+    )
+    return Standing(
+        score=name,
+        unit=score.unit,
+        leader=leader,
+        places=_places(leader, differences),
+        answers=answers,
+        differences=differences,
+        findings=() if len(usable) >= _FEW_ORIGINS else (_few_origins(len(usable)),),
+    )
+
+
+def _leader(
+    placed: Sequence[str],
+    *,
+    name: str,
+    usable: Sequence[_Held],
+) -> str | None:
+    def mean_shortfall(model: str) -> float:
+        found = (trials[model][name] for trials, _ in usable)
+        return float(np.mean([t.shortfall for t in found if isinstance(t, _Trials)]))
+
+    return min(placed, key=lambda m: (mean_shortfall(m), m)) if usable and placed else None
+
+
+def _against(
+    leader: str,
+    model: str,
+    *,
+    name: str,
+    score: Score,
+    usable: Sequence[_Held],
+    level: float,
+) -> tuple[Estimate, ...]:
+    found = (
+        _difference(
+            trials[model][name],
+            trials[leader][name],
+            score=score,
+            names=(model, leader),
+            weights=weights,
+            level=level,
+        )
+        for trials, weights in usable
+    )
+    return tuple(answer for answer in found if isinstance(answer, Estimate))
+
+
+def _places(leader: str | None, differences: Mapping[str, tuple[Estimate, ...]]) -> dict[str, Place]:
+    if leader is None:
+        return {}
+    return {leader: Place.LEADER} | {
+        model: Place.CLEARLY_WORSE if all(d.low > 0 for d in found) else Place.NOT_CLEARLY_WORSE
+        for model, found in differences.items()
+    }
+
+
+def _few_origins(n_origins: int) -> Finding:
+    return Finding(
+        code="backtest.few_origins",
+        severity=Severity.WARN,
+        what=f"The comparison rests on {n_origins} of the {_FEW_ORIGINS} origins it should have at least.",
+        why="Users resampled at one time say nothing about how models fare in another season.",
+        do="Add earlier cutoffs, or wait for more history.",
+        numbers={"n_origins": n_origins, "needed": _FEW_ORIGINS},
+    )
+
+
+def _without_parts(weights: Bootstrap) -> Bootstrap:
+    return Bootstrap(
+        n_users=weights.n_users, n_resamples=weights.n_resamples, method=weights.method, parts=()
+    )
+
+
+def _require_same_users(models: Mapping[str, ScoredUsers]) -> int:
+    if not models:
+        raise UsageError(
+            "compare.no_models",
+            what="No model was given.",
+            why="There is nothing to score.",
+            do="Pass at least one model with its scored users.",
+        )
+    (first_name, first), *others = models.items()
+    for name, sample in others:
+        if not np.array_equal(sample.actual, first.actual):
+            raise UsageError(
+                "compare.different_users",
+                what=f"'{name}' and '{first_name}' were scored on different outcomes.",
+                why="A paired comparison of different users, or of another order, is meaningless.",
+                do="Predict the same users with both, in the same order.",
+            )
+    return first.n_users
+
+
+def _require_match(models: Mapping[str, ScoredUsers], weights: Bootstrap) -> None:
+    n_users = _require_same_users(models)
+    if n_users != weights.n_users:
+        raise UsageError(
+            "compare.other_bootstrap",
+            what=f"The bootstrap is of {weights.n_users:,} users, the models of {n_users:,}.",
+            why="The resamples would count other users.",
+            do="Draw one bootstrap per origin (draw_bootstraps).",
+        )
+
+
+def _require_same_models(origins: Sequence[Mapping[str, ScoredUsers]]) -> None:
+    if not origins:
+        raise UsageError(
+            "compare.no_origins",
+            what="No origin was given.",
+            why="There is nothing to compare on.",
+            do="Backtest from at least one cutoff, better three.",
+        )
+    for at, models in enumerate(origins):
+        if set(models) != set(origins[0]):
+            raise UsageError(
+                "compare.different_models",
+                what=f"Origin {at + 1} has {sorted(models)}, the first {sorted(origins[0])}.",
+                why="A model missing at one origin cannot be placed beside the others.",
+                do="Score the same models at every origin; leave out the one that failed.",
+            )

@@ -1,0 +1,45 @@
+"""Top decile capture: the share of all value that the tenth of users predicted highest brought."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from headwater.core.finding import Finding
+from headwater.evaluation.scored import (
+    Better,
+    Floats,
+    ScoredUsers,
+    Weights,
+    decile_sums,
+    ratio,
+    refuse_few_for_deciles,
+    refuse_no_positive_total,
+    resampled,
+)
+
+__all__ = ["TopDecileCapture"]
+
+
+class TopDecileCapture:
+    """Actual value in the top predicted tenth over all actual value.
+
+    Users tied at the border count with the fraction that lies above it. The total is net of refunds, so
+    the share can exceed 1 where the other users net to less than zero.
+    """
+
+    about: ClassVar[str] = "Share of all value brought by the tenth of users predicted highest."
+    better: ClassVar[Better] = Better.HIGHER
+    unit: ClassVar[str] = "share of actual total"
+
+    def refuse(self, sample: ScoredUsers) -> Finding | None:
+        """``score.no_positive_actual``, ``score.too_few_users``."""
+        return refuse_no_positive_total(sample) or refuse_few_for_deciles(sample)
+
+    def value(self, sample: ScoredUsers, weights: Weights | None = None) -> Floats:
+        """The share on each resample, shape (resamples,)."""
+        return resampled(sample, weights=weights, one=_capture)
+
+
+def _capture(sample: ScoredUsers, weights: Floats) -> Floats:
+    _, actual = decile_sums(sample, weights)
+    return ratio(actual[:, -1], actual.sum(axis=1))
