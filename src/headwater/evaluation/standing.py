@@ -66,7 +66,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """The model to take and why. ``winner`` is set only where one clearly beats all on every primary score."""
+    """The model to take and why. ``winner``: one that clearly beats all others on every primary score."""
 
     name: str
     reason: str

@@ -13,16 +13,13 @@ import altair as alt
 
 from headwater.core.block import Cell, Chart, ChartKind, Field, Form
 from headwater.export._forms import is_number, is_numeric, shown
-from headwater.export._plot import Plot, plot_of
-from headwater.export._text import visible, width_of
+from headwater.export._plot import PALETTE, Plot, plot_of
+from headwater.export._text import visible
 
-__all__ = ["PALETTE", "needs_side_labels", "vega_spec"]
+__all__ = ["vega_spec"]
 
-PALETTE = ("#2f73b8", "#d0782a", "#2a9378", "#a8549c", "#b5952a", "#6b7f94")
 RULE = "#8795a3"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", "Noto Sans CJK SC", sans-serif'
-LONG_LABEL = 10
-MANY_BARS = 9
 LABEL_PIXELS = 150
 _AUTOSIZE = alt.AutoSizeParams(type="fit-x", contains="padding")
 
@@ -41,13 +38,6 @@ def vega_spec(chart: Chart) -> dict[str, Any]:
     )
     spec = layers.configure(**_config()).to_dict()
     return {**spec, "usermeta": {"embedOptions": {}}}
-
-
-def needs_side_labels(plot: Plot) -> bool:
-    """Whether the categories are many or long, so that bars lie on their side."""
-    names = [str(at) for at in plot.categories]
-    bars = len(names) * max(1, len(plot.series))
-    return bars > MANY_BARS or any(width_of(name) > LONG_LABEL for name in names)
 
 
 def _data(plot: Plot) -> alt.InlineData:
@@ -75,7 +65,7 @@ def _abscissa(at: Cell, field: Field) -> Cell:
 
 def _height(plot: Plot) -> Any:
     kind = plot.chart.kind
-    if kind is ChartKind.POINT_INTERVAL or (kind is ChartKind.BAR and needs_side_labels(plot)):
+    if kind is ChartKind.POINT_INTERVAL or (kind is ChartKind.BAR and plot.on_its_side):
         per_series = max(1, len(plot.series))
         return {"step": 30 if per_series == 1 else 14 * per_series + 10, "for": "position"}
     return 340 if kind is ChartKind.CALIBRATION else 280
@@ -94,7 +84,7 @@ def _line(plot: Plot) -> list[alt.Chart]:
 
 
 def _bar(plot: Plot) -> list[alt.Chart]:
-    if needs_side_labels(plot):
+    if plot.on_its_side:
         places = {"y": _abscissa_axis(plot, alt.Y), **_offset(plot, alt.YOffset)}
         bars = alt.Chart().mark_bar(cornerRadiusEnd=2).encode(x=_value_axis(plot, alt.X), **places)
         whiskers = _interval(plot, places, upright=False)

@@ -8,10 +8,13 @@ from typing import Final
 from headwater.core.block import Cell, Chart, Field, Form, Role
 from headwater.core.errors import UsageError, near_miss
 from headwater.export._forms import decimals, is_number, is_numeric, label_with_unit, shown
-from headwater.export._text import visible
+from headwater.export._text import visible, width_of
 
-__all__ = ["Plot", "Point", "plot_of"]
+__all__ = ["PALETTE", "Plot", "Point", "plot_of"]
 
+PALETTE: Final = ("#2f73b8", "#d0782a", "#2a9378", "#a8549c", "#b5952a", "#6b7f94")
+LONG_LABEL: Final = 10
+MANY_BARS: Final = 9
 PAIRS: Final = ({Role.X, Role.Y}, {Role.LOW, Role.HIGH})
 
 
@@ -46,6 +49,13 @@ class Plot:
         if is_numeric(self.at.form) or self.at.form is Form.DATE:
             seen.sort(key=lambda at: (isinstance(at, str), at))
         return tuple(seen)
+
+    @property
+    def on_its_side(self) -> bool:
+        """Whether the categories are many or long, so that bars lie on their side."""
+        names = [str(at) for at in self.categories]
+        bars = len(names) * max(1, len(self.series))
+        return bars > MANY_BARS or any(width_of(name) > LONG_LABEL for name in names)
 
     def of(self, series: str) -> dict[Cell, Point]:
         """The points of one series by abscissa."""

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from headwater.numerics.maximize import Box, Evaluation, Fit, in_logs, maximize
 from headwater.numerics.quadrature import beta_nodes, chunks
-from headwater.numerics.rfm import Floats, Ints, RfmRows, distinct, distinct_pairs
+from headwater.numerics.rfm import Floats, Ints, RfmRows, distinct, distinct_pairs, rising
 
 __all__ = [
     "BgNbdParams",
@@ -275,13 +275,13 @@ def _evaluate(point: Floats, *, design: _Design) -> Evaluation:
         hessian[1, 1] -= float(dead @ (score[1] * (inv_T + inv_t)))
         hessian[2, 2] -= float(dead.sum()) / a**2
         hessian[3, 3] += float(dead @ score[3] ** 2)
-    return Evaluation(value=value, gradient=gradient, hessian=hessian)
+    return Evaluation(value=float(value), gradient=gradient, hessian=hessian)
 
 
 def _everyone(r: float, alpha: float, a: float, b: float, *, design: _Design) -> tuple[float, Floats, Floats]:
     """The part of the log-likelihood that is linear in tables: no row is looked at."""
     n = float(design.users_by_x.sum())
-    in_r, in_b, in_ab = (_rising(design.users_by_x, start=c) for c in (r, b, a + b))
+    in_r, in_b, in_ab = (rising(design.users_by_x, start=c) for c in (r, b, a + b))
     exposure = r * design.users_by_T + design.purchases_by_T
     log_T, by_T = np.log(alpha + design.T), 1 / (alpha + design.T)
     value = in_r[0] + in_b[0] - in_ab[0] + n * r * np.log(alpha) - float(exposure @ log_T)
@@ -295,14 +295,3 @@ def _everyone(r: float, alpha: float, a: float, b: float, *, design: _Design) ->
     hessian[2:, 2:] = -in_ab[2]
     hessian[3, 3] += in_b[2]
     return value, gradient, hessian
-
-
-def _rising(users_by_x: Floats, *, start: float) -> tuple[float, float, float]:
-    """Sum over customers of log (start)_x, the rising factorial, with two derivatives by ``start``.
-
-    ``log (c)_x = sum of log(c + j) for j < x``, so each term counts the customers with more than j purchases: exact
-    for any c, with no difference of gamma functions.
-    """
-    more = users_by_x[::-1].cumsum()[::-1][1:]
-    steps = start + np.arange(more.size)
-    return float(more @ np.log(steps)), float(more @ (1 / steps)), -float(more @ steps**-2.0)

@@ -21,6 +21,8 @@ _DROP = 38.0
 _NEWTON = 8
 _TINY = 1e-300
 _SPLIT = 1.5
+_SLOW = 0.3
+_BEYOND = 4.0
 
 
 def chunks(n: int, *, size: int = 2048) -> Iterator[slice]:
@@ -82,7 +84,7 @@ def log_tail(
     value = np.empty(n)
     k = 4 if derivatives else 0
     gradient, hessian = np.empty((k, n)), np.empty((k, k, n))
-    split = (beta - alpha) > np.exp(_SPLIT) * (alpha + t)
+    split = (beta - alpha > np.exp(_SPLIT) * (alpha + t)) | (p + q - 1 < _SLOW)
     for group, head in ((np.flatnonzero(~split), False), (np.flatnonzero(split), True)):
         for part in chunks(group.size, size=1024):
             rows = group[part]
@@ -103,7 +105,9 @@ def _tail_chunk(
         mode = np.where(p < 1, np.maximum(np.log(np.maximum(1 - p, 0)) - np.log(slope) + kink, 0.0), 0.0)
     lowest = _psi(mode, slope=slope, q=q, rho=rho, delta=delta)
     end = _fallen(lowest + _DROP, slope=slope, q=q, rho=rho, delta=delta)
-    cut = np.minimum(kink, end) if head else np.zeros_like(t)
+    cut = np.zeros_like(t)
+    if head:
+        cut = np.minimum(np.maximum(kink, 0.0) + np.where(slope < _SLOW, _BEYOND, 0.0), end)
     u, weight = _tail_nodes(cut, end=end, head=head)
     decay = np.exp(-u)
     mixed = rho[:, None] + delta[:, None] * decay
@@ -185,12 +189,13 @@ def beta_nodes(a: Floats, *, b: Floats, size: int = 112) -> tuple[Floats, Floats
     """
     mode = np.log(a) - np.log(b)
     lowest = -_log_beta_density(mode, a=a, b=b)
+    knee = np.log(np.maximum(a, 1.0)) - np.log(np.maximum(b, 1.0))
     width = np.minimum(1.0, np.sqrt(1 / a + 1 / b))
     low = _beta_edge(-(lowest + _DROP) / a, a=a, b=b, level=lowest + _DROP)
     high = _beta_edge((lowest + _DROP) / b, a=a, b=b, level=lowest + _DROP)
-    start, stop = np.arcsinh((low - mode) / width), np.arcsinh((high - mode) / width)
+    start, stop = np.arcsinh((low - knee) / width), np.arcsinh((high - knee) / width)
     y = start[:, None] + (stop - start)[:, None] * np.linspace(0, 1, size)
-    logit = mode[:, None] + width[:, None] * np.sinh(y)
+    logit = knee[:, None] + width[:, None] * np.sinh(y)
     weight = np.cosh(y) * np.exp(_log_beta_density(logit, a=a[:, None], b=b[:, None]) + lowest[:, None])
     p = np.exp(-np.logaddexp(0.0, -logit))
     return np.maximum(p, _TINY), np.exp(-np.logaddexp(0.0, logit)), weight / weight.sum(axis=1)[:, None]

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from headwater.core.errors import DataError
 
-__all__ = ["Floats", "Ints", "RfmRows", "compress", "distinct", "distinct_pairs"]
+__all__ = ["Floats", "Ints", "RfmRows", "compress", "distinct", "distinct_pairs", "rising"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -111,6 +111,17 @@ def distinct_pairs(x: Floats, t: Floats) -> tuple[tuple[Floats, Floats], Ints]:
     times, when = distinct(t)
     first, inverse = _first_of(count * times.size + when)
     return (x[first], t[first]), inverse
+
+
+def rising(users_by_x: Floats, *, start: float) -> tuple[float, float, float]:
+    """Sum over customers of log (start)_x, the rising factorial, with two derivatives by ``start``.
+
+    ``log (c)_x = sum of log(c + j) for j < x``, so each term counts the customers with more than j purchases: exact
+    for any c, with no difference of gamma functions.
+    """
+    more = users_by_x[::-1].cumsum()[::-1][1:]
+    steps = start + np.arange(more.size)
+    return float(more @ np.log(steps)), float(more @ (1 / steps)), -float(more @ steps**-2.0)
 
 
 def _first_of(keys: Ints) -> tuple[Ints, Ints]:

@@ -1,0 +1,96 @@
+"""The ledger and the snapshot: what happened by day, and what was known at a cutoff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headwater.core.finding import Finding
+from headwater.core.table import Column, Kind, Purpose, Table
+
+__all__ = ["Ledger", "LedgerMeasure", "Snapshot", "Task"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerMeasure:
+    """An additive column of the ledger: whole numbers, ``scale`` of them to one unit (money: 1,000,000).
+
+    ``counts`` says whether it counts things (purchases), so that its days can be a customer's rhythm.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    scale: int
+    counts: bool
+
+    @property
+    def label(self) -> str:
+        """The name with its unit: ``revenue_gbp``, ``purchases``."""
+        return f"{self.name}_{self.unit.lower()}" if self.kind is Kind.MONEY else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """One row per user x app day x day it became known, all measures additive; beside it the users.
+
+    ``user_hours`` holds the first 168 hours of each user. ``first_day`` and ``end_day`` (exclusive)
+    bound the log. ``one_row_a_day`` is true where no user-day became known on two days.
+    """
+
+    days: Table
+    users: Table
+    user_hours: Table
+    measures: tuple[LedgerMeasure, ...]
+    first_day: int
+    end_day: int
+    left_edge_days: int
+    one_row_a_day: bool
+    findings: tuple[Finding, ...]
+    sql: str
+
+    def measure(self, name: str) -> LedgerMeasure:
+        """The measure of that name. Raises ``KeyError``."""
+        return next(m for m in self.measures if m.name == name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What is predicted: a measure (or ``active_days``) over a horizon, read by ``target``'s column.
+
+    ``occasions`` is the measure whose days are a customer's purchase days in the buy-till-you-die models.
+    """
+
+    measure: str
+    unit: str
+    horizon_days: int
+    target: str
+    occasions: str
+    value: str
+    level: float = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One row per user x cutoff: features known by the cutoff (exclusive), targets after it.
+
+    A target is NULL unless its whole window was observed; ``observed_days_<h>d`` says how much was.
+    """
+
+    rows: Table
+    cutoffs: tuple[int, ...]
+    horizons: tuple[int, ...]
+    measures: tuple[LedgerMeasure, ...]
+    first_day: int
+    end_day: int
+    findings: tuple[Finding, ...]
+    sql: str
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The columns a model may learn from."""
+        return tuple(c for c in self.rows.columns if c.purpose is Purpose.FEATURE)
+
+    def target(self, measure: str, horizon_days: int) -> str:
+        """The name of a target column: ``revenue_gbp_next_90d``."""
+        labels = {m.name: m.label for m in self.measures} | {"active_days": "active_days"}
+        return f"{labels[measure]}_next_{horizon_days}d"

@@ -1,0 +1,338 @@
+"""Pareto/NBD: how many purchases a customer makes who may leave, unseen, at any moment.
+
+Schmittlein, Morrison & Colombo (1987), Counting Your Customers, Management Science 33(1). While alive a customer buys at
+rate lambda ~ Gamma(r, alpha); he leaves at rate mu ~ Gamma(s, beta). Both rates are in the unit of time of the rows.
+
+The likelihood is usually written with differences of hypergeometric functions, which cancel. Asking instead which comes
+first, the end or the next purchase, gives a sum of two positive integrals (``log_tail``)::
+
+    L = G { s int_{t_x}^inf (alpha+u)^-(r+x) (beta+u)^-(s+1) du + (r+x) int_T^inf (alpha+u)^-(r+x+1) (beta+u)^-s du }
+
+with G = Gamma(r+x)/Gamma(r) alpha^r beta^s. The first depends on (x, t_x) only, the second on (x, T) only, so they are
+computed once for each distinct pair.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import exprel
+
+from headwater.numerics.maximize import Box, Evaluation, Fit, in_logs, maximize
+from headwater.numerics.quadrature import LogTail, chunks, log_tail, unit_nodes
+from headwater.numerics.rfm import Floats, Ints, RfmRows, distinct_pairs, rising
+
+__all__ = [
+    "ParetoNbdParams",
+    "draw_future_purchases",
+    "expected_for_new",
+    "expected_purchases",
+    "fit",
+    "log_likelihood",
+    "p_alive",
+    "probability_of_any_purchase",
+    "purchase_variance",
+    "simulate",
+]
+
+NAMES: Final = ("r", "alpha", "s", "beta")
+_BOX: Final = Box(
+    names=NAMES, low=np.log([1e-4, 1e-6, 1e-4, 1e-6]), high=np.log([1e4, 1e6, 1e4, 1e6])
+)
+_ROWS = 16_384
+_MOST_LIKELY_RATE = 1e15
+_NODE, _NODE_WEIGHT = unit_nodes(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParetoNbdParams:
+    """``r, alpha``: Gamma shape and rate of buying; ``s, beta``: of leaving; alpha and beta in units of time."""
+
+    r: float
+    alpha: float
+    s: float
+    beta: float
+
+    def rescale(self, factor: float) -> ParetoNbdParams:
+        """The same model in another unit of time: weeks become days with ``factor=7``."""
+        return ParetoNbdParams(r=self.r, alpha=self.alpha * factor, s=self.s, beta=self.beta * factor)
+
+    def as_array(self) -> Floats:
+        """``(4,)`` in written order."""
+        return np.array([self.r, self.alpha, self.s, self.beta])
+
+
+def log_likelihood(params: ParetoNbdParams, *, rows: RfmRows) -> float:
+    """Weighted log-likelihood of the rows."""
+    return _evaluate(params.as_array(), design=_Design.of(rows)).value
+
+
+def fit(rows: RfmRows) -> Fit[ParetoNbdParams]:
+    """Maximum-likelihood estimates; the same model whatever the unit of time (see ``Fit`` for the diagnosis)."""
+    scale = float(rows.weights @ rows.T) / rows.n_users
+    scaled = rows.in_units_of(scale)
+    design = _Design.of(scaled)
+
+    def objective(logs: Floats) -> Evaluation:
+        point = np.exp(logs)
+        return in_logs(_evaluate(point, design=design), at=point)
+
+    top = maximize(objective, starts=_starts(scaled), box=_BOX)
+    r, alpha, s, beta = np.exp(top.point).tolist()
+    return Fit(
+        params=ParetoNbdParams(r=r, alpha=alpha, s=s, beta=beta),
+        names=NAMES,
+        log_likelihood=top.value,
+        covariance=top.covariance,
+        converged=top.converged,
+        iterations=top.iterations,
+        boundary=top.boundary,
+        n_users=rows.n_users,
+        dimension=rows.n_purchases,
+    ).rescale(scale)
+
+
+def p_alive(params: ParetoNbdParams, *, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:
+    """Probability that a customer has not left by T."""
+    rows = RfmRows.of(np.atleast_1d(x), t_x=np.atleast_1d(t_x), T=np.atleast_1d(T))
+    ended, bought = _tails(params, rows=rows)
+    still = -(params.r + rows.x) * np.log(params.alpha + rows.T) - params.s * np.log(params.beta + rows.T)
+    return np.exp(np.minimum(still - np.logaddexp(ended, bought), 0.0))
+
+
+def expected_purchases(
+    params: ParetoNbdParams, *, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horizon: float
+) -> Floats:
+    """Expected repeat purchases in (T, T + horizon] given the history; finite at s = 1 too."""
+    mean, _ = _moments(params, x=np.atleast_1d(x), T=np.atleast_1d(T), horizon=horizon)
+    return p_alive(params, x=x, t_x=t_x, T=T) * mean
+
+
+def purchase_variance(
+    params: ParetoNbdParams, *, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horizon: float
+) -> Floats:
+    """Predictive variance of the purchases in (T, T + horizon], the parameters taken as known."""
+    mean, falling = _moments(params, x=np.atleast_1d(x), T=np.atleast_1d(T), horizon=horizon)
+    alive = p_alive(params, x=x, t_x=t_x, T=T)
+    expected = alive * mean
+    return np.maximum(alive * falling + expected - expected**2, 0.0)
+
+
+def expected_for_new(params: ParetoNbdParams, *, t: ArrayLike) -> Floats:
+    """Expected repeat purchases of a new customer in (0, t], for each t."""
+    times = np.atleast_1d(np.asarray(t, dtype=np.float64))
+    return params.r / params.alpha * _mean_stay(times, s=params.s, beta=np.full_like(times, params.beta))
+
+
+def probability_of_any_purchase(
+    params: ParetoNbdParams, *, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horizon: float
+) -> Floats:
+    """Probability of at least one purchase in (T, T + horizon]: the next one comes before the end and in time."""
+    rows = RfmRows.of(np.atleast_1d(x), t_x=np.atleast_1d(t_x), T=np.atleast_1d(T))
+    ended, bought = _tails(params, rows=rows)
+    power = params.r + rows.x
+    later = np.log(power) + _tail_of_pairs(rows.x, rows.T + horizon, _bought(params.as_array()))
+    return np.exp(bought - np.logaddexp(ended, bought)) * -np.expm1(np.minimum(later - bought, 0.0))
+
+
+def draw_future_purchases(
+    params: ParetoNbdParams,
+    *,
+    x: ArrayLike,
+    t_x: ArrayLike,
+    T: ArrayLike,
+    horizon: float,
+    rng: np.random.Generator,
+    n_draws: int,
+) -> Ints:
+    """Draws ``(n_draws, n)`` of the purchases in (T, T + horizon], exact by conjugacy.
+
+    Given alive at T, lambda ~ Gamma(r + x, alpha + T) and mu ~ Gamma(s, beta + T), independent; purchases are
+    Poisson(lambda * min(horizon, remaining life)), remaining life exponential at rate mu.
+    """
+    count, age = np.atleast_1d(np.asarray(x, np.float64)), np.atleast_1d(np.asarray(T, np.float64))
+    shape = (n_draws, count.size)
+    alive = rng.random(shape) < p_alive(params, x=x, t_x=t_x, T=T)
+    rate = rng.gamma(params.r + count, 1 / (params.alpha + age), size=shape)
+    stay = np.minimum(_lifetimes(params.s, beta=params.beta + age, rng=rng, shape=shape), horizon)
+    wanted = rng.poisson(np.minimum(rate * stay, _MOST_LIKELY_RATE))
+    return np.where(alive, wanted, 0).astype(np.int64, copy=False)
+
+
+def simulate(params: ParetoNbdParams, *, T: ArrayLike, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Histories ``x, t_x`` of customers observed for ``T`` after their first purchase, from the model."""
+    age = np.atleast_1d(np.asarray(T, dtype=np.float64))
+    end = _lifetimes(params.s, beta=np.full_like(age, params.beta), rng=rng, shape=age.shape)
+    seen = np.minimum(age, end)
+    count = rng.poisson(rng.gamma(params.r, seen / params.alpha))
+    position = rng.random(age.size) ** (1 / np.maximum(count, 1))
+    return count.astype(np.float64), np.where(count > 0, seen * position, 0.0)
+
+
+def _lifetimes(s: float, *, beta: Floats, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    rate = rng.gamma(s, 1 / beta, size=shape)
+    return rng.exponential(size=shape) / np.maximum(rate, 1e-300)
+
+
+def _moments(params: ParetoNbdParams, *, x: ArrayLike, T: ArrayLike, horizon: float) -> tuple[Floats, Floats]:
+    """E[Y] and E[Y(Y-1)] of the purchases Y in the horizon, given alive at T: moments of lambda times the stay."""
+    count, age = np.asarray(x, dtype=np.float64), np.asarray(T, dtype=np.float64)
+    shape, time, later = params.r + count, params.alpha + age, params.beta + age
+    stay = _mean_stay(np.full_like(age, horizon), s=params.s, beta=later)
+    square = _mean_square_stay(horizon, s=params.s, beta=later)
+    return shape / time * stay, shape * (shape + 1) / time**2 * square
+
+
+def _mean_stay(horizon: Floats, *, s: float, beta: Floats) -> Floats:
+    """E[min(horizon, D)] for D with P(D > d) = (beta / (beta + d))^s."""
+    log_grown = np.log1p(horizon / beta)
+    return beta * log_grown * exprel((1 - s) * log_grown)
+
+
+def _mean_square_stay(horizon: float, *, s: float, beta: Floats) -> Floats:
+    """E[min(horizon, D)^2] = 2 beta^2 l int_0^1 e^{(1-s) l v} (e^{l v} - 1) dv, with l = log(1 + horizon/beta)."""
+    span = np.log1p(horizon / beta)
+    low, high = (1 - s) * span, (2 - s) * span
+    smooth = np.minimum(np.abs(low), np.abs(high)) <= 1
+    v = span[:, None] * _NODE
+    calm = np.where(smooth, 1 - s, 0.0)[:, None]
+    summed = (_NODE_WEIGHT * np.exp(calm * v) * np.expm1(v)).sum(axis=1)
+    divisor = np.where(smooth, 1.0, low * high)
+    closed = span * (np.exp(low) * (low * exprel(span) - 1) + 1) / divisor
+    return 2 * beta**2 * span * np.where(smooth, summed, closed)
+
+
+def _starts(rows: RfmRows) -> list[Floats]:
+    """Shape and rate by moments of the counts, then rounder guesses; time is already in units of the mean T."""
+    mean = max(rows.n_purchases / rows.n_users, 1e-3)
+    spread = float(rows.weights @ (rows.x - mean) ** 2) / rows.n_users
+    r = float(np.clip(mean**2 / max(spread - mean, 0.05 * mean), 0.1, 10.0))
+    return [
+        np.log([r, r / (rise * mean), s, beta])
+        for rise, s, beta in ((1.5, 0.6, 0.6), (1.1, 0.5, 3.0), (4.0, 1.0, 0.3), (1.0, 2.0, 20.0))
+    ]
+
+
+TailOfPairs = Callable[[Floats, Floats, bool], LogTail]
+
+
+def _ended(point: Floats) -> TailOfPairs:
+    r, alpha, s, beta = point.tolist()
+
+    def tail(x: Floats, t: Floats, derivatives: bool) -> LogTail:
+        q = np.full_like(t, s + 1)
+        return log_tail(r + x, alpha=alpha, q=q, beta=beta, t=t, derivatives=derivatives)
+
+    return tail
+
+
+def _bought(point: Floats) -> TailOfPairs:
+    r, alpha, s, beta = point.tolist()
+
+    def tail(x: Floats, t: Floats, derivatives: bool) -> LogTail:
+        q = np.full_like(t, s)
+        return log_tail(r + x + 1, alpha=alpha, q=q, beta=beta, t=t, derivatives=derivatives)
+
+    return tail
+
+
+def _tail_of_pairs(x: Floats, t: Floats, tail: TailOfPairs) -> Floats:
+    (count, time), pair = distinct_pairs(x, t)
+    return tail(count, time, False).value[pair]
+
+
+def _tails(params: ParetoNbdParams, *, rows: RfmRows) -> tuple[Floats, Floats]:
+    """Logarithms of the two terms of the likelihood: the end came first, the next purchase came first."""
+    point = params.as_array()
+    ended = math.log(params.s) + _tail_of_pairs(rows.x, rows.t_x, _ended(point))
+    bought = np.log(params.r + rows.x) + _tail_of_pairs(rows.x, rows.T, _bought(point))
+    return ended, bought
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Design:
+    """Rows as indices into the distinct pairs (x, t_x) and (x, T)."""
+
+    users_by_x: Floats
+    last: tuple[Floats, Floats]
+    age: tuple[Floats, Floats]
+    which_last: Ints
+    which_age: Ints
+    weights: Floats
+
+    @classmethod
+    def of(cls, rows: RfmRows) -> _Design:
+        """Find the distinct pairs."""
+        last, which_last = distinct_pairs(rows.x, rows.t_x)
+        age, which_age = distinct_pairs(rows.x, rows.T)
+        users_by_x = np.bincount(rows.x.astype(np.int64), weights=rows.weights)
+        return cls(
+            users_by_x=users_by_x,
+            last=last,
+            age=age,
+            which_last=which_last,
+            which_age=which_age,
+            weights=rows.weights,
+        )
+
+
+def _evaluate(point: Floats, *, design: _Design) -> Evaluation:
+    """Value, gradient and Hessian by ``(r, alpha, s, beta)``."""
+    r, alpha, s, beta = point.tolist()
+    ended, bought = _both(point, design=design)
+    n = float(design.users_by_x.sum())
+    in_r = rising(design.users_by_x, start=r)
+    value = in_r[0] + n * (r * math.log(alpha) + s * math.log(beta))
+    gradient = np.array([in_r[1] + n * math.log(alpha), n * r / alpha, n * math.log(beta), n * s / beta])
+    hessian = np.diag([in_r[2], -n * r / alpha**2, 0.0, -n * s / beta**2])
+    hessian[0, 1] = hessian[1, 0] = n / alpha
+    hessian[2, 3] = hessian[3, 2] = n / beta
+    mixed, by_last, by_age, spread = _mix(ended, bought, design=design)
+    gradient += ended.gradient @ by_last + bought.gradient @ by_age
+    hessian += ended.hessian @ by_last + bought.hessian @ by_age + spread
+    return Evaluation(value=float(value + mixed), gradient=gradient, hessian=hessian)
+
+
+def _both(point: Floats, *, design: _Design) -> tuple[LogTail, LogTail]:
+    """Both terms with derivatives, side by side on two threads; neither depends on the other."""
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        waiting = aside.submit(_ended(point), *design.last, True)
+        bought = _bought(point)(*design.age, True)
+        ended = waiting.result()
+    r, s = float(point[0]), float(point[2])
+    power = r + design.age[0]
+    _add_log(ended, of=np.full_like(design.last[0], s), row=2)
+    _add_log(bought, of=power, row=0)
+    return ended, bought
+
+
+def _add_log(tail: LogTail, *, of: Floats, row: int) -> None:
+    tail.value[:] += np.log(of)
+    tail.gradient[row] += 1 / of
+    tail.hessian[row, row] -= of**-2.0
+
+
+def _mix(ended: LogTail, bought: LogTail, *, design: _Design) -> tuple[float, Floats, Floats, Floats]:
+    """Sum of log(e^ended + e^bought) over rows, its weights by pair, and the spread of scores between the two."""
+    value = 0.0
+    by_last, by_age = np.zeros_like(ended.value), np.zeros_like(bought.value)
+    spread = np.zeros((4, 4))
+    of_ended, of_bought = ended.gradient.T.copy(), bought.gradient.T.copy()
+    for part in chunks(design.weights.size, size=_ROWS):
+        last, age, weight = design.which_last[part], design.which_age[part], design.weights[part]
+        log_ended, log_bought = ended.value[last], bought.value[age]
+        both = np.logaddexp(log_ended, log_bought)
+        value += float(weight @ both)
+        gone = np.exp(log_ended - both)
+        stayed = np.exp(log_bought - both)
+        by_last += np.bincount(last, weights=weight * gone, minlength=by_last.size)
+        by_age += np.bincount(age, weights=weight * stayed, minlength=by_age.size)
+        gap = of_ended[last] - of_bought[age]
+        spread += gap.T @ (gap * (weight * gone * stayed)[:, None])
+    return value, by_last, by_age, spread

@@ -1,0 +1,36 @@
+"""Frequency: how often the user was active and did each counted thing."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from headwater.engine.sql import sql
+from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature, windowed
+
+__all__ = ["Frequency"]
+
+
+class Frequency:
+    """Active days and counted measures, over all time and over each window."""
+
+    about: ClassVar[str] = "active days and counts, over all time and over each window"
+
+    def columns(self, spec: FeatureSpec) -> tuple[FeatureColumn, ...]:
+        """Zero where nothing happened in a window."""
+        active = [feature("active_days_total", about="days with any event", unit="days", aggregate=sql("CAST(count(*) AS DOUBLE)"))]
+        active += [
+            feature(
+                f"active_days_last_{w}d",
+                about=f"days with any event in the last {w} days",
+                unit="days",
+                aggregate=sql("CAST(count(*) FILTER (WHERE age <= {w}) AS DOUBLE)", w=w),
+            )
+            for w in spec.windows
+        ]
+        counts = [feature(f"{m.name}_total", about=f"{m.name} so far", aggregate=windowed(m, None)) for m in spec.counted]
+        counts += [
+            feature(f"{m.name}_last_{w}d", about=f"{m.name} in the last {w} days", aggregate=windowed(m, w))
+            for m in spec.counted
+            for w in spec.windows
+        ]
+        return (*active, *counts)
