@@ -32,7 +32,7 @@ from headwater.core.finding import Finding, Severity
 CHROMIUM_FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --hide-scrollbars --virtual-time-budget=15000"
-).split()
+).split()  # noqa: SIM905
 CHANNELS = (
     ("Organic search", 18_402, 4.31, 3.98, 4.66),
     ("Apple Search Ads", 6_210, 6.87, 6.02, 7.75),
@@ -48,7 +48,15 @@ def ltv_curve() -> Chart:
         for day in (1, 3, 7, 14, 30, 60, 90):
             value = scale * math.log1p(day) / math.log1p(90)
             spread = 0.04 + 0.001 * day
-            rows.append((day, round(value, 3), channel, round(value * (1 - spread), 3), round(value * (1 + spread), 3)))
+            rows.append(
+                (
+                    day,
+                    round(value, 3),
+                    channel,
+                    round(value * (1 - spread), 3),
+                    round(value * (1 + spread), 3),
+                )
+            )
     return Chart(
         name="ltv_curve",
         title="Revenue per user by days since first seen",
@@ -61,7 +69,13 @@ def ltv_curve() -> Chart:
             Field(name="high", label="High (90%)", form=Form.MONEY, unit="USD"),
         ),
         rows=tuple(rows),
-        roles=((Role.X, "day"), (Role.Y, "revenue"), (Role.SERIES, "channel"), (Role.LOW, "low"), (Role.HIGH, "high")),
+        roles=(
+            (Role.X, "day"),
+            (Role.Y, "revenue"),
+            (Role.SERIES, "channel"),
+            (Role.LOW, "low"),
+            (Role.HIGH, "high"),
+        ),
         finding="Apple Search Ads users pay back by day 30; TikTok users do not within 90 days.",
     )
 
@@ -143,7 +157,13 @@ def model_errors() -> Chart:
             Field(name="kind", label="Kind of user"),
         ),
         rows=rows,
-        roles=((Role.X, "error"), (Role.Y, "model"), (Role.LOW, "low"), (Role.HIGH, "high"), (Role.SERIES, "kind")),
+        roles=(
+            (Role.X, "error"),
+            (Role.Y, "model"),
+            (Role.LOW, "low"),
+            (Role.HIGH, "high"),
+            (Role.SERIES, "kind"),
+        ),
         finding="LightGBM hurdle has the smallest error for both kinds of user.",
     )
 
@@ -165,7 +185,13 @@ def calibration() -> Chart:
             Field(name="model", label="Model"),
         ),
         rows=tuple(rows),
-        roles=((Role.X, "predicted"), (Role.Y, "actual"), (Role.LOW, "low"), (Role.HIGH, "high"), (Role.SERIES, "model")),
+        roles=(
+            (Role.X, "predicted"),
+            (Role.Y, "actual"),
+            (Role.LOW, "low"),
+            (Role.HIGH, "high"),
+            (Role.SERIES, "model"),
+        ),
         finding="LightGBM hurdle lies on the line; rate so far promises too much for the best users.",
     )
 
@@ -201,8 +227,16 @@ def user_grid(n_rows: int = 1_500) -> Grid:
         Field(name="channel", label="Channel"),
         Field(name="first_on", label="First seen", form=Form.DATE),
         Field(name="orders", label="Orders", form=Form.INTEGER),
-        Field(name="value", label="Predicted value", form=Form.MONEY, unit="USD", note="Mean of the forecast, 90 days."),
-        Field(name="p_alive", label="Will return", form=Form.SHARE, note="Probability of one or more visits."),
+        Field(
+            name="value",
+            label="Predicted value",
+            form=Form.MONEY,
+            unit="USD",
+            note="Mean of the forecast, 90 days.",
+        ),
+        Field(
+            name="p_alive", label="Will return", form=Form.SHARE, note="Probability of one or more visits."
+        ),
         Field(name="delta", label="Change since last run", form=Form.NUMBER),
         Field(name="payer", label="Paid before", form=Form.BOOLEAN),
     )
@@ -219,7 +253,14 @@ def user_grid(n_rows: int = 1_500) -> Grid:
         )
         for i in range(n_rows)
     )
-    return Grid.of("users", "Users by predicted value", fields, rows, preview=25, note="Maturity: 90 days complete for all.")
+    return Grid.of(
+        "users",
+        "Users by predicted value",
+        fields,
+        rows,
+        preview=25,
+        note="Maturity: 90 days complete for all.",
+    )
 
 
 def channel_grid() -> Grid:
@@ -229,7 +270,12 @@ def channel_grid() -> Grid:
         Field(name="value", label="Value per user", form=Form.MONEY, unit="USD"),
         Field(name="low", label="Low (90%)", form=Form.MONEY, unit="USD"),
         Field(name="high", label="High (90%)", form=Form.MONEY, unit="USD"),
-        Field(name="share", label="Share of value", form=Form.SHARE, note="Of all predicted value, before costs."),
+        Field(
+            name="share",
+            label="Share of value",
+            form=Form.SHARE,
+            note="Of all predicted value, before costs.",
+        ),
     )
     total = sum(n * value for _, n, value, _, _ in CHANNELS)
     rows = ((name, n, value, low, high, n * value / total) for name, n, value, low, high in CHANNELS)
@@ -356,7 +402,14 @@ def recalculated(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], P
 
     def recalculate(book: Path) -> Path:
         out = tmp_path_factory.mktemp("recalculated")
-        target = ["--headless", "--convert-to", "xlsx:Calc MS Excel 2007 XML", "--outdir", str(out), str(book)]
+        target = [
+            "--headless",
+            "--convert-to",
+            "xlsx:Calc MS Excel 2007 XML",
+            "--outdir",
+            str(out),
+            str(book),
+        ]
         command = [soffice, f"-env:UserInstallation={profile.as_uri()}", *target]
         subprocess.run(command, capture_output=True, timeout=180, check=True)
         return out / book.name

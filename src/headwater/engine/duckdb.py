@@ -94,12 +94,13 @@ class DuckDB:
 
     def arrow(self, query: Sql) -> pa.Table:
         """A result as an Arrow table."""
-        return self._execute(query).to_arrow_table()
+        with self._translated(), self._watched():
+            return self._connection.sql(self.text(query)).to_arrow_table()
 
     def batches(self, query: Sql, *, rows: int = 50_000) -> Iterator[pa.RecordBatch]:
         """A result as a stream of Arrow batches, on a cursor of its own."""
         with self._translated():
-            yield from self._connection.cursor().execute(self.text(query)).to_arrow_reader(rows)
+            yield from self._connection.cursor().sql(self.text(query)).to_arrow_reader(rows)
 
     def register(self, view: str, rows: pa.Table) -> None:
         """Make an Arrow table readable under a name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +30,7 @@ LINE_POINTS: Final = 15.75
 TALLEST: Final = 400.0
 SEEN: Final = 4_000
 PAPER_A4: Final = 9
-UNDATED: Final = datetime(2000, 1, 1)  # noqa: DTZ001
+UNDATED: Final = datetime(2000, 1, 1)
 OPTIONS: Final = {
     "strings_to_formulas": False,
     "strings_to_urls": False,
@@ -47,9 +47,9 @@ class Book:
     ``n_cut`` and ``n_replaced`` count the texts that could not be written as they were.
     """
 
-    def __init__(self, path: Path, *, title: str, streamed: bool) -> None:
+    def __init__(self, path: Path, *, title: str, streamed: bool, scratch: str) -> None:
         self.streamed = streamed
-        self.workbook = Workbook(str(path), {**OPTIONS, "constant_memory": streamed})
+        self.workbook = Workbook(str(path), {**OPTIONS, "constant_memory": streamed, "tmpdir": scratch})
         self.workbook.set_properties({"title": clipped(visible(title), 255), "created": UNDATED})
         self.workbook.set_size(2400, 1500)
         self.tables: list[str] = []
@@ -57,9 +57,15 @@ class Book:
         self.n_replaced = 0
         self._formats: dict[tuple[tuple[str, Any], ...], Format] = {}
 
+    def abandon(self) -> None:
+        """Let go of the files of rows without writing the workbook."""
+        for sheet in self.workbook.worksheets():
+            if self.streamed and sheet.row_data_fh:
+                sheet.row_data_fh.close()
+
     def sheet(self, wanted: str) -> Worksheet:
         """A new sheet under a legal and unique name close to ``wanted``, set up for printing."""
-        name = sheet_name(wanted, [sheet.get_name() for sheet in self.workbook.worksheets()])
+        name = sheet_name(wanted, [sheet.name or "" for sheet in self.workbook.worksheets()])
         sheet = self.workbook.add_worksheet(name)
         sheet.hide_gridlines(2)
         sheet.set_landscape()
@@ -79,11 +85,12 @@ class Book:
     def style_of(self, field: Field, places: int, **properties: Any) -> Format:
         """The format of a column's cells."""
         if field.form in {Form.TEXT, Form.ID}:
-            return self.style(num_format="@", **properties)
+            return self.style(num_format="@", align="left", indent=1, **properties)
         if field.form is Form.BOOLEAN:
-            return self.style(align="left", **properties)
+            return self.style(align="left", indent=1, **properties)
         look = number_format(field, places)
-        return self.style(num_format=look, align="left" if field.form is Form.DATE else "right", **properties)
+        side = "left" if field.form is Form.DATE else "right"
+        return self.style(num_format=look, align=side, indent=1, **properties)
 
     def text(self, sheet: Worksheet, row: int, column: int, text: str, style: Format | None = None) -> None:
         """Write text as text: ``=1+1`` stays four characters."""
@@ -109,8 +116,9 @@ class Book:
             sheet.merge_range(row, 0, row, last_column, "", style)
         self.text(sheet, row, 0, text, style)
 
-    def cell(self, sheet: Worksheet, row: int, column: int, cell: Cell, form: Form, style: Format) -> None:
+    def cell(self, sheet: Worksheet, at: tuple[int, int], cell: Cell, *, form: Form, style: Format) -> None:
         """Write a value: an id or a number Excel would round stays text, an unknown value stays empty."""
+        row, column = at
         if cell is None:
             sheet.write_blank(row, column, None, style)
         elif isinstance(cell, bool):
@@ -140,10 +148,10 @@ class Book:
         return said
 
 
-def _moment(text: str) -> date | None:
+def _moment(text: str) -> datetime | None:
     """The calendar day a text names, or None where Excel could not hold it exactly."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
         return None
-    return day if day.year > FIRST_YEAR else None
+    return datetime.combine(day, time()) if day.year > FIRST_YEAR else None

@@ -1,7 +1,9 @@
 """Charts as Vega-Lite specs, built with Altair.
 
 No name from the data becomes a Vega field or expression: columns are called ``at``, ``value``, ``low``,
-``high``, ``series`` and ``tip``, and the tooltip is one ready text.
+``high``, ``series`` and ``tip``, and the tooltip is one ready text. Vega-Lite pastes axis titles (to describe
+marks for screen readers) and explicit orders of categories into expressions, so neither is used: the figure
+has a label and a table, and categories stand in the order of the rows.
 """
 
 from __future__ import annotations
@@ -137,18 +139,16 @@ def _tip() -> alt.Tooltip:
 def _color(plot: Plot) -> dict[str, Any]:
     if not plot.shared:
         return {"color": alt.value(PALETTE[0])}
-    names = [visible(name) for name in plot.series]
-    colors = [PALETTE[i % len(PALETTE)] for i in range(len(names))]
-    legend = alt.Legend(title=None) if len(names) > 1 else None
-    scale = alt.Scale(domain=names, range=colors)
-    return {"color": alt.Color(field="series", type="nominal", scale=scale, legend=legend)}
+    colors = [PALETTE[i % len(PALETTE)] for i in range(len(plot.series))]
+    legend = alt.Legend(title=None, symbolOpacity=1, symbolType="circle", symbolStrokeWidth=0) if len(plot.series) > 1 else None
+    scale = alt.Scale(range=colors)
+    return {"color": alt.Color(field="series", type="nominal", sort=None, scale=scale, legend=legend)}
 
 
 def _offset(plot: Plot, channel: type[alt.XOffset] | type[alt.YOffset]) -> dict[str, Any]:
     if len(plot.series) < 2:
         return {}
-    names = [visible(name) for name in plot.series]
-    offset = channel(field="series", type="nominal", sort=names)
+    offset = channel(field="series", type="nominal", sort=None)
     return {"xOffset" if channel is alt.XOffset else "yOffset": offset}
 
 
@@ -163,11 +163,10 @@ def _abscissa_axis(plot: Plot, channel: type[alt.X] | type[alt.Y]) -> Any:
         axis = alt.Axis(format=_tick_format(plot, plot.at), labelOverlap=True, tickCount=6)
         scale = alt.Scale(zero=plot.chart.kind is ChartKind.CALIBRATION, nice=True)
         return channel(field="at", type="quantitative", title=title, axis=axis, scale=scale)
-    order = [str(_abscissa(at, plot.at)) for at in plot.categories]
     angle = 0 if discrete else alt.Undefined
     axis = alt.Axis(labelAngle=angle, labelLimit=LABEL_PIXELS, labelOverlap=not discrete, grid=False)
     return channel(
-        field="at", type="ordinal", title=title if channel is alt.X else None, sort=order, axis=axis
+        field="at", type="ordinal", title=title if channel is alt.X else None, sort=None, axis=axis
     )
 
 
@@ -208,6 +207,7 @@ def _tick_format(plot: Plot, field: Field) -> str:
 
 def _config() -> dict[str, Any]:
     return {
+        "aria": False,
         "background": "transparent",
         "font": FONT,
         "view": {"stroke": None},

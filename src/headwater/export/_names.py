@@ -47,7 +47,7 @@ def column_headers(labels: Iterable[str]) -> list[str]:
 
 
 def is_defined_name(name: str) -> bool:
-    """Whether Excel takes the name for a cell: letters, digits, ``_`` and ``.``, and not like ``B12`` or ``R1C1``."""
+    """Whether Excel takes the name for a cell: letters, digits, ``_``, ``.``; not ``B12`` or ``R1C1``."""
     return bool(_DEFINED.fullmatch(name)) and not _CELL_LIKE.fullmatch(name)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 from xlsxwriter.chart import Chart as ExcelChart
@@ -13,15 +15,19 @@ from headwater.core.block import Chart, ChartKind, Field, Form
 from headwater.export._book import LINE, SOFT, Book
 from headwater.export._forms import decimals, is_number, is_numeric, label_with_unit, number_format
 from headwater.export._plot import PALETTE, Plot, plot_of
+from headwater.export._text import clipped, visible
 
 __all__ = ["ChartData"]
 
 SHEET: Final = "Chart data"
 FONT: Final = {"size": 9, "color": SOFT}
-WIDTH: Final = 860
+WIDTH: Final = 820
 HEIGHT: Final = 320
 PER_BAR: Final = 26
 MANY_POINTS: Final = 30
+DATE_TICKS: Final = 6
+ROUND_STEPS: Final = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10, 12)
+ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +64,8 @@ class ChartData:
 
     def insert(self, sheet: Worksheet, row: int, chart: Chart) -> int:
         """Put the chart at ``row``; returns its height in pixels."""
-        placed = _Placed(plot=plot_of(chart), header=self._next + 1)
-        self._next += max(placed.n_rows, 2) + 4
+        placed = _Placed(plot=plot_of(chart), header=self._next + 2)
+        self._next += max(placed.n_rows, 2) + 5
         self._placed.append(placed)
         drawn, height = self._draw(placed)
         drawn.set_size({"width": WIDTH, "height": height})
@@ -70,7 +76,7 @@ class ChartData:
         drawn.set_legend(
             {"position": "top", "font": FONT, "delete_series": helpers} if shared else {"none": True}
         )
-        place = {"object_position": 1, "x_offset": 4, "y_offset": 2, "description": chart.finding[:255]}
+        place = {"object_position": 1, "x_offset": 4, "y_offset": 2, "description": clipped(visible(chart.finding), 255)}
         sheet.insert_chart(row, 0, drawn, place)
         return height
 
@@ -137,8 +143,8 @@ class ChartData:
             look = {"fill": {"color": color}, "gap": 50, "overlap": 0}
             chart.add_series({**self._series(placed, i), **look, **self._bars(placed, i, "#17212B")})
         plain = {"num_font": FONT, "line": {"color": SOFT}, "major_tick_mark": "none"}
-        chart.set_x_axis({**plain, "reverse": True})
-        chart.set_y_axis({**self._value_axis(placed), "crossing": "max"})
+        chart.set_y_axis({**plain, "reverse": True, "crossing": "max", "major_gridlines": {"visible": False}})
+        chart.set_x_axis(self._value_axis(placed))
         return chart
 
     def _thin_edges(self, chart: ExcelChart, placed: _Placed) -> None:
@@ -196,7 +202,7 @@ class ChartData:
             "label_position": "low",
         }
         if at.form is Form.DATE and placed.plot.chart.kind is ChartKind.LINE:
-            axis |= {"date_axis": True, "num_format": "d mmm yyyy"}
+            axis |= {"date_axis": True, "num_format": "d mmm yyyy", **_date_steps(placed.plot)}
         if is_numeric(at.form) and placed.plot.chart.kind in {ChartKind.LINE, ChartKind.CALIBRATION}:
             axis |= {"min": 0} if all(float(c) >= 0 for c in placed.plot.categories if is_number(c)) else {}  # type: ignore[arg-type]
         chart.set_x_axis(axis)
@@ -204,31 +210,35 @@ class ChartData:
 
     def _value_axis(self, placed: _Placed) -> dict[str, Any]:
         value = placed.plot.value
-        places = decimals(value, (point.value for point in placed.plot.points))
+        largest = max((abs(p.value) for p in placed.plot.points if p.value is not None), default=0.0)
+        coarse = largest >= (0.05 if value.form is Form.SHARE else 5)
+        places = 0 if coarse else min(_places(placed.plot), 2)
         return {
             "name": [SHEET, placed.header - 1, 1],
             "name_font": {**FONT, "bold": False},
             "num_font": FONT,
-            "num_format": number_format(value, min(places, 2)),
+            "num_format": number_format(value, places),
             "line": {"none": True},
             "major_gridlines": {"visible": True, "line": {"color": LINE, "width": 0.75}},
             "major_tick_mark": "none",
+            **_value_ends(placed.plot),
         }
 
     def _write_one(self, sheet: Worksheet, placed: _Placed) -> None:
         book, plot, head = self._book, placed.plot, placed.header
         strong = book.style(bold=True, bottom=1, bottom_color=LINE)
-        book.text(sheet, head - 1, 0, plot.chart.title, book.style(bold=True))
+        right = book.style(bold=True, align="right", indent=1, bottom=1, bottom_color=LINE)
+        book.text(sheet, head - 2, 0, plot.chart.title, book.style(bold=True))
         book.text(sheet, head - 1, 1, _unit_label(plot.value), book.style(font_color=SOFT))
         book.text(sheet, head, 0, _unit_label(plot.at), strong)
         for i, series in enumerate(plot.series):
             names = (series or plot.value.label, "low", "high", "value to low", "value to high")
             for part in range(placed.width):
-                book.text(sheet, head, placed.column(i, part), names[part], strong)
+                book.text(sheet, head, placed.column(i, part), names[part], right)
         if plot.chart.kind is ChartKind.CALIBRATION:
             column = placed.column(len(plot.series))
-            book.text(sheet, head, column, "Predicted", strong)
-            book.text(sheet, head, column + 1, "Perfect agreement", strong)
+            book.text(sheet, head, column, "Predicted", right)
+            book.text(sheet, head, column + 1, "Perfect agreement", right)
         for offset in range(max(placed.n_rows, 2)):
             self._write_row(sheet, placed, offset)
 
@@ -236,8 +246,8 @@ class ChartData:
         book, plot, row = self._book, placed.plot, placed.header + 1 + offset
         if offset < len(plot.categories):
             at = plot.categories[offset]
-            book.cell(sheet, row, 0, at, plot.at.form, book.style_of(plot.at, 2))
-            look = book.style_of(plot.value, 4)
+            book.cell(sheet, (row, 0), at, form=plot.at.form, style=book.style_of(plot.at, 2))
+            look = book.style_of(plot.value, _places(plot))
             for i, series in enumerate(plot.series):
                 point = plot.of(series).get(at)
                 if point is None or point.value is None:
@@ -252,12 +262,13 @@ class ChartData:
                     float(high or 0) - point.value,
                 )
                 for part in range(placed.width):
-                    book.cell(sheet, row, placed.column(i, part), cells[part], plot.value.form, look)
+                    place = (row, placed.column(i, part))
+                    book.cell(sheet, place, cells[part], form=plot.value.form, style=look)
         if plot.chart.kind is ChartKind.CALIBRATION and offset < 2:
             edge = _reach(plot)[offset]
             column = placed.column(len(plot.series))
             for place in (column, column + 1):
-                book.cell(sheet, row, place, edge, plot.value.form, book.style_of(plot.value, 2))
+                book.cell(sheet, (row, place), edge, form=plot.value.form, style=book.style_of(plot.value, 2))
 
 
 def _colored(placed: _Placed) -> list[tuple[int, str]]:
@@ -266,6 +277,36 @@ def _colored(placed: _Placed) -> list[tuple[int, str]]:
 
 def _marker(color: str) -> dict[str, Any]:
     return {"type": "circle", "size": 6, "fill": {"color": color}, "border": {"color": color}}
+
+
+def _value_ends(plot: Plot) -> dict[str, float]:
+    """Ends of the value axis that hold every interval; a program that draws may look at the values alone."""
+    values = [v for p in plot.points for v in (p.value, p.low, p.high) if v is not None]
+    if not plot.banded or not values:
+        return {}
+    low, high = min(values), max(values)
+    ends = {"max": _round_up(high)} if high > 0 else {}
+    if low < 0:
+        return {**ends, "min": -_round_up(-low)}
+    return {**ends, "min": 0.0} if plot.chart.kind is ChartKind.BAR or low < high / 2 else ends
+
+
+def _round_up(value: float) -> float:
+    unit = 10.0 ** math.floor(math.log10(value))
+    return next(round(step * unit, 12) for step in ROUND_STEPS if step * unit >= value * (1 - ROUNDING))
+
+
+def _places(plot: Plot) -> int:
+    return decimals(plot.value, (point.value for point in plot.points))
+
+
+def _date_steps(plot: Plot) -> dict[str, Any]:
+    try:
+        days = [date.fromisoformat(str(at)[:10]).toordinal() for at in plot.categories]
+    except ValueError:
+        return {}
+    step = -(-(max(days) - min(days)) // DATE_TICKS) if days else 0
+    return {"major_unit": step, "major_unit_type": "days"} if step > 0 else {}
 
 
 def _unit_label(field: Field) -> str:

@@ -32,7 +32,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """Points in the order of the rows, with the fields of the two axes and the series in order of appearance."""
+    """Points in the order of the rows, the fields of the two axes, and the series in order of appearance."""
 
     chart: Chart
     at: Field

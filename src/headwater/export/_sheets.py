@@ -30,7 +30,7 @@ COLORS: Final = {
 MOST_ROWS: Final = 1_048_576
 INLINE_ROWS: Final = 60
 SAMPLE: Final = 200
-NARROW: Final = 9
+NARROW: Final = 10
 WIDE: Final = 46
 TEXT_COLUMNS: Final = 112
 PIXELS_PER_ROW: Final = 20
@@ -59,7 +59,7 @@ def _layout(grid: Grid) -> _Layout:
 
 def _width(header: str, field: Field, column: list[Cell], places: int) -> int:
     longest = max((width_of(clipped(shown(cell, field, places), WIDE)) for cell in column), default=0)
-    return min(WIDE, max(NARROW, longest + 2, width_of(header) + 4))
+    return min(WIDE, max(NARROW, longest + 4, width_of(header) + 5))
 
 
 class PageSheet:
@@ -152,7 +152,8 @@ class PageSheet:
         most = min(grid.n_rows, MOST_ROWS - 1)
         if grid.n_rows > most:
             most -= 1
-            fact = f"A sheet holds {most:,} of the {grid.n_rows:,} rows; the other {grid.n_rows - most:,} are not here."
+            missing = grid.n_rows - most
+            fact = f"A sheet holds {most:,} of the {grid.n_rows:,} rows; the other {missing:,} are not here."
             warned = self._book.style(bold=True, font_color=COLORS[Severity.WARN][0])
             self._book.text(sheet, 0, 0, fact, warned)
             self._line(fact, bold=True, color=COLORS[Severity.WARN][0])
@@ -169,9 +170,9 @@ class PageSheet:
             book.text(sheet, top, i, header, heads[i])
             self._comment(sheet, top, i, grid.fields[i])
         row = top
-        for row, cells in enumerate(checked_rows(grid, at_most=most), start=top + 1):  # noqa: B007
+        for row, cells in enumerate(checked_rows(grid, at_most=most), start=top + 1):
             for i, cell in enumerate(cells):
-                book.cell(sheet, row, i, cell, grid.fields[i].form, looks[i])
+                book.cell(sheet, (row, i), cell, form=grid.fields[i].form, style=looks[i])
         if grid.fields and row > top:
             self._as_table(sheet, (top, row), grid, heads)
         elif row == top:
@@ -184,25 +185,27 @@ class PageSheet:
         self._book.tables.append(name)
         last = len(grid.fields) - 1
         if self._book.streamed:
-            place = sheet.get_name().replace("'", "''")
+            place = str(sheet.name).replace("'", "''")
             self._book.workbook.define_name(name, f"='{place}'!{xl_range_abs(rows[0], 0, rows[1], last)}")
             if not _is_short(grid):
                 sheet.autofilter(rows[0], 0, rows[1], last)
             return
         headers = self._layouts[id(grid)].headers
         columns = [{"header": h, "header_format": f} for h, f in zip(headers, heads, strict=True)]
-        options = {
-            "name": name,
-            "columns": columns,
-            "style": "Table Style Light 1",
-            "autofilter": not _is_short(grid),
-        }
+        look = {"style": "Table Style Light 1", "autofilter": not _is_short(grid)}
+        options = {"name": name, "columns": columns, **look}
         sheet.add_table(rows[0], 0, rows[1], last, options)
 
     def _head(self, field: Field) -> Format:
         align = "right" if is_numeric(field.form) else "left"
         return self._book.style(
-            bold=True, align=align, bg_color="#F0F4F7", bottom=1, bottom_color=ACCENT, font_color=SOFT
+            bold=True,
+            align=align,
+            indent=1,
+            bg_color="#F0F4F7",
+            bottom=1,
+            bottom_color=ACCENT,
+            font_color=SOFT,
         )
 
     def _comment(self, sheet: Worksheet, row: int, column: int, field: Field) -> None:

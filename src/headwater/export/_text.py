@@ -1,4 +1,4 @@
-"""Text from anywhere, made fit to be written: what a file format cannot hold is replaced visibly, never dropped."""
+"""Text from anywhere, made fit to be written: what a format cannot hold is replaced visibly."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def visible(text: str) -> str:
 
 def clipped(text: str, limit: int) -> str:
     """The text cut to ``limit`` UTF-16 units (what Excel counts), with an ellipsis where it was cut."""
-    if len(text.encode("utf-16-le")) // 2 <= limit:
+    if len(text.encode("utf-16-le", "surrogatepass")) // 2 <= limit:
         return text
-    head = text.encode("utf-16-le")[: 2 * (limit - 1)]
+    head = text.encode("utf-16-le", "surrogatepass")[: 2 * (limit - 1)]
     return head.decode("utf-16-le", errors="ignore") + "…"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Any, Final
 
 from xlsxwriter.utility import xl_rowcol_to_cell
 from xlsxwriter.worksheet import Worksheet
@@ -20,9 +20,49 @@ from headwater.export._text import clipped, visible
 __all__ = ["checked", "write_what_if"]
 
 FUNCTIONS: Final = frozenset(
-    "ABS AND AVERAGE BETA.DIST BETA.INV CEILING CHISQ.DIST CHISQ.INV EXP FLOOR GAMMA.DIST GAMMA.INV GAMMALN IF INT "
-    "LN LOG LOG10 MAX MEDIAN MIN MOD NORM.DIST NORM.INV NORM.S.DIST NORM.S.INV NOT OR PI POWER PRODUCT ROUND "
-    "ROUNDDOWN ROUNDUP SIGN SQRT SUM T.DIST T.DIST.2T T.INV T.INV.2T".split()
+    {
+        "ABS",
+        "AND",
+        "AVERAGE",
+        "BETA.DIST",
+        "BETA.INV",
+        "CEILING",
+        "CHISQ.DIST",
+        "CHISQ.INV",
+        "EXP",
+        "FLOOR",
+        "GAMMA.DIST",
+        "GAMMA.INV",
+        "GAMMALN",
+        "IF",
+        "INT",
+        "LN",
+        "LOG",
+        "LOG10",
+        "MAX",
+        "MEDIAN",
+        "MIN",
+        "MOD",
+        "NORM.DIST",
+        "NORM.INV",
+        "NORM.S.DIST",
+        "NORM.S.INV",
+        "NOT",
+        "OR",
+        "PI",
+        "POWER",
+        "PRODUCT",
+        "ROUND",
+        "ROUNDDOWN",
+        "ROUNDUP",
+        "SIGN",
+        "SQRT",
+        "SUM",
+        "T.DIST",
+        "T.DIST.2T",
+        "T.INV",
+        "T.INV.2T",
+    }
 )
 CONSTANTS: Final = frozenset({"TRUE", "FALSE"})
 PIECE: Final = re.compile(
@@ -44,9 +84,8 @@ def checked(block: WhatIf) -> WhatIf:
     for part in (*block.inputs, *block.outputs):
         if not is_defined_name(part.name) or part.name.casefold() in known or part.name.upper() in CONSTANTS:
             raise _refused("export.what_if_name", part.name, f"'{part.name[:60]}' cannot name one cell")
-        if not math.isfinite(part.value) or (
-            isinstance(part, WhatIfInput) and not part.low <= part.value <= part.high
-        ):
+        inside = not isinstance(part, WhatIfInput) or part.low <= part.value <= part.high
+        if not (math.isfinite(part.value) and inside):
             raise _refused("export.what_if_value", part.name, f"the value of '{part.name}' is {part.value}")
         if isinstance(part, WhatIfOutput):
             _check_formula(part, known)
@@ -56,6 +95,10 @@ def checked(block: WhatIf) -> WhatIf:
 
 def _check_formula(output: WhatIfOutput, known: AbstractSet[str]) -> None:
     text, at = output.formula.strip().removeprefix("="), 0
+    if not text or text.count("(") != text.count(")"):
+        raise _refused(
+            "export.what_if_formula", output.name, "the formula is empty or its brackets do not pair"
+        )
     while at < len(text):
         piece = PIECE.match(text, at)
         if piece is None:
@@ -63,13 +106,10 @@ def _check_formula(output: WhatIfOutput, known: AbstractSet[str]) -> None:
         at, name = piece.end(), piece.group("name")
         if name is None:
             continue
-        calls = text.startswith("(", at)
-        if not (
-            name.upper() in FUNCTIONS if calls else name.casefold() in known or name.upper() in CONSTANTS
-        ):
-            raise _refused(
-                "export.what_if_formula", output.name, f"the formula uses '{name}', which is not known yet"
-            )
+        called = text.startswith("(", at)
+        fine = name.upper() in FUNCTIONS if called else name.casefold() in known or name.upper() in CONSTANTS
+        if not fine:
+            raise _refused("export.what_if_formula", output.name, f"the formula uses '{name}', not known yet")
 
 
 def _refused(code: str, name: str, fact: str) -> UsageError:
@@ -77,7 +117,7 @@ def _refused(code: str, name: str, fact: str) -> UsageError:
         code,
         what=f"In the what-if '{name[:60]}', {fact}.",
         why="The workbook would not compute what Python computed, or would do something else.",
-        do="Use finite values inside the limits, plain names, arithmetic, and inputs or earlier outputs only.",
+        do="Use finite values inside the limits, plain names, arithmetic, inputs and earlier outputs.",
     )
 
 
@@ -87,7 +127,7 @@ def write_what_if(book: Book, block: WhatIf, *, local: bool) -> None:
     sheet = book.sheet(block.title)
     for column, width in enumerate(WIDTHS):
         sheet.set_column(column, column, width)
-    book.text(sheet, 0, 0, block.title, book.style(bold=True, font_size=16))
+    book.paragraph(sheet, 0, WIDTHS, block.title, bold=True, font_size=16)
     book.paragraph(sheet, 1, WIDTHS, block.note, font_color=SOFT)
     row = _head(book, sheet, 3, "Change the yellow cells", "Allowed")
     for part in block.inputs:
@@ -106,9 +146,11 @@ def write_what_if(book: Book, block: WhatIf, *, local: bool) -> None:
 
 def _head(book: Book, sheet: Worksheet, row: int, title: str, third: str) -> int:
     left = book.style(bold=True, font_color=ACCENT, bottom=1, bottom_color=LINE)
+    note = book.style(bold=True, font_color=SOFT, bottom=1, bottom_color=LINE, align="left", indent=1)
     right = book.style(bold=True, font_color=SOFT, bottom=1, bottom_color=LINE, align="right")
-    for column, text in enumerate((title, "Value", third, "Note")):
-        book.text(sheet, row, column, text, right if column in {1, 2} else left)
+    cells = ((title, left), ("Value", right), (third, right), ("Note", note))
+    for column, (text, look) in enumerate(cells):
+        book.text(sheet, row, column, text, look)
     return row + 1
 
 
@@ -131,9 +173,9 @@ def _input(book: Book, sheet: Worksheet, row: int, part: WhatIfInput) -> None:
     yellow = book.style(num_format=_look(part), align="right", bg_color="#FFF6CC", locked=False, **border)
     reach = f"{_text_of(part, part.low)} to {_text_of(part, part.high)}"
     book.text(sheet, row, 0, part.label)
-    book.cell(sheet, row, 1, part.value, Form.NUMBER, yellow)
+    book.cell(sheet, (row, 1), part.value, form=Form.NUMBER, style=yellow)
     book.text(sheet, row, 2, reach, book.style(align="right", font_color=SOFT))
-    book.text(sheet, row, 3, part.note, book.style(text_wrap=True, font_color=SOFT))
+    book.text(sheet, row, 3, part.note, book.style(text_wrap=True, font_color=SOFT, align="left", indent=1))
     prompt = clipped(visible(f"From {reach}. {part.note}"), PROMPT_LIMIT)
     sheet.data_validation(
         row,
@@ -156,12 +198,13 @@ def _input(book: Book, sheet: Worksheet, row: int, part: WhatIfInput) -> None:
 def _output(book: Book, sheet: Worksheet, row: int, part: WhatIfOutput) -> None:
     strong = book.style(num_format=_look(part), align="right", bold=True, bg_color="#EDF4FB")
     book.text(sheet, row, 0, part.label)
-    sheet.write_formula(row, 1, "=" + part.formula.strip().removeprefix("="), strong, part.value)
+    cached: Any = part.value
+    sheet.write_formula(row, 1, "=" + part.formula.strip().removeprefix("="), strong, cached)
     book.text(sheet, row, 2, _text_of(part, part.value), book.style(align="right", font_color=SOFT))
-    book.text(sheet, row, 3, part.note, book.style(text_wrap=True, font_color=SOFT))
+    book.text(sheet, row, 3, part.note, book.style(text_wrap=True, font_color=SOFT, align="left", indent=1))
 
 
 def _name(book: Book, sheet: Worksheet, row: int, name: str, *, local: bool) -> None:
-    place = sheet.get_name().replace("'", "''")
+    place = str(sheet.name).replace("'", "''")
     scope = f"'{place}'!" if local else ""
     book.workbook.define_name(f"{scope}{name}", f"='{place}'!{xl_rowcol_to_cell(row, 1, True, True)}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ClassVar, Final
 
 from xlsxwriter.worksheet import Worksheet
 
-from headwater.core.block import Callout, Code, Document, Grid, Page, Prose, WhatIf
+from headwater.core.block import Callout, Chart, Code, Document, Grid, Page, Prose, WhatIf
 from headwater.export._atomic import replacing
 from headwater.export._book import ACCENT, LINE, SOFT, Book
 from headwater.export._native_charts import ChartData
@@ -24,7 +25,7 @@ METHOD_WIDTHS: Final = (30, 26, 30, 14, 70)
 
 
 class Excel:
-    """Writes a document as a workbook: a summary, a sheet per page, long tables, a live model, and the method."""
+    """Writes a document as a workbook: summary, a sheet per page, long tables, live model, method."""
 
     suffix: ClassVar[str] = ".xlsx"
 
@@ -47,12 +48,15 @@ class Excel:
         """
         for block in _what_ifs(document):
             checked(block)
-        with replacing(path) as draft:
-            book = Book(draft, title=document.title, streamed=_n_cells(document) > STREAMED_CELLS)
+        streamed = _n_cells(document) > STREAMED_CELLS
+        with replacing(path) as draft, TemporaryDirectory() as scratch:
+            book = Book(draft, title=document.title, streamed=streamed, scratch=scratch)
             try:
                 _fill(book, document)
-            finally:
-                book.workbook.close()
+            except BaseException:
+                book.abandon()
+                raise
+            book.workbook.close()
 
 
 def _n_cells(document: Document) -> int:
@@ -103,7 +107,20 @@ def _summarize_page(book: Book, sheet: Worksheet, row: int, page: Page) -> int:
             row += 1
         elif isinstance(block, Callout):
             row = _summarize_callout(book, sheet, row, block)
+        elif isinstance(block, Chart | Grid | WhatIf):
+            book.paragraph(sheet, row, SUMMARY_WIDTHS, _in_short(block), font_color=SOFT)
+            row += 1
     return row
+
+
+def _in_short(block: Chart | Grid | WhatIf) -> str:
+    match block:
+        case Chart():
+            return f"Picture: {block.finding}"
+        case Grid():
+            return f"Table: {block.title} ({block.n_rows:,} rows)"
+        case WhatIf():
+            return f"Live model: {block.title}"
 
 
 def _summarize_callout(book: Book, sheet: Worksheet, row: int, callout: Callout) -> int:

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,6 +40,15 @@ from headwater.export._text import visible
 __all__ = ["Html"]
 
 ASSETS = Path(__file__).parent / "_html"
+KINDS = {
+    Heading: "heading",
+    Prose: "prose",
+    Code: "code",
+    Callout: "callout",
+    Grid: "grid",
+    Chart: "chart",
+    WhatIf: "what_if",
+}
 SIGNS = {Severity.NOTE: ("i", "Note"), Severity.WARN: ("!", "Warning"), Severity.BLOCK: ("×", "Blocked")}
 JSON_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -63,7 +71,7 @@ class _BlockView:
     block: Block
     anchor: str
     table: _TableView | None = None
-    spec: Markup = Markup()
+    spec: str = ""
     sign: tuple[str, str] = ("", "")
     level: int = 3
 
@@ -160,27 +168,24 @@ def _page_view(page: Page, anchor: str) -> _PageView:
 
 
 def _block_view(block: Block, anchor: str) -> _BlockView:
+    kind = KINDS[type(block)]
     match block:
         case Heading():
-            return _BlockView(
-                kind="heading", block=block, anchor=anchor, level=min(max(block.level, 2) + 1, 6)
-            )
-        case Prose():
-            return _BlockView(kind="prose", block=block, anchor=anchor)
-        case Code():
-            return _BlockView(kind="code", block=block, anchor=anchor)
+            level = min(max(block.level, 2) + 1, 6)
+            return _BlockView(kind=kind, block=block, anchor=anchor, level=level)
         case Callout():
-            sign = SIGNS[block.finding.severity]
-            return _BlockView(kind="callout", block=block, anchor=anchor, sign=sign)
+            return _BlockView(kind=kind, block=block, anchor=anchor, sign=SIGNS[block.finding.severity])
         case Grid():
-            rows = tuple(islice(checked_rows(block, at_most=block.preview), block.preview))
+            rows = tuple(checked_rows(block, at_most=block.preview))
             table = _table(block.fields, rows, n_rows=block.n_rows)
-            return _BlockView(kind="grid", block=block, anchor=anchor, table=table)
+            return _BlockView(kind=kind, block=block, anchor=anchor, table=table)
         case Chart():
             table, spec = _table(block.fields, block.rows), _json_text(vega_spec(block))
-            return _BlockView(kind="chart", block=block, anchor=anchor, table=table, spec=spec)
+            return _BlockView(kind=kind, block=block, anchor=anchor, table=table, spec=spec)
         case WhatIf():
-            return _BlockView(kind="what_if", block=block, anchor=anchor, table=_what_if_table(block))
+            return _BlockView(kind=kind, block=block, anchor=anchor, table=_what_if_table(block))
+        case Prose() | Code():
+            return _BlockView(kind=kind, block=block, anchor=anchor)
 
 
 def _table(fields: tuple[Field, ...], rows: tuple[tuple[Cell, ...], ...], n_rows: int = -1) -> _TableView:

@@ -1,7 +1,8 @@
 """BG/NBD: how many purchases a customer makes who may drop out, unseen, after any of them.
 
-Fader, Hardie & Lee (2005), "Counting Your Customers" the Easy Way, Marketing Science 24(2). While alive a customer buys
-at rate lambda ~ Gamma(r, alpha); after each repeat purchase he drops out with probability p ~ Beta(a, b).
+Fader, Hardie & Lee (2005), "Counting Your Customers" the Easy Way, Marketing Science 24(2). While alive a
+customer buys at rate lambda ~ Gamma(r, alpha); after each repeat purchase he drops out with probability
+p ~ Beta(a, b).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from headwater.numerics.maximize import Box, Evaluation, Fit, in_logs, maximize
 from headwater.numerics.quadrature import beta_nodes, chunks
-from headwater.numerics.rfm import Floats, Ints, RfmRows, distinct, distinct_pairs, rising
+from headwater.numerics.rfm import Floats, Ints, RfmRows, distinct, distinct_pairs, dot, rising, totals
 
 __all__ = [
     "BgNbdParams",
@@ -30,16 +31,15 @@ __all__ = [
 ]
 
 NAMES: Final = ("r", "alpha", "a", "b")
-_BOX: Final = Box(
-    names=NAMES, low=np.log([1e-4, 1e-6, 1e-5, 1e-5]), high=np.log([1e4, 1e6, 1e5, 1e5])
-)
+_BOX: Final = Box(names=NAMES, low=np.log([1e-4, 1e-6, 1e-5, 1e-5]), high=np.log([1e4, 1e6, 1e5, 1e5]))
 _ROWS = 16_384
-_MOST_LIKELY_RATE = 1e15
+_LARGEST_COUNT = 1e15
+_LEAST_CHANCE = 1e-300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BgNbdParams:
-    """``r, alpha``: Gamma shape and rate of the purchase rate, alpha in units of time; ``a, b``: Beta of dropout."""
+    """``r, alpha``: Gamma shape and rate of buying, alpha in units of time; ``a, b``: Beta of dropout."""
 
     r: float
     alpha: float
@@ -61,8 +61,8 @@ def log_likelihood(params: BgNbdParams, *, rows: RfmRows) -> float:
 
 
 def fit(rows: RfmRows) -> Fit[BgNbdParams]:
-    """Maximum-likelihood estimates; the same model whatever the unit of time (see ``Fit`` for the diagnosis)."""
-    scale = float(rows.weights @ rows.T) / rows.n_users
+    """Maximum-likelihood estimates, the same in any unit of time; ``Fit`` says how to read the diagnosis."""
+    scale = dot(rows.weights, rows.T) / rows.n_users
     scaled = rows.in_units_of(scale)
     design = _Design.of(scaled)
 
@@ -87,7 +87,7 @@ def fit(rows: RfmRows) -> Fit[BgNbdParams]:
 
 
 def p_alive(params: BgNbdParams, *, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:
-    """Probability that a customer has not dropped out by T; 1 where ``x`` is 0, since dropout needs a purchase."""
+    """Probability of not having dropped out by T; 1 where ``x`` is 0, since dropout needs a purchase."""
     count, last, age = _three(x, t_x, T)
     odds = (params.r + count) * (np.log(params.alpha + age) - np.log(params.alpha + last))
     odds += np.log(params.a) - np.log(params.b + np.maximum(count, 1.0) - 1)
@@ -150,8 +150,8 @@ def draw_future_purchases(
     shape = (n_draws, count.size)
     alive = rng.random(shape) < p_alive(params, x=x, t_x=t_x, T=T)
     rate = rng.gamma(params.r + count, horizon / (params.alpha + age), size=shape)
-    wanted = rng.poisson(np.minimum(rate, _MOST_LIKELY_RATE))
-    last = rng.geometric(np.maximum(rng.beta(params.a, params.b + count, size=shape), 1e-300))
+    wanted = rng.poisson(np.minimum(rate, _LARGEST_COUNT))
+    last = rng.geometric(np.maximum(rng.beta(params.a, params.b + count, size=shape), _LEAST_CHANCE))
     return np.where(alive, np.minimum(wanted, last), 0).astype(np.int64, copy=False)
 
 
@@ -159,7 +159,7 @@ def simulate(params: BgNbdParams, *, T: ArrayLike, rng: np.random.Generator) -> 
     """Histories ``x, t_x`` of customers observed for ``T`` after their first purchase, from the model."""
     age = np.atleast_1d(np.asarray(T, dtype=np.float64))
     wanted = rng.poisson(rng.gamma(params.r, age / params.alpha))
-    last = rng.geometric(np.maximum(rng.beta(params.a, params.b, size=age.size), 1e-300))
+    last = rng.geometric(np.maximum(rng.beta(params.a, params.b, size=age.size), _LEAST_CHANCE))
     count = np.minimum(wanted, last)
     position = rng.beta(np.maximum(count, 1), np.maximum(wanted - count, 0) + 1)
     return count.astype(np.float64), np.where(count > 0, age * position, 0.0)
@@ -174,8 +174,10 @@ def _moments(params: BgNbdParams, *, x: Floats, T: Floats, horizon: float) -> tu
         p, stays, weight = beta_nodes(np.full(x[part].size, params.a), b=params.b + x[part])
         log_grown = np.log1p(p * reach)
         mean[part] = (weight * -np.expm1(-r * log_grown) / p).sum(axis=1)
-        falling[part] = 2 * (weight * stays * _second(p * reach, r=r, log_grown=log_grown)).sum(axis=1) * (
-            reach[:, 0] ** 2
+        falling[part] = (
+            2
+            * (weight * stays * _second(p * reach, r=r, log_grown=log_grown)).sum(axis=1)
+            * (reach[:, 0] ** 2)
         )
     return mean, falling
 
@@ -198,9 +200,9 @@ def _three(x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> tuple[Floats, Floats, 
 
 
 def _starts(rows: RfmRows) -> list[Floats]:
-    """Shape and rate by moments of the counts, then rounder guesses; time is already in units of the mean T."""
+    """Shape and rate by moments of the counts, then rounder guesses; time is in units of its mean."""
     mean = max(rows.n_purchases / rows.n_users, 1e-3)
-    spread = float(rows.weights @ (rows.x - mean) ** 2) / rows.n_users
+    spread = dot(rows.weights, (rows.x - mean) ** 2) / rows.n_users
     r = float(np.clip(mean**2 / max(spread - mean, 0.05 * mean), 0.1, 10.0))
     return [
         np.log([r, r / (rise * mean), a, b])
@@ -213,29 +215,29 @@ class _Design:
     """Rows as tables of distinct x, t_x and T: logarithms are taken once per table entry, not per row."""
 
     users_by_x: Floats
-    users_by_T: Floats
-    purchases_by_T: Floats
+    users_by_age: Floats
+    purchases_by_age: Floats
     T: Floats
     t_x: Floats
-    which_T: Ints
-    which_t_x: Ints
+    which_age: Ints
+    which_last: Ints
     x: Ints
     weights: Floats
 
     @classmethod
     def of(cls, rows: RfmRows) -> _Design:
         """Repeat buyers keep their rows; everything else needs sums only."""
-        ages, which_T = distinct(rows.T)
+        ages, which_age = distinct(rows.T)
         again = rows.x > 0
-        lasts, which_t_x = distinct(rows.t_x[again]) if again.any() else (np.zeros(0), np.zeros(0, np.int64))
+        lasts, which_last = distinct(rows.t_x[again]) if again.any() else (np.zeros(0), np.zeros(0, np.int64))
         return cls(
-            users_by_x=np.bincount(rows.x.astype(np.int64), weights=rows.weights),
-            users_by_T=np.bincount(which_T, weights=rows.weights),
-            purchases_by_T=np.bincount(which_T, weights=rows.weights * rows.x),
+            users_by_x=totals(rows.x.astype(np.int64), rows.weights),
+            users_by_age=totals(which_age, rows.weights),
+            purchases_by_age=totals(which_age, rows.weights * rows.x),
             T=ages,
             t_x=lasts,
-            which_T=which_T[again],
-            which_t_x=which_t_x,
+            which_age=which_age[again],
+            which_last=which_last,
             x=rows.x[again].astype(np.int64),
             weights=rows.weights[again],
         )
@@ -244,7 +246,8 @@ class _Design:
 def _evaluate(point: Floats, *, design: _Design) -> Evaluation:
     """Value, gradient and Hessian by ``(r, alpha, a, b)``.
 
-    log L = log (r)_x + r log alpha - (r+x) log(alpha+T) + log (b)_x - log (a+b)_x + log(1 + e^u), where for x > 0
+    log L = log (r)_x + r log alpha - (r+x) log(alpha+T) + log (b)_x - log (a+b)_x + log(1 + e^u), where
+    (c)_x is the rising factorial and the last term is there for x > 0 only:
     u = log a - log(b+x-1) + (r+x) log[(alpha+T)/(alpha+t_x)].
     """
     r, alpha, a, b = point.tolist()
@@ -256,25 +259,25 @@ def _evaluate(point: Floats, *, design: _Design) -> Evaluation:
     offset, slope = np.log(a) - np.log(before), -1 / before
     for part in chunks(design.x.size, size=_ROWS):
         x, weight = design.x[part], design.weights[part]
-        when_T, when_t = design.which_T[part], design.which_t_x[part]
+        when_T, when_t = design.which_age[part], design.which_last[part]
         log_ratio = log_T[when_T] - log_t[when_t]
         inv_T, inv_t = by_T[when_T], by_t[when_t]
         gap = inv_T - inv_t
         power = r + x
         u = offset[x] + power * log_ratio
         shrunk = np.exp(-np.abs(u))
-        value += float(weight @ (np.maximum(u, 0.0) + np.log1p(shrunk)))
+        value += dot(weight, np.maximum(u, 0.0) + np.log1p(shrunk))
         dead = weight * np.where(u >= 0, 1.0, shrunk) / (1 + shrunk)
         unsure = dead * np.where(u >= 0, shrunk, 1.0) / (1 + shrunk)
         score = np.stack([log_ratio, power * gap, np.full_like(u, 1 / a), slope[x]])
-        gradient += score @ dead
-        hessian += (score * unsure) @ score.T
-        crossed = float(dead @ gap)
+        gradient += np.einsum("in,n->i", score, dead)
+        hessian += np.einsum("in,jn->ij", score * unsure, score)
+        crossed = dot(dead, gap)
         hessian[0, 1] += crossed
         hessian[1, 0] += crossed
-        hessian[1, 1] -= float(dead @ (score[1] * (inv_T + inv_t)))
+        hessian[1, 1] -= dot(dead, score[1] * (inv_T + inv_t))
         hessian[2, 2] -= float(dead.sum()) / a**2
-        hessian[3, 3] += float(dead @ score[3] ** 2)
+        hessian[3, 3] += dot(dead, score[3] ** 2)
     return Evaluation(value=float(value), gradient=gradient, hessian=hessian)
 
 
@@ -282,13 +285,13 @@ def _everyone(r: float, alpha: float, a: float, b: float, *, design: _Design) ->
     """The part of the log-likelihood that is linear in tables: no row is looked at."""
     n = float(design.users_by_x.sum())
     in_r, in_b, in_ab = (rising(design.users_by_x, start=c) for c in (r, b, a + b))
-    exposure = r * design.users_by_T + design.purchases_by_T
+    exposure = r * design.users_by_age + design.purchases_by_age
     log_T, by_T = np.log(alpha + design.T), 1 / (alpha + design.T)
-    value = in_r[0] + in_b[0] - in_ab[0] + n * r * np.log(alpha) - float(exposure @ log_T)
-    g_r = in_r[1] + n * np.log(alpha) - float(design.users_by_T @ log_T)
-    g_alpha = n * r / alpha - float(exposure @ by_T)
-    cross = n / alpha - float(design.users_by_T @ by_T)
-    bend = float(exposure @ by_T**2) - n * r / alpha**2
+    value = in_r[0] + in_b[0] - in_ab[0] + n * r * np.log(alpha) - dot(exposure, log_T)
+    g_r = in_r[1] + n * np.log(alpha) - dot(design.users_by_age, log_T)
+    g_alpha = n * r / alpha - dot(exposure, by_T)
+    cross = n / alpha - dot(design.users_by_age, by_T)
+    bend = dot(exposure, by_T**2) - n * r / alpha**2
     gradient = np.array([g_r, g_alpha, -in_ab[1], in_b[1] - in_ab[1]])
     hessian = np.zeros((4, 4))
     hessian[:2, :2] = [[in_r[2], cross], [cross, bend]]

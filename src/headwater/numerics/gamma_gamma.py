@@ -1,7 +1,7 @@
 """Gamma-Gamma: what a customer spends per purchase, when customers differ and few purchases have been seen.
 
-Fader & Hardie (2013), The Gamma-Gamma Model of Monetary Value, brucehardie.com note 25. Each purchase of a customer is
-Gamma(shape p, rate nu), and nu ~ Gamma(shape q, rate v) over customers; v is in units of money.
+Fader & Hardie (2013), The Gamma-Gamma Model of Monetary Value, brucehardie.com note 25. Each purchase of a
+customer is Gamma(shape p, rate nu), and nu ~ Gamma(shape q, rate v) over customers; v is in units of money.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import gammaln, polygamma, psi
+from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from headwater.core.errors import DataError
 from headwater.core.finding import Finding, Severity
 from headwater.numerics.maximize import Box, Evaluation, Fit, in_logs, maximize
-from headwater.numerics.rfm import Floats, Ints, distinct
+from headwater.numerics.rfm import Floats, Ints, distinct, dot, totals
 
 __all__ = [
     "GammaGammaParams",
@@ -33,11 +33,12 @@ __all__ = [
 
 NAMES: Final = ("p", "q", "v")
 _BOX: Final = Box(names=NAMES, low=np.log([1e-4, 1e-4, 1e-8]), high=np.log([1e5, 1e5, 1e8]))
+_LEAST_RATE = 1e-300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GammaGammaParams:
-    """``p``: shape of one purchase; ``q, v``: shape and rate of nu over customers, ``v`` in units of money."""
+    """``p``: shape of one purchase; ``q, v``: shape and rate of nu over customers, v in units of money."""
 
     p: float
     q: float
@@ -92,9 +93,9 @@ def log_likelihood(params: GammaGammaParams, *, rows: SpendRows) -> float:
 
 
 def fit(rows: SpendRows) -> Fit[GammaGammaParams]:
-    """Maximum-likelihood estimates; the same model whatever the unit of money (see ``Fit`` for the diagnosis)."""
+    """Maximum-likelihood estimates, the same in any unit of money; ``Fit`` says how to read the diagnosis."""
     n = float(rows.weights.sum())
-    scale = float(rows.weights @ rows.z) / n
+    scale = math.exp(dot(rows.weights, np.log(rows.z)) / n)
     scaled = SpendRows(x=rows.x, z=rows.z / scale, weights=rows.weights)
     design = _Design.of(scaled)
 
@@ -126,8 +127,8 @@ def check_finite_mean(params: GammaGammaParams) -> tuple[Finding, ...]:
             code="gamma_gamma.infinite_mean",
             severity=Severity.BLOCK,
             what=f"The fitted q is {params.q:.4g}, not above 1.",
-            why="Spend has so heavy a tail that its population mean is infinite: any value for customers without "
-            "repeat purchases would be made up (the usual formula gives negative money).",
+            why="Spend has so heavy a tail that its population mean is infinite: any value for customers "
+            "without repeat purchases would be made up (the usual formula gives negative money).",
             do="Winsorize the largest purchases with a logged cap, or value only customers who bought again.",
             numbers={"q": params.q},
         ),
@@ -145,10 +146,10 @@ def population_mean(params: GammaGammaParams) -> float:
 
 
 def expected_spend(params: GammaGammaParams, *, x: ArrayLike, z: ArrayLike) -> Floats:
-    """Expected spend per future purchase (note 25, eq. 5); the population mean where ``x`` is 0 (``z`` is ignored).
+    """Expected spend per future purchase (note 25, eq. 5); where ``x`` is 0, the population mean.
 
-    Raises ``DataError`` (``gamma_gamma.infinite_mean``) where it is infinite: q <= 1 and a customer with ``x = 0``,
-    or p x + q <= 1.
+    Raises ``DataError`` (``gamma_gamma.infinite_mean``) where it is infinite: p x + q <= 1, for
+    a customer with ``x = 0`` q <= 1.
     """
     shape, rate = _posterior(params, x=x, z=z)
     if (shape <= 1).any():
@@ -186,7 +187,7 @@ def draw_total_spend(
     nu ~ Gamma(p x + q, rate v + x z), then the total of k purchases is Gamma(p k, rate nu); 0 where k is 0.
     """
     shape, rate = _posterior(params, x=x, z=z)
-    nu = np.maximum(rng.gamma(shape, 1 / rate, size=n_purchases.shape), 1e-300)
+    nu = np.maximum(rng.gamma(shape, 1 / rate, size=n_purchases.shape), _LEAST_RATE)
     total = rng.gamma(params.p * np.maximum(n_purchases, 1)) / nu
     return np.where(n_purchases > 0, total, 0.0)
 
@@ -197,10 +198,18 @@ def _posterior(params: GammaGammaParams, *, x: ArrayLike, z: ArrayLike) -> tuple
 
 
 def _starts(rows: SpendRows) -> list[Floats]:
-    """By moments, money in units of the mean: q from the spread between customers, v so that the mean is right."""
-    spread = float(rows.weights @ (rows.z - 1) ** 2) / float(rows.weights.sum())
-    q = 2 + 1 / max(spread, 0.02)
-    return [np.log([p, shape, (shape - 1) / p]) for p, shape in ((2 * q, q), (1.0, q), (6.0, 1.2), (30.0, 30.0))]
+    """By moments of log z, which exist however heavy the tail; money is in units of its geometric mean.
+
+    Var(log z) = trigamma(q) + trigamma(p x), and trigamma(q) is about 1/q + 1/(2 q^2).
+    """
+    spread = max(dot(rows.weights, np.log(rows.z) ** 2) / float(rows.weights.sum()), 1e-4)
+    starts: list[Floats] = []
+    for share, p in ((0.7, None), (0.3, 1.0), (0.95, 6.0), (0.5, 30.0)):
+        between = share * spread
+        q = (1 + math.sqrt(1 + 2 * between)) / (2 * between)
+        shape = 2 * q if p is None else p
+        starts.append(np.log([shape, q, q / shape]))
+    return starts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -226,9 +235,9 @@ class _Design:
             x=rows.x,
             total=total,
             weights=rows.weights,
-            users=np.bincount(which, weights=rows.weights),
-            constant=-float(rows.weights @ np.log(rows.z)),
-            log_total=float((rows.weights * rows.x) @ log_totals),
+            users=totals(which, rows.weights, size=counts.size),
+            constant=-dot(rows.weights, np.log(rows.z)),
+            log_total=dot(rows.weights * rows.x, log_totals),
         )
 
 
@@ -244,28 +253,34 @@ def _evaluate(point: Floats, *, design: _Design) -> Evaluation:
     grown = v + design.total
     log_grown = np.log(grown)
     by_grown = weights / grown
-    logs = float(weights @ log_grown)
-    logs_x = float((weights * design.x) @ log_grown)
-    inverse, inverse_x = float(by_grown.sum()), float(by_grown @ design.x)
-    inverse_2 = float(by_grown @ ((p * design.x + q) / grown))
-    gammas = float(users @ (gammaln(post) - gammaln(own))) + n * (q * math.log(v) - float(gammaln(q)))
+    logs = dot(weights, log_grown)
+    logs_x = dot(weights * design.x, log_grown)
+    inverse, inverse_x = float(by_grown.sum()), dot(by_grown, design.x)
+    inverse_2 = dot(by_grown, (p * design.x + q) / grown)
+    gammas = dot(users, special.gammaln(post) - special.gammaln(own)) + n * (
+        q * math.log(v) - float(special.gammaln(q))
+    )
     value = gammas + p * design.log_total + design.constant - p * logs_x - q * logs
-    slope, bend = psi(post), polygamma(1, post)
+    slope, bend = special.psi(post), _trigamma(post)
     gradient = np.array(
         [
-            float((users * k) @ (slope - psi(own))) + design.log_total - logs_x,
-            float(users @ slope) + n * (math.log(v) - float(psi(q))) - logs,
+            dot(users * k, slope - special.psi(own)) + design.log_total - logs_x,
+            dot(users, slope) + n * (math.log(v) - float(special.psi(q))) - logs,
             n * q / v - p * inverse_x - q * inverse,
         ]
     )
     hessian = np.empty((3, 3))
-    hessian[0, 0] = float((users * k**2) @ (bend - polygamma(1, own)))
-    hessian[0, 1] = hessian[1, 0] = float((users * k) @ bend)
-    hessian[1, 1] = float(users @ bend) - n * float(polygamma(1, q))
+    hessian[0, 0] = dot(users * k**2, bend - _trigamma(own))
+    hessian[0, 1] = hessian[1, 0] = dot(users * k, bend)
+    hessian[1, 1] = dot(users, bend) - n * float(_trigamma(np.array(q)))
     hessian[0, 2] = hessian[2, 0] = -inverse_x
     hessian[1, 2] = hessian[2, 1] = n / v - inverse
     hessian[2, 2] = inverse_2 - n * q / v**2
     return Evaluation(value=float(value), gradient=gradient, hessian=hessian)
+
+
+def _trigamma(value: Floats) -> Floats:
+    return np.asarray(special.polygamma(1, value), dtype=np.float64)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _require_spend(rows: SpendRows) -> None:
@@ -282,8 +297,9 @@ def _require_spend(rows: SpendRows) -> None:
         bad = int(np.flatnonzero(~good)[0])
         raise DataError(
             "spend.impossible",
-            what=f"{int((~good).sum())} rows lack a whole x of at least 1, a positive z or a positive weight; the "
-            f"first is row {bad}: x={rows.x[bad]:g}, z={rows.z[bad]:g}, weight={rows.weights[bad]:g}.",
+            what=f"{int((~good).sum())} rows lack a whole x of at least 1, a positive z or a positive "
+            f"weight; the first is row {bad}: x={rows.x[bad]:g}, z={rows.z[bad]:g}, "
+            f"weight={rows.weights[bad]:g}.",
             why="The model describes positive mean values of at least one repeat purchase.",
             do="Leave out customers without repeat purchases, and net out or drop refunds and free orders.",
         )

@@ -143,7 +143,7 @@ def interval_of_total(
 def _edges(predicted: Floats, *, max_bins: int, needed: int) -> Floats:
     """Upper edges of bins with at least ``needed`` users each; the last is the largest prediction."""
     positive = predicted[predicted > 0]
-    has_zero_bin = predicted.size - positive.size >= needed
+    has_zero_bin = max_bins > 1 and predicted.size - positive.size >= needed
     if positive.size < needed:
         return np.array([predicted.max()])
     rest = positive if has_zero_bin else predicted

@@ -1,6 +1,6 @@
 """Maximize a log-likelihood of positive parameters: bounded Newton on their logarithms, with a diagnosis.
 
-Each step solves with the analytic Hessian, its eigenvalues made positive (so a saddle is left, not entered), inside a
+Each step solves with the Hessian, its eigenvalues made positive (so a saddle is left, not entered), inside a
 box and a trust radius (Nocedal & Wright, Numerical Optimization, 2nd ed., chapters 3.4, 4 and 16.7).
 """
 
@@ -19,7 +19,7 @@ from headwater.numerics.rfm import Floats
 __all__ = ["Box", "Evaluation", "Fit", "Maximum", "Params", "in_logs", "maximize", "with_numeric_hessian"]
 
 DECREMENT = 1e-10
-"""Expected gain in log-likelihood at which the climb is over, relative to one plus a millionth of its size."""
+"""Expected gain in log-likelihood at which the climb is over, per one plus a millionth of its size."""
 
 VAGUE = 10.0
 """A parameter whose logarithm has a larger standard error is unknown by a factor of e^10: it ran away."""
@@ -27,6 +27,7 @@ VAGUE = 10.0
 _EDGE = 1e-6
 _FIRST_RADIUS = 2.0
 _FLAT = 1e-12
+_SAME = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,7 +52,7 @@ class Box:
 class Maximum:
     """Where the climb ended.
 
-    ``covariance`` is that of the logarithms, by the Hessian, given the parameters named in ``boundary``: those
+    ``covariance`` is that of the logarithms, by the Hessian, given the parameters in ``boundary``: those
     sit at a limit of the box or are unknown by a factor of e^10, and have zero rows.
     """
 
@@ -93,7 +94,7 @@ class Fit(Generic[P]):
     converged, iterations
         Whether the expected gain of another step is nil, and how many steps were taken.
     boundary
-        Names of parameters that ran to a limit (such as ``("a", "b")``: everyone has the same dropout probability).
+        Names of parameters that ran to a limit (such as ``("a", "b")``: all have one dropout probability).
         Forecasts are still valid; that parameter and its standard error are not.
     """
 
@@ -114,12 +115,16 @@ class Fit(Generic[P]):
         held = np.array([name in self.boundary for name in self.names])
         return np.where(held, np.nan, errors)
 
+    @property
+    def vague(self) -> tuple[str, ...]:
+        """Parameters known at best within a factor of 7 either way at 95%, those in ``boundary`` included."""
+        spread = np.diag(self.covariance) > 1
+        return tuple(n for n, wide in zip(self.names, spread, strict=True) if wide or n in self.boundary)
+
     def rescale(self, factor: float) -> Fit[P]:
         """The same fit in another unit: weeks become days with ``factor=7``."""
         shift = self.dimension * math.log(factor)
-        return replace(
-            self, params=self.params.rescale(factor), log_likelihood=self.log_likelihood - shift
-        )
+        return replace(self, params=self.params.rescale(factor), log_likelihood=self.log_likelihood - shift)
 
 
 Flags = NDArray[np.bool_]
@@ -136,7 +141,7 @@ def in_logs(natural: Evaluation, *, at: Floats) -> Evaluation:
 def with_numeric_hessian(
     value_and_gradient: Callable[[Floats], tuple[float, Floats]], *, step: float = 1e-4
 ) -> Objective:
-    """An objective whose Hessian comes from central differences of an analytic gradient (error about step^2)."""
+    """An objective whose Hessian is central differences of an analytic gradient (error about step^2)."""
 
     def evaluate(point: Floats) -> Evaluation:
         value, gradient = value_and_gradient(point)
@@ -148,8 +153,10 @@ def with_numeric_hessian(
     return evaluate
 
 
-def maximize(objective: Objective, *, starts: Iterable[Floats], box: Box, max_iterations: int = 200) -> Maximum:
-    """Climb from the first start; go on to the next only where a climb does not converge; keep the best.
+def maximize(
+    objective: Objective, *, starts: Iterable[Floats], box: Box, max_iterations: int = 200
+) -> Maximum:
+    """Climb from the first start; go on until one ends inside the box, or two at one height; keep the highest.
 
     Parameters
     ----------
@@ -161,9 +168,10 @@ def maximize(objective: Objective, *, starts: Iterable[Floats], box: Box, max_it
     best: Maximum | None = None
     for start in starts:
         found = _climb(objective, start=np.clip(start, box.low, box.high), box=box, limit=max_iterations)
+        again = best is not None and abs(found.value - best.value) < _SAME
         if best is None or (found.converged, found.value) > (best.converged, best.value):
             best = found
-        if best.converged:
+        if found.converged and (again or not found.boundary):
             break
     if best is None:
         raise ValueError("maximize needs at least one start")

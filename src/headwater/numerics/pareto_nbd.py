@@ -1,15 +1,16 @@
 """Pareto/NBD: how many purchases a customer makes who may leave, unseen, at any moment.
 
-Schmittlein, Morrison & Colombo (1987), Counting Your Customers, Management Science 33(1). While alive a customer buys at
-rate lambda ~ Gamma(r, alpha); he leaves at rate mu ~ Gamma(s, beta). Both rates are in the unit of time of the rows.
+Schmittlein, Morrison & Colombo (1987), Counting Your Customers, Management Science 33(1). While alive a
+customer buys at rate lambda ~ Gamma(r, alpha); he leaves at rate mu ~ Gamma(s, beta).
 
-The likelihood is usually written with differences of hypergeometric functions, which cancel. Asking instead which comes
-first, the end or the next purchase, gives a sum of two positive integrals (``log_tail``)::
+The likelihood is usually written with differences of hypergeometric functions, which cancel. Asking instead
+which comes first, the end or the next purchase, gives a sum of two positive integrals (``log_tail``)::
 
-    L = G { s int_{t_x}^inf (alpha+u)^-(r+x) (beta+u)^-(s+1) du + (r+x) int_T^inf (alpha+u)^-(r+x+1) (beta+u)^-s du }
+    L = G { s int_{t_x}^inf (alpha+u)^-(r+x) (beta+u)^-(s+1) du
+            + (r+x) int_T^inf (alpha+u)^-(r+x+1) (beta+u)^-s du }
 
-with G = Gamma(r+x)/Gamma(r) alpha^r beta^s. The first depends on (x, t_x) only, the second on (x, T) only, so they are
-computed once for each distinct pair.
+with G = Gamma(r+x)/Gamma(r) alpha^r beta^s. The first depends on (x, t_x) only, the second on (x, T) only, so
+they are computed once for each distinct pair.
 """
 
 from __future__ import annotations
@@ -22,11 +23,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import exprel
 
 from headwater.numerics.maximize import Box, Evaluation, Fit, in_logs, maximize
 from headwater.numerics.quadrature import LogTail, chunks, log_tail, unit_nodes
-from headwater.numerics.rfm import Floats, Ints, RfmRows, distinct_pairs, rising
+from headwater.numerics.rfm import Floats, Ints, RfmRows, distinct, distinct_pairs, dot, rising, totals
 
 __all__ = [
     "ParetoNbdParams",
@@ -42,17 +42,16 @@ __all__ = [
 ]
 
 NAMES: Final = ("r", "alpha", "s", "beta")
-_BOX: Final = Box(
-    names=NAMES, low=np.log([1e-4, 1e-6, 1e-4, 1e-6]), high=np.log([1e4, 1e6, 1e4, 1e6])
-)
+_BOX: Final = Box(names=NAMES, low=np.log([1e-4, 1e-6, 1e-4, 1e-6]), high=np.log([1e4, 1e6, 1e4, 1e6]))
 _ROWS = 16_384
-_MOST_LIKELY_RATE = 1e15
+_LARGEST_COUNT = 1e15
+_LEAST_RATE = 1e-300
 _NODE, _NODE_WEIGHT = unit_nodes(32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParetoNbdParams:
-    """``r, alpha``: Gamma shape and rate of buying; ``s, beta``: of leaving; alpha and beta in units of time."""
+    """``r, alpha``: Gamma shape and rate of buying; ``s, beta``: of leaving; alpha, beta in time units."""
 
     r: float
     alpha: float
@@ -74,8 +73,8 @@ def log_likelihood(params: ParetoNbdParams, *, rows: RfmRows) -> float:
 
 
 def fit(rows: RfmRows) -> Fit[ParetoNbdParams]:
-    """Maximum-likelihood estimates; the same model whatever the unit of time (see ``Fit`` for the diagnosis)."""
-    scale = float(rows.weights @ rows.T) / rows.n_users
+    """Maximum-likelihood estimates, the same in any unit of time; ``Fit`` says how to read the diagnosis."""
+    scale = dot(rows.weights, rows.T) / rows.n_users
     scaled = rows.in_units_of(scale)
     design = _Design.of(scaled)
 
@@ -110,18 +109,22 @@ def expected_purchases(
     params: ParetoNbdParams, *, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horizon: float
 ) -> Floats:
     """Expected repeat purchases in (T, T + horizon] given the history; finite at s = 1 too."""
-    mean, _ = _moments(params, x=np.atleast_1d(x), T=np.atleast_1d(T), horizon=horizon)
-    return p_alive(params, x=x, t_x=t_x, T=T) * mean
+    count, age = np.atleast_1d(np.asarray(x, np.float64)), np.atleast_1d(np.asarray(T, np.float64))
+    stay = _mean_stay(np.full_like(age, horizon), s=params.s, beta=params.beta + age)
+    rate = (params.r + count) / (params.alpha + age)
+    return p_alive(params, x=x, t_x=t_x, T=T) * rate * stay
 
 
 def purchase_variance(
     params: ParetoNbdParams, *, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horizon: float
 ) -> Floats:
     """Predictive variance of the purchases in (T, T + horizon], the parameters taken as known."""
-    mean, falling = _moments(params, x=np.atleast_1d(x), T=np.atleast_1d(T), horizon=horizon)
+    shape = params.r + np.atleast_1d(np.asarray(x, np.float64))
+    ages, which = distinct(np.atleast_1d(np.asarray(T, np.float64)))
+    square = _mean_square_stay(horizon, s=params.s, beta=params.beta + ages) / (params.alpha + ages) ** 2
     alive = p_alive(params, x=x, t_x=t_x, T=T)
-    expected = alive * mean
-    return np.maximum(alive * falling + expected - expected**2, 0.0)
+    expected = expected_purchases(params, x=x, t_x=t_x, T=T, horizon=horizon)
+    return np.maximum(alive * shape * (shape + 1) * square[which] + expected - expected**2, 0.0)
 
 
 def expected_for_new(params: ParetoNbdParams, *, t: ArrayLike) -> Floats:
@@ -133,7 +136,7 @@ def expected_for_new(params: ParetoNbdParams, *, t: ArrayLike) -> Floats:
 def probability_of_any_purchase(
     params: ParetoNbdParams, *, x: ArrayLike, t_x: ArrayLike, T: ArrayLike, horizon: float
 ) -> Floats:
-    """Probability of at least one purchase in (T, T + horizon]: the next one comes before the end and in time."""
+    """Probability of a purchase in (T, T + horizon]: the next one comes before the end and in time."""
     rows = RfmRows.of(np.atleast_1d(x), t_x=np.atleast_1d(t_x), T=np.atleast_1d(T))
     ended, bought = _tails(params, rows=rows)
     power = params.r + rows.x
@@ -161,7 +164,7 @@ def draw_future_purchases(
     alive = rng.random(shape) < p_alive(params, x=x, t_x=t_x, T=T)
     rate = rng.gamma(params.r + count, 1 / (params.alpha + age), size=shape)
     stay = np.minimum(_lifetimes(params.s, beta=params.beta + age, rng=rng, shape=shape), horizon)
-    wanted = rng.poisson(np.minimum(rate * stay, _MOST_LIKELY_RATE))
+    wanted = rng.poisson(np.minimum(rate * stay, _LARGEST_COUNT))
     return np.where(alive, wanted, 0).astype(np.int64, copy=False)
 
 
@@ -177,26 +180,17 @@ def simulate(params: ParetoNbdParams, *, T: ArrayLike, rng: np.random.Generator)
 
 def _lifetimes(s: float, *, beta: Floats, rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     rate = rng.gamma(s, 1 / beta, size=shape)
-    return rng.exponential(size=shape) / np.maximum(rate, 1e-300)
-
-
-def _moments(params: ParetoNbdParams, *, x: ArrayLike, T: ArrayLike, horizon: float) -> tuple[Floats, Floats]:
-    """E[Y] and E[Y(Y-1)] of the purchases Y in the horizon, given alive at T: moments of lambda times the stay."""
-    count, age = np.asarray(x, dtype=np.float64), np.asarray(T, dtype=np.float64)
-    shape, time, later = params.r + count, params.alpha + age, params.beta + age
-    stay = _mean_stay(np.full_like(age, horizon), s=params.s, beta=later)
-    square = _mean_square_stay(horizon, s=params.s, beta=later)
-    return shape / time * stay, shape * (shape + 1) / time**2 * square
+    return rng.exponential(size=shape) / np.maximum(rate, _LEAST_RATE)
 
 
 def _mean_stay(horizon: Floats, *, s: float, beta: Floats) -> Floats:
     """E[min(horizon, D)] for D with P(D > d) = (beta / (beta + d))^s."""
     log_grown = np.log1p(horizon / beta)
-    return beta * log_grown * exprel((1 - s) * log_grown)
+    return beta * log_grown * _mean_growth((1 - s) * log_grown)
 
 
 def _mean_square_stay(horizon: float, *, s: float, beta: Floats) -> Floats:
-    """E[min(horizon, D)^2] = 2 beta^2 l int_0^1 e^{(1-s) l v} (e^{l v} - 1) dv, with l = log(1 + horizon/beta)."""
+    """E[min(horizon, D)^2] = 2 beta^2 l int_0^1 e^{(1-s) l v} (e^{l v} - 1) dv, l = log(1 + horizon/beta)."""
     span = np.log1p(horizon / beta)
     low, high = (1 - s) * span, (2 - s) * span
     smooth = np.minimum(np.abs(low), np.abs(high)) <= 1
@@ -204,18 +198,24 @@ def _mean_square_stay(horizon: float, *, s: float, beta: Floats) -> Floats:
     calm = np.where(smooth, 1 - s, 0.0)[:, None]
     summed = (_NODE_WEIGHT * np.exp(calm * v) * np.expm1(v)).sum(axis=1)
     divisor = np.where(smooth, 1.0, low * high)
-    closed = span * (np.exp(low) * (low * exprel(span) - 1) + 1) / divisor
+    closed = span * (np.exp(low) * (low * _mean_growth(span) - 1) + 1) / divisor
     return 2 * beta**2 * span * np.where(smooth, summed, closed)
 
 
+def _mean_growth(rate: Floats) -> Floats:
+    """Integral of e^(rate v) over v from 0 to 1."""
+    safe = np.where(rate == 0, 1.0, rate)
+    return np.where(rate == 0, 1.0, np.expm1(safe) / safe)
+
+
 def _starts(rows: RfmRows) -> list[Floats]:
-    """Shape and rate by moments of the counts, then rounder guesses; time is already in units of the mean T."""
+    """Shape and rate by moments of the counts, then rounder guesses; time is in units of its mean."""
     mean = max(rows.n_purchases / rows.n_users, 1e-3)
-    spread = float(rows.weights @ (rows.x - mean) ** 2) / rows.n_users
+    spread = dot(rows.weights, (rows.x - mean) ** 2) / rows.n_users
     r = float(np.clip(mean**2 / max(spread - mean, 0.05 * mean), 0.1, 10.0))
     return [
         np.log([r, r / (rise * mean), s, beta])
-        for rise, s, beta in ((1.5, 0.6, 0.6), (1.1, 0.5, 3.0), (4.0, 1.0, 0.3), (1.0, 2.0, 20.0))
+        for rise, s, beta in ((1.5, 0.6, 0.6), (1.1, 0.5, 3.0), (4.0, 0.1, 0.01), (1.0, 2.0, 20.0))
     ]
 
 
@@ -271,7 +271,7 @@ class _Design:
         """Find the distinct pairs."""
         last, which_last = distinct_pairs(rows.x, rows.t_x)
         age, which_age = distinct_pairs(rows.x, rows.T)
-        users_by_x = np.bincount(rows.x.astype(np.int64), weights=rows.weights)
+        users_by_x = totals(rows.x.astype(np.int64), rows.weights)
         return cls(
             users_by_x=users_by_x,
             last=last,
@@ -294,8 +294,10 @@ def _evaluate(point: Floats, *, design: _Design) -> Evaluation:
     hessian[0, 1] = hessian[1, 0] = n / alpha
     hessian[2, 3] = hessian[3, 2] = n / beta
     mixed, by_last, by_age, spread = _mix(ended, bought, design=design)
-    gradient += ended.gradient @ by_last + bought.gradient @ by_age
-    hessian += ended.hessian @ by_last + bought.hessian @ by_age + spread
+    for tail, weight in ((ended, by_last), (bought, by_age)):
+        gradient += np.einsum("in,n->i", tail.gradient, weight)
+        hessian += np.einsum("ijn,n->ij", tail.hessian, weight)
+    hessian += spread
     return Evaluation(value=float(value + mixed), gradient=gradient, hessian=hessian)
 
 
@@ -319,20 +321,19 @@ def _add_log(tail: LogTail, *, of: Floats, row: int) -> None:
 
 
 def _mix(ended: LogTail, bought: LogTail, *, design: _Design) -> tuple[float, Floats, Floats, Floats]:
-    """Sum of log(e^ended + e^bought) over rows, its weights by pair, and the spread of scores between the two."""
+    """Sum of log(e^ended + e^bought), its weights by pair, and the spread of scores between the two."""
     value = 0.0
     by_last, by_age = np.zeros_like(ended.value), np.zeros_like(bought.value)
     spread = np.zeros((4, 4))
-    of_ended, of_bought = ended.gradient.T.copy(), bought.gradient.T.copy()
     for part in chunks(design.weights.size, size=_ROWS):
         last, age, weight = design.which_last[part], design.which_age[part], design.weights[part]
         log_ended, log_bought = ended.value[last], bought.value[age]
         both = np.logaddexp(log_ended, log_bought)
-        value += float(weight @ both)
+        value += dot(weight, both)
         gone = np.exp(log_ended - both)
         stayed = np.exp(log_bought - both)
-        by_last += np.bincount(last, weights=weight * gone, minlength=by_last.size)
-        by_age += np.bincount(age, weights=weight * stayed, minlength=by_age.size)
-        gap = of_ended[last] - of_bought[age]
-        spread += gap.T @ (gap * (weight * gone * stayed)[:, None])
+        by_last += totals(last, weight * gone, size=by_last.size)
+        by_age += totals(age, weight * stayed, size=by_age.size)
+        gap = ended.gradient[:, last] - bought.gradient[:, age]
+        spread += np.einsum("in,jn->ij", gap * (weight * gone * stayed), gap)
     return value, by_last, by_age, spread

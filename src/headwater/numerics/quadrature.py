@@ -1,12 +1,14 @@
-"""The two integrals behind buy-till-you-die models, as nodes and weights, so that every moment and derivative is a sum.
+"""The two integrals of buy-till-you-die models as nodes and weights: every moment and derivative is a sum.
 
-Both integrands are log-concave and analytic in a strip in the variable used here, so each is cut where it has
-fallen by ``exp(-38)`` and summed with a trapezoid rule under a double-exponential map (Takahasi & Mori 1974) or a
-Gauss-Legendre rule, to about 1e-13. Nothing overflows: only differences of logarithms are ever exponentiated.
+Both integrands are log-concave and analytic in a strip in the variable used here, so each is cut where it
+has fallen by ``exp(-38)`` and summed with a trapezoid rule under a double-exponential map (Takahasi & Mori
+1974) or a Gauss-Legendre rule, to about 1e-12. Nothing overflows: only differences of logarithms are ever
+exponentiated.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,7 +39,9 @@ def unit_nodes(n: int) -> tuple[Floats, Floats]:
 
 
 def _exponential_nodes() -> tuple[Floats, Floats]:
-    y, step = np.linspace(-3.47, np.log(_DROP) + 0.026, 52, retstep=True)
+    start, stop, n = -3.47, math.log(_DROP) + 0.026, 52
+    step = (stop - start) / (n - 1)
+    y = start + step * np.arange(n)
     x = np.exp(y - np.exp(-y))
     return x / x[-1], step * x * (1 + np.exp(-y)) / x[-1]
 
@@ -48,7 +52,7 @@ _HEAD_NODE, _HEAD_WEIGHT = unit_nodes(64)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LogTail:
-    """``log J`` for n rows, ``(n,)``, with derivatives by ``(p, alpha, q, beta)``: ``(4, n)`` and ``(4, 4, n)``."""
+    """``log J`` ``(n,)`` with its derivatives by ``(p, alpha, q, beta)``, ``(4, n)`` and ``(4, 4, n)``."""
 
     value: Floats
     gradient: Floats
@@ -60,7 +64,7 @@ def log_tail(
 ) -> LogTail:
     """The logarithm of J = integral of (alpha + u)^-p (beta + u)^-q du from t to infinity.
 
-    This is the Gauss hypergeometric function of Pareto/NBD (Fader & Hardie 2005, note 9) without its differences:
+    The Gauss hypergeometric function of Pareto/NBD (Fader & Hardie 2005, note 9), without differences:
     ``J = (alpha+t)^(1-p) (beta+t)^-q / (p+q-1) * 2F1(1, q; p+q; 1 - (alpha+t)/(beta+t))``.
 
     Parameters
@@ -97,7 +101,7 @@ def log_tail(
 def _tail_chunk(
     p: Floats, alpha: float, q: Floats, beta: float, t: Floats, *, head: bool, derivatives: bool
 ) -> LogTail:
-    """With u = log((alpha+time)/(alpha+t)) the integrand is exp(-psi(u)), psi convex with final slope p + q - 1."""
+    """In u = log((alpha+time)/(alpha+t)) the integrand is exp(-psi(u)), psi convex, steepest p + q - 1."""
     rho, delta = (alpha + t) / (beta + t), (beta - alpha) / (beta + t)
     slope = p + q - 1
     with np.errstate(divide="ignore"):
@@ -129,7 +133,7 @@ def _psi(u: Floats, *, slope: Floats, q: Floats, rho: Floats, delta: Floats) -> 
 
 
 def _fallen(level: Floats, *, slope: Floats, q: Floats, rho: Floats, delta: Floats) -> Floats:
-    """Where psi reaches ``level``: Newton from its asymptote, which for a convex function stays on the far side."""
+    """Where psi reaches ``level``: Newton from the asymptote stays on the far side, psi being convex."""
     u = (level - q * np.log(rho)) / slope
     for _ in range(_NEWTON):
         decay = delta * np.exp(-u)

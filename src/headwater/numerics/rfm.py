@@ -1,4 +1,4 @@
-"""Recency, frequency and age as arrays: what a buy-till-you-die likelihood needs to know of a customer, and no more."""
+"""Recency, frequency and age as arrays: what a buy-till-you-die likelihood needs to know of a customer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from headwater.core.errors import DataError
 
-__all__ = ["Floats", "Ints", "RfmRows", "compress", "distinct", "distinct_pairs", "rising"]
+__all__ = ["Floats", "Ints", "RfmRows", "compress", "distinct", "distinct_pairs", "dot", "rising", "totals"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -68,7 +68,7 @@ class RfmRows:
     @property
     def n_purchases(self) -> float:
         """Repeat purchases of all customers."""
-        return float(self.weights @ self.x)
+        return dot(self.weights, self.x)
 
     def in_units_of(self, scale: float) -> RfmRows:
         """The same customers with time divided by ``scale``."""
@@ -89,13 +89,23 @@ def compress(
     _, pair = distinct_pairs(full.x, full.t_x)
     _, age = distinct(full.T)
     first, inverse = _first_of(pair * (int(age.max()) + 1) + age)
-    counts = np.bincount(inverse, weights=full.weights, minlength=first.size)
+    counts = totals(inverse, full.weights, size=first.size)
     return RfmRows(x=full.x[first], t_x=full.t_x[first], T=full.T[first], weights=counts), inverse
+
+
+def dot(a: Floats, b: Floats) -> float:
+    """Sum of products, without BLAS: its threads cost more than such sums, and add in a varying order."""
+    return float(np.einsum("n,n->", a, b))
+
+
+def totals(which: Ints, weights: Floats, *, size: int = 0) -> Floats:
+    """Sum of weights for each index, at least ``size`` of them."""
+    return np.bincount(which, weights=weights, minlength=size).astype(np.float64, copy=False)
 
 
 def distinct(values: Floats) -> tuple[Floats, Ints]:
     """Sorted distinct values and the index of each row's value; linear in time for small whole numbers."""
-    if values.size and 0 <= values.min() and values.max() < _MAX_TABLE:
+    if values.size and values.min() >= 0 and values.max() < _MAX_TABLE:
         whole = values.astype(np.int64)
         if np.array_equal(whole, values):
             present = np.zeros(int(whole.max()) + 1, dtype=np.bool_)
@@ -116,12 +126,12 @@ def distinct_pairs(x: Floats, t: Floats) -> tuple[tuple[Floats, Floats], Ints]:
 def rising(users_by_x: Floats, *, start: float) -> tuple[float, float, float]:
     """Sum over customers of log (start)_x, the rising factorial, with two derivatives by ``start``.
 
-    ``log (c)_x = sum of log(c + j) for j < x``, so each term counts the customers with more than j purchases: exact
-    for any c, with no difference of gamma functions.
+    ``log (c)_x = sum of log(c + j) for j < x``, so each term counts the customers with more than j purchases:
+    exact for any c, with no difference of gamma functions.
     """
     more = users_by_x[::-1].cumsum()[::-1][1:]
     steps = start + np.arange(more.size)
-    return float(more @ np.log(steps)), float(more @ (1 / steps)), -float(more @ steps**-2.0)
+    return dot(more, np.log(steps)), dot(more, 1 / steps), -dot(more, 1 / steps**2)
 
 
 def _first_of(keys: Ints) -> tuple[Ints, Ints]:
@@ -148,7 +158,10 @@ def _require_shapes(rows: RfmRows) -> None:
 
 def _require_possible(rows: RfmRows) -> None:
     rules = {
-        "finite": np.isfinite(rows.x) & np.isfinite(rows.t_x) & np.isfinite(rows.T) & np.isfinite(rows.weights),
+        "finite": np.isfinite(rows.x)
+        & np.isfinite(rows.t_x)
+        & np.isfinite(rows.T)
+        & np.isfinite(rows.weights),
         "a whole x of at least 0": (rows.x >= 0) & (rows.x == np.floor(rows.x)),
         "0 <= t_x <= T": (rows.t_x >= 0) & (rows.t_x <= rows.T),
         "t_x = 0 where x = 0": (rows.x > 0) | (rows.t_x == 0),

@@ -10,7 +10,7 @@ from headwater.core.errors import DataError, UsageError
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger, Snapshot
 from headwater.core.span import date_of
-from headwater.core.table import Column, Kind, Known, Purpose
+from headwater.core.table import Column, Kind, Known, Purpose, Table
 from headwater.engine.duckdb import DuckDB, table_scan
 from headwater.engine.sql import Sql, commas, name, sql
 from headwater.snapshots.feature import Feature, FeatureColumn, FeatureSpec, in_units
@@ -67,7 +67,7 @@ def build_snapshot(
         measures=ledger.measures,
         first_day=ledger.first_day,
         end_day=end,
-        findings=_findings(engine, ledger, plan, rows.files),
+        findings=_findings(engine, ledger, rows),
         sql=engine.text(plan.query),
     )
 
@@ -199,12 +199,11 @@ def _require_inside(ledger: Ledger, cutoffs: Sequence[int], end: int) -> None:
         )
 
 
-def _findings(engine: DuckDB, ledger: Ledger, plan: Plan, files: Sequence[str]) -> tuple[Finding, ...]:
-    del plan
+def _findings(engine: DuckDB, ledger: Ledger, rows: Table) -> tuple[Finding, ...]:
     if ledger.left_edge_days == 0:
         return ()
     n, edge = engine.one(
-        sql("SELECT count(DISTINCT user_id), count(DISTINCT user_id) FILTER (WHERE at_left_edge) FROM read_parquet([{f}])", f=commas([sql("{p}", p=f) for f in files]))
+        sql("SELECT count(DISTINCT user_id), count(DISTINCT user_id) FILTER (WHERE at_left_edge) FROM {s}", s=table_scan(rows))
     )
     if edge == 0:
         return ()

@@ -61,9 +61,4 @@ def _gini(sample: ScoredUsers, weights: Floats) -> Floats:
     best_ranks, block = midranks(sample.by_actual, weights)
     distinct = sample.actual[sample.by_actual.rows[sample.by_actual.ends]]
     best = np.einsum("bi,bi,i->b", block, best_ranks, distinct)
-    return np.clip(ratio(found, np.where(_spread(block), best, 0.0)), -1.0, 1.0)
-
-
-def _spread(block: Floats) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Whether a resample holds at least two distinct outcomes."""
-    return np.count_nonzero(block, axis=1) > 1
+    return np.clip(ratio(found, best), -1.0, 1.0)

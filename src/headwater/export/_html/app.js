@@ -13,6 +13,7 @@
       actions: false,
       ast: true,
       defaultStyle: false,
+      logLevel: 1,
       mode: "vega-lite",
       renderer: "svg",
       tooltip: { disableDefaultStyle: true },

@@ -37,5 +37,7 @@ def _of(label: str, happens: Sql, spec: FeatureSpec) -> list[FeatureColumn]:
     for m in spec.measures:
         value, total = name(m.name), in_units(m, sql("sum({v}) FILTER (WHERE {h})", v=name(m.name), h=happens))
         first = in_units(m, sql("max_by({v}, age) FILTER (WHERE {h})", v=value, h=happens))
+        off = in_units(m, sql("coalesce(sum({v}) FILTER (WHERE NOT ({h})), 0)", v=value, h=happens))
+        made.append(feature(f"{m.label}_off_{label}", about=f"{m.name} on days without {label} (refunds, mostly)", unit=m.unit, aggregate=off))
         made.append(feature(f"{m.label}_on_repeat_{label}", about=f"{m.name} on days with {label} after the first such day", unit=m.unit, aggregate=sql("({t} - {f})", t=total, f=first)))
     return made

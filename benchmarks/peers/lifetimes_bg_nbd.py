@@ -1,0 +1,23 @@
+"""lifetimes 0.11.3, from the table of customers to BG/NBD parameters; run in an environment of its own."""
+
+import json
+import resource
+import sys
+import time
+
+import pandas as pd
+import pyarrow.parquet as pq
+from lifetimes import BetaGeoFitter
+
+path, mode = sys.argv[1:3]
+start = time.perf_counter()
+frame = pq.read_table(path).to_pandas()
+if mode == "weighted":
+    frame = frame.groupby(["x", "t_x", "T"], sort=False).size().reset_index(name="n")
+model = BetaGeoFitter()
+weights = frame["n"] if mode == "weighted" else None
+model.fit(frame["x"], frame["t_x"], frame["T"], weights=weights)
+seconds = time.perf_counter() - start
+params = {name: float(model.params_[name]) for name in ("r", "alpha", "a", "b")}
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"seconds": seconds, "peak_mib": peak, "params": params, "pandas": pd.__version__}))

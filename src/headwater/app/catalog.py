@@ -1,0 +1,40 @@
+"""The catalog: which files were seen with which bytes, so that an unchanged file is not read to know it."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+__all__ = ["source_fingerprint"]
+
+_TABLE = "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, changed_ns INTEGER, sha256 TEXT)"
+
+
+def source_fingerprint(catalog: Path, files: Sequence[Path], *, root: Path) -> str:
+    """A fingerprint of files' names and bytes; bytes are read only where size or time of change differ."""
+    whole = hashlib.sha256()
+    with closing(sqlite3.connect(catalog)) as connection, connection:
+        connection.execute(_TABLE)
+        for file in files:
+            whole.update(_name(file, root).encode())
+            whole.update(_known_or_read(connection, file).encode())
+    return whole.hexdigest()[:32]
+
+
+def _name(file: Path, root: Path) -> str:
+    return str(file.resolve().relative_to(root.resolve())) if file.resolve().is_relative_to(root.resolve()) else file.name
+
+
+def _known_or_read(connection: sqlite3.Connection, file: Path) -> str:
+    stat = file.stat()
+    path = str(file.resolve())
+    row = connection.execute("SELECT sha256 FROM files WHERE path = ? AND size = ? AND changed_ns = ?", (path, stat.st_size, stat.st_mtime_ns)).fetchone()
+    if row is not None:
+        return str(row[0])
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (path, stat.st_size, stat.st_mtime_ns, digest))
+    return digest

@@ -1,0 +1,161 @@
+"""The workspace: immutable results of steps, each in a folder that exists when its manifest does.
+
+A step is known by the fingerprint of its inputs, its settings and the code's version. Files are written
+first, the manifest last, by an atomic rename; a folder without a manifest is the debris of a killed run and
+is swept away. One run at a time holds the workspace.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from headwater import __version__
+from headwater.core.errors import HeadwaterError
+
+__all__ = ["STORE_NAME", "StepResult", "Store", "fingerprint_of", "write_whole"]
+
+STORE_NAME = ".headwater"
+_MANIFEST = "manifest.json"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult(Generic[T]):
+    """What a step made: the value, its content fingerprint, and whether it was there already."""
+
+    name: str
+    value: T
+    fingerprint: str
+    reused: bool
+
+
+class Store:
+    """The folder ``.headwater`` beside the settings."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root / STORE_NAME
+        self._make_folder()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the workspace; the lock ends with the process. Raises ``HeadwaterError`` where another run holds it."""
+        with (self.root / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise HeadwaterError(
+                    "workspace.busy",
+                    what=f"Another run holds the workspace '{self.root}'.",
+                    why="Two runs at once could publish half of each.",
+                    do="Wait for it to end, or stop it; a killed run leaves no lock.",
+                ) from None
+            yield
+
+    def step(self, name: str, key: Mapping[str, object], shape: type[T], make: Callable[[Path], T]) -> StepResult[T]:
+        """The value of a step: read back where it was made before, otherwise made and published."""
+        print_ = fingerprint_of({"step": name, "version": __version__, **key})
+        folder = self.root / "steps" / name / print_
+        adapter: TypeAdapter[T] = TypeAdapter(shape)
+        saved = self._saved(folder, adapter, name)
+        if saved is not None:
+            return saved
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        value = make(folder)
+        plain = _moved(adapter.dump_python(value, mode="json"), str(folder), "")
+        content = fingerprint_of(_content(plain))
+        write_whole(folder / _MANIFEST, json.dumps({"name": name, "content": content, "key": _readable(key), "value": plain}, indent=1))
+        return StepResult(name=name, value=value, fingerprint=content, reused=False)
+
+    def has(self, name: str, key: Mapping[str, object]) -> bool:
+        """Whether a step would be reused."""
+        print_ = fingerprint_of({"step": name, "version": __version__, **key})
+        return (self.root / "steps" / name / print_ / _MANIFEST).is_file()
+
+    def _saved(self, folder: Path, adapter: TypeAdapter[T], name: str) -> StepResult[T] | None:
+        path = folder / _MANIFEST
+        if not path.is_file():
+            return None
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            value = adapter.validate_python(_moved(manifest["value"], "", str(folder)))
+        except (ValueError, KeyError, ValidationError):
+            return None
+        return StepResult(name=name, value=value, fingerprint=str(manifest["content"]), reused=True)
+
+    def _make_folder(self) -> None:
+        try:
+            (self.root / "steps").mkdir(parents=True, exist_ok=True)
+            write_whole(self.root / ".gitignore", "*\n")
+        except OSError as error:
+            raise HeadwaterError(
+                "workspace.unwritable",
+                what=f"The workspace '{self.root}' cannot be written: {error.strerror}.",
+                why="Results need a place.",
+                do="Run in a folder you may write to.",
+            ) from error
+
+
+def fingerprint_of(value: object) -> str:
+    """A fingerprint of JSON-like content, keys in any order."""
+    return hashlib.sha256(json.dumps(_readable(value), sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    """File paths of tables, relative to their step's folder or absolute again."""
+    match value:
+        case {"files": list(files), "fingerprint": _, **rest}:
+            moved = [f.removeprefix(f"{old}/") if old else f"{new}/{f}" if not f.startswith("/") else f for f in files]
+            return {**{k: _moved(v, old, new) for k, v in rest.items()}, "files": moved, "fingerprint": value["fingerprint"]}
+        case dict():
+            return {k: _moved(v, old, new) for k, v in value.items()}
+        case list():
+            return [_moved(v, old, new) for v in value]
+        case _:
+            return value
+
+
+def _content(value: Any) -> Any:
+    """What a value says, without where its files lie or the text of its query."""
+    match value:
+        case {"files": _, "fingerprint": print_, "name": name}:
+            return {"table": name, "fingerprint": print_}
+        case dict():
+            return {k: _content(v) for k, v in value.items() if k != "sql"}
+        case list():
+            return [_content(v) for v in value]
+        case _:
+            return value
+
+
+def _readable(value: object) -> Any:
+    match value:
+        case Mapping():
+            return {str(k): _readable(v) for k, v in value.items()}
+        case list() | tuple():
+            return [_readable(v) for v in value]
+        case str() | int() | float() | bool() | None:
+            return value
+        case _:
+            return TypeAdapter(type(value)).dump_python(value, mode="json")

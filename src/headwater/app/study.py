@@ -1,0 +1,293 @@
+"""One run over one workspace: every step once, in order, each reused where nothing it depends on changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from headwater.app.catalog import source_fingerprint
+from headwater.app.config import Settings, contract_of
+from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of
+from headwater.app.store import StepResult, Store, fingerprint_of, write_whole
+from headwater.contracts.check import check, require_gate
+from headwater.core.contract import Events
+from headwater.core.errors import HeadwaterError
+from headwater.core.finding import Finding
+from headwater.core.ledger import Ledger, Snapshot, Task
+from headwater.core.table import Column, Kind, Purpose, Table
+from headwater.engine.arrays import column_floats
+from headwater.engine.duckdb import DuckDB
+from headwater.engine.sources import find_files
+from headwater.engine.sql import name, sql
+from headwater.evaluation.backtest import Backtest, run_backtest
+from headwater.ledgers.build import build_ledger
+from headwater.models.forecasting import FittedModel, fit_model, restore_model
+from headwater.models.ltv import LTV_MODELS
+from headwater.models.model import Training
+from headwater.numerics.forecast import Forecast
+from headwater.snapshots.build import build_snapshot
+from headwater.snapshots.rows import rows_at
+
+__all__ = ["FittedStep", "ForecastStep", "Silent", "Study", "Watcher"]
+
+T = TypeVar("T")
+
+
+class Watcher(Protocol):
+    """Told which step runs; given the engine's progress."""
+
+    def step(self, title: str, *, engine: DuckDB) -> AbstractContextManager[None]: ...
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def step(self, title: str, *, engine: DuckDB) -> AbstractContextManager[None]:
+        """No output."""
+        del title, engine
+        return nullcontext()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedStep:
+    """A saved model: its file (JSON with the model's own text inside), the file's SHA-256, what it says of itself."""
+
+    name: str
+    task: Task
+    files: tuple[str, ...]
+    fingerprint: str
+    findings: tuple[Finding, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastStep:
+    """Forecasts for every user at a cutoff. ``shared_error_share`` is the error of totals, from the backtest."""
+
+    model: str
+    task: Task
+    cutoff: int
+    rows: Table
+    method: str
+    shared_error_share: float | None
+    n_origins: int
+
+
+class Study:
+    """A workspace, its settings, and the steps of the road.
+
+    Parameters
+    ----------
+    root
+        The folder of ``headwater.toml``; source paths are relative to it.
+    today
+        The date that ``"today"`` in a rule stands for.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        settings: Settings,
+        *,
+        today: date,
+        seed: int | None = None,
+        threads: int | None = None,
+        memory: str | None = None,
+        watcher: Watcher | None = None,
+    ) -> None:
+        self.root = root
+        self.settings = settings
+        self.contract = contract_of(settings, today=today)
+        self.seed = settings.run.seed if seed is None else seed
+        self.store = Store(root)
+        self.engine = DuckDB(
+            threads=threads or settings.run.threads, memory=memory or settings.run.memory, spill=self.store.root / "spill"
+        )
+        self.watcher: Watcher = watcher or Silent()
+        self.steps: dict[str, StepResult[Any]] = {}
+
+    def events(self, *, gate: bool = True) -> Events:
+        """The quality gate. Raises ``GateError`` where the load fails it, unless ``gate`` is false."""
+        files = find_files(self.root / self.contract.source.path)
+        read = source_fingerprint(self.store.root / "catalog.sqlite", files, root=self.root)
+        events = self._step(
+            "check",
+            {"contract": self.contract, "source": read},
+            Events,
+            lambda folder: check(self.engine, self.contract, root=self.root, folder=folder, source_fingerprint=read),
+            title="checking the data",
+        )
+        if gate:
+            require_gate(events)
+        return events
+
+    def ledger(self) -> Ledger:
+        """The ledger of the kept events."""
+        events = self.events()
+        inputs = {"events": events.events.fingerprint, "measures": self.contract.measures, "app": self.contract.app, "keep": self.contract.source.keep}
+        return self._step("ledger", inputs, Ledger, lambda folder: build_ledger(self.engine, events, folder=folder), title="building the ledger")
+
+    def snapshot(self, *, cutoffs: tuple[int, ...], horizons: tuple[int, ...], as_of: int | None = None) -> Snapshot:
+        """A snapshot; ``as_of`` cuts the ledger itself."""
+        ledger = self.ledger()
+        inputs = {"ledger": _ledger_key(ledger), "cutoffs": cutoffs, "horizons": horizons, "as_of": as_of}
+        return self._step(
+            "snapshot",
+            inputs,
+            Snapshot,
+            lambda folder: build_snapshot(self.engine, ledger, cutoffs=cutoffs, horizons=horizons, folder=folder, as_of=as_of),
+            title="taking snapshots",
+        )
+
+    def jobs(self) -> tuple[Job, ...]:
+        """What ``[[predict]]`` asks for."""
+        return jobs_of(self.settings.predict, self.ledger(), LTV_MODELS.names())
+
+    def backtest(self, job: Job) -> Backtest:
+        """Every model at every origin. Raises ``DataError`` where none can be tested."""
+        ledger, task = self.ledger(), job.task
+        origins = origins_of(ledger, horizon_days=task.horizon_days, every_days=job.every_days, n_origins=job.n_origins)
+        ranks = {m: LTV_MODELS.load(m).simplicity for m in job.models}
+        inputs = {"ledger": _ledger_key(ledger), "task": task, "models": ranks, "origins": origins, "every": job.every_days, "seed": self.seed}
+        return self._step(
+            "backtest",
+            inputs,
+            Backtest,
+            lambda _: run_backtest(
+                task,
+                models=ranks,
+                origins=origins,
+                actual=lambda origin: self._actual(task, origin),
+                forecast=lambda model, origin: self._forecast_at(model, job, origin),
+                rng=self._rng("backtest", job.name),
+            ),
+            title=f"testing {len(ranks)} models on the past ({job.name})",
+        )
+
+    def fit(self, model: str, job: Job) -> FittedStep:
+        """A model fitted on everything known today, saved."""
+        ledger = self.ledger()
+        snapshot = self.snapshot(cutoffs=self._learning(job, ledger.end_day), horizons=(job.task.horizon_days,))
+        inputs = {"snapshot": snapshot.rows.fingerprint, "model": model, "task": job.task, "seed": self.seed}
+        return self._step("fit", inputs, FittedStep, lambda folder: self._fit(model, job, snapshot, folder), title=f"fitting {model} ({job.name})")
+
+    def forecast(self, model: str, job: Job, *, proof: Backtest | None = None) -> ForecastStep:
+        """Forecasts for every user, from today on."""
+        fitted = self.fit(model, job)
+        ledger = self.ledger()
+        snapshot = self.snapshot(cutoffs=self._learning(job, ledger.end_day), horizons=(job.task.horizon_days,))
+        shared = proof.shared_errors.get(model) if proof else None
+        inputs = {"snapshot": snapshot.rows.fingerprint, "model": fitted.fingerprint, "shared": asdict(shared) if shared else None, "seed": self.seed}
+        return self._step(
+            "forecast",
+            inputs,
+            ForecastStep,
+            lambda folder: ForecastStep(
+                model=model,
+                task=job.task,
+                cutoff=ledger.end_day,
+                rows=self._forecast_table(fitted, snapshot, ledger.end_day, folder),
+                method=f"intervals at {job.task.level:.0%}",
+                shared_error_share=shared.share if shared else None,
+                n_origins=shared.n_origins if shared else 0,
+            ),
+            title=f"forecasting {job.name}",
+        )
+
+    def open_model(self, fitted: FittedStep) -> FittedModel:
+        """Read a saved model back. Raises ``HeadwaterError`` (``model.damaged``) where its checksum does not match."""
+        text = Path(fitted.files[0]).read_text(encoding="utf-8")
+        if hashlib.sha256(text.encode()).hexdigest() != fitted.fingerprint:
+            raise HeadwaterError(
+                "model.damaged",
+                what=f"The saved model '{fitted.name}' does not match its checksum.",
+                why="A damaged or changed model file is not opened.",
+                do=f"Delete '{fitted.files[0]}' and run again.",
+            )
+        return restore_model(json.loads(text))
+
+    def fingerprints(self) -> dict[str, str]:
+        """The content fingerprint of every step taken so far."""
+        return {label: result.fingerprint for label, result in sorted(self.steps.items())}
+
+    def _step(self, step: str, key: Mapping[str, object], shape: type[T], make: Any, *, title: str) -> T:
+        label = f"{step} {fingerprint_of(key)[:8]}"
+        if label in self.steps:
+            return self.steps[label].value
+        if self.store.has(step, key):
+            result = self.store.step(step, key, shape, make)
+        else:
+            with self.watcher.step(title, engine=self.engine):
+                result = self.store.step(step, key, shape, make)
+        self.steps[label] = result
+        return result.value
+
+    def _rng(self, *what: str) -> np.random.Generator:
+        return np.random.default_rng([self.seed, int(fingerprint_of(list(what))[:12], 16)])
+
+    def _learning(self, job: Job, origin: int) -> tuple[int, ...]:
+        return learning_cutoffs(self.ledger(), origin=origin, horizon_days=job.task.horizon_days, every_days=job.every_days)
+
+    def _actual(self, task: Task, origin: int) -> np.ndarray:
+        snapshot = self.snapshot(cutoffs=(origin,), horizons=(task.horizon_days,))
+        return column_floats(rows_at(snapshot, origin, (task.target,)), task.target)
+
+    def _forecast_at(self, model: str, job: Job, origin: int) -> Forecast:
+        past = self.snapshot(cutoffs=self._learning(job, origin), horizons=(job.task.horizon_days,), as_of=origin)
+        rng = self._rng("forecast", model, job.name, str(origin))
+        fitted = fit_model(model, Training(snapshot=past, task=job.task, engine=self.engine, rng=rng))
+        return fitted.forecast(past, cutoff=origin, rng=rng)
+
+    def _fit(self, model: str, job: Job, snapshot: Snapshot, folder: Path) -> FittedStep:
+        fitted = fit_model(model, Training(snapshot=snapshot, task=job.task, engine=self.engine, rng=self._rng("fit", model, job.name)))
+        text = json.dumps(fitted.state(), sort_keys=True)
+        write_whole(folder / "model.json", text)
+        return FittedStep(
+            name=model,
+            task=job.task,
+            files=(str(folder / "model.json"),),
+            fingerprint=hashlib.sha256(text.encode()).hexdigest(),
+            findings=fitted.findings,
+            facts=fitted.facts,
+        )
+
+    def _forecast_table(self, fitted: FittedStep, snapshot: Snapshot, cutoff: int, folder: Path) -> Table:
+        made = self.open_model(fitted).forecast(snapshot, cutoff=cutoff, rng=self._rng("forecast", fitted.name, fitted.task.target))
+        rows = rows_at(snapshot, cutoff, ("user_id", "at_left_edge"))
+        arrays = {"forecast": made.mean, "low": made.low, "high": made.high, "variance": made.variance}
+        for column, values in arrays.items():
+            rows = rows.append_column(column, pa.array(values))
+        self.engine.register("forecast rows", rows)
+        query = sql("SELECT user_id, forecast, low, high, variance, at_left_edge FROM {t} ORDER BY user_id", t=name("forecast rows"))
+        return self.engine.write(query, folder, table="forecast", columns=_forecast_columns(fitted.task))
+
+
+def _ledger_key(ledger: Ledger) -> dict[str, object]:
+    """What a step that reads the ledger depends on."""
+    return {
+        "days": ledger.days.fingerprint,
+        "measures": ledger.measures,
+        "span": (ledger.first_day, ledger.end_day),
+        "left_edge_days": ledger.left_edge_days,
+    }
+
+
+def _forecast_columns(task: Task) -> tuple[Column, ...]:
+    what = f"{task.value} in the next {task.horizon_days} days"
+    return (
+        Column(name="user_id", kind=Kind.TEXT, purpose=Purpose.KEY),
+        Column(name="forecast", kind=Kind.NUMBER, unit=task.unit, about=f"expected {what}"),
+        Column(name="low", kind=Kind.NUMBER, unit=task.unit, about=f"lower bound at {task.level:.0%}"),
+        Column(name="high", kind=Kind.NUMBER, unit=task.unit, about=f"upper bound at {task.level:.0%}"),
+        Column(name="variance", kind=Kind.NUMBER, unit=f"{task.unit} squared", about="for totals: variances add, bounds do not"),
+        Column(name="at_left_edge", kind=Kind.BOOLEAN, purpose=Purpose.FLAG, about="may not have been new when first seen"),
+    )

@@ -1,0 +1,178 @@
+"""Rolling-origin backtest: at each past origin, models that knew no more than that day, against what then happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headwater.core.errors import DataError
+from headwater.core.finding import Finding, Severity
+from headwater.core.ledger import Task
+from headwater.core.span import date_of
+from headwater.evaluation.compare import draw_bootstraps, stand
+from headwater.evaluation.scored import ScoredUsers
+from headwater.evaluation.scores import SCORES
+from headwater.evaluation.standing import Choice, Standing, choose
+from headwater.numerics.forecast import Forecast
+
+__all__ = ["Backtest", "Decile", "SharedError", "run_backtest"]
+
+Floats = NDArray[np.float64]
+_FEW_ORIGINS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decile:
+    """One tenth of users by prediction at one origin: mean predicted, mean actual and its 95% interval."""
+
+    model: str
+    origin: int
+    decile: int
+    n_users: int
+    predicted: float
+    actual: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedError:
+    """How far a model's totals were off at past origins, relative to the total, and from how many origins."""
+
+    share: float
+    n_origins: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backtest:
+    """How each model would have done. ``refused`` says which could not be fitted, and why."""
+
+    task: Task
+    origins: tuple[int, ...]
+    n_users: tuple[int, ...]
+    standings: tuple[Standing, ...]
+    choice: Choice
+    deciles: tuple[Decile, ...]
+    shared_errors: Mapping[str, SharedError]
+    refused: Mapping[str, Finding]
+    findings: tuple[Finding, ...]
+
+    def standing(self, score: str) -> Standing:
+        """Where models stand on a score. Raises ``KeyError``."""
+        return next(s for s in self.standings if s.score == score)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that were scored, the leader on the first score's ranking first."""
+        return tuple(self.shared_errors)
+
+
+def run_backtest(
+    task: Task,
+    *,
+    models: Mapping[str, int],
+    origins: Sequence[int],
+    actual: Callable[[int], Floats],
+    forecast: Callable[[str, int], Forecast],
+    rng: np.random.Generator,
+    resamples: int = 500,
+) -> Backtest:
+    """Score every model at every origin on the same users.
+
+    Parameters
+    ----------
+    models
+        Name to simplicity rank, 1 for the simplest.
+    origins
+        App days. ``actual(origin)`` gives the matured outcomes, ``forecast(model, origin)`` the forecast
+        for the same users in the same order by a model fitted on what was known then; it raises
+        ``DataError`` where the model cannot be fitted.
+
+    Raises
+    ------
+    DataError
+        ``backtest.no_model``: none could be fitted at every origin.
+    """
+    scored: list[dict[str, ScoredUsers]] = [{} for _ in origins]
+    refused: dict[str, Finding] = {}
+    for at, origin in enumerate(origins):
+        happened = actual(origin)
+        for model in models:
+            if model in refused:
+                continue
+            try:
+                made = forecast(model, origin)
+            except DataError as error:
+                refused[model] = error.finding
+                continue
+            scored[at][model] = ScoredUsers(actual=happened, predicted=made.mean, low=made.low, high=made.high, level=made.level)
+    kept = [m for m in models if m not in refused]
+    if not kept:
+        raise _nothing_fitted(refused)
+    rounds = [{m: users[m] for m in kept} for users in scored]
+    scores = {name: SCORES.load(name)() for name in SCORES.names()}
+    standings = stand(scores, rounds, draw_bootstraps(rounds, resamples=resamples, rng=rng))
+    return Backtest(
+        task=task,
+        origins=tuple(origins),
+        n_users=tuple(users[kept[0]].actual.size for users in rounds),
+        standings=standings,
+        choice=choose(standings, models),
+        deciles=tuple(d for origin, users in zip(origins, rounds, strict=True) for m in kept for d in _deciles(m, origin, users[m])),
+        shared_errors={m: _shared_error([users[m] for users in rounds]) for m in kept},
+        refused=refused,
+        findings=_few_origins(origins),
+    )
+
+
+def _deciles(model: str, origin: int, users: ScoredUsers) -> list[Decile]:
+    order = np.argsort(users.predicted, kind="stable")
+    groups = np.array_split(order, min(10, order.size))
+    made: list[Decile] = []
+    for number, group in enumerate(groups, start=1):
+        actual = users.actual[group]
+        reach = 1.96 * float(actual.std(ddof=1)) / np.sqrt(group.size) if group.size > 1 else 0.0
+        mean = float(actual.mean())
+        made.append(
+            Decile(
+                model=model, origin=origin, decile=number, n_users=group.size, predicted=float(users.predicted[group].mean()),
+                actual=mean, low=mean - float(reach), high=mean + float(reach),
+            )
+        )
+    return made
+
+
+def _shared_error(users: Sequence[ScoredUsers]) -> SharedError:
+    """Root mean square of the relative errors of totals: the error that all users share."""
+    shares = [float(u.predicted.sum() / u.actual.sum() - 1) for u in users if u.actual.sum() > 0]
+    share = float(np.sqrt(np.mean(np.square(shares)))) if shares else 1.0
+    return SharedError(share=share, n_origins=max(1, len(shares)))
+
+
+def _few_origins(origins: Sequence[int]) -> tuple[Finding, ...]:
+    if len(origins) >= _FEW_ORIGINS:
+        return ()
+    days = ", ".join(str(date_of(o)) for o in origins)
+    return (
+        Finding(
+            code="backtest.few_origins",
+            severity=Severity.WARN,
+            what=f"The log allows {len(origins)} origins ({days}); three are the least to tell luck from skill.",
+            why="A model may have been good or bad by chance.",
+            do="Use a shorter horizon or a longer log.",
+            numbers={"n_origins": len(origins)},
+        ),
+    )
+
+
+def _nothing_fitted(refused: Mapping[str, Finding]) -> DataError:
+    reasons = "; ".join(f"{m}: {f.what}" for m, f in refused.items())
+    return DataError(
+        "backtest.no_model",
+        what=f"No model could be fitted at every origin. {reasons}",
+        why="There is no forecast to defend.",
+        do="Use a shorter horizon or a longer log, and check the measures.",
+    )

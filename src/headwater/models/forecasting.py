@@ -1,0 +1,158 @@
+"""Fit a model by name and forecast with intervals, made the same way for every model.
+
+Intervals come from how far the predictor was off on windows that have matured (binned split-conformal);
+a buy-till-you-die model without any matured window falls back to its own predictive draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import cast
+
+import numpy as np
+
+from headwater.core.errors import DataError
+from headwater.core.finding import Finding
+from headwater.core.ledger import Snapshot, Task
+from headwater.engine.arrays import column_floats
+from headwater.models.ltv import LTV_MODELS
+from headwater.models.model import Floats, Pairs, Predictor, State, Training
+from headwater.numerics import intervals
+from headwater.numerics.forecast import Forecast
+from headwater.numerics.intervals import BinnedQuantiles
+from headwater.snapshots.rows import rows_at
+
+__all__ = ["FittedModel", "fit_model", "restore_model"]
+
+_FEWEST_PAIRS = 200
+_VARIANCE_BINS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastErrors:
+    """How far predictions were off: quantile bins for intervals, squared errors by size for variances.
+
+    ``sizes`` and ``variances`` have shape (n_bins,): mean prediction and mean squared error of a bin.
+    """
+
+    bins: BinnedQuantiles
+    sizes: Floats
+    variances: Floats
+
+    @classmethod
+    def of(cls, pairs: Pairs, *, level: float) -> PastErrors | None:
+        """Learn from pairs; None where they are too few to say anything at this level."""
+        if pairs.actual.size < _FEWEST_PAIRS:
+            return None
+        order = np.argsort(pairs.predicted, kind="stable")
+        groups = np.array_split(order, min(_VARIANCE_BINS, pairs.actual.size // 50))
+        squares = (pairs.actual - pairs.predicted) ** 2
+        return cls(
+            bins=intervals.fit_bins(pairs.predicted, pairs.actual, level=level),
+            sizes=np.array([pairs.predicted[g].mean() for g in groups]),
+            variances=np.array([squares[g].mean() for g in groups]),
+        )
+
+    def variance(self, mean: Floats) -> Floats:
+        """Variance by size; beyond the largest bin it grows with the square of the forecast."""
+        inside = np.interp(mean, self.sizes, self.variances)
+        top = self.sizes[-1]
+        return inside * np.maximum(1.0, mean / top) ** 2 if top > 0 else inside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedModel:
+    """A model that can forecast: its name, its task, its predictor, and its past errors."""
+
+    name: str
+    task: Task
+    predictor: Predictor
+    errors: PastErrors | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What a reader may want to know of the fit."""
+        return self.predictor.facts
+
+    def forecast(self, snapshot: Snapshot, *, cutoff: int, rng: np.random.Generator) -> Forecast:
+        """Forecast the users of one cutoff, in the order of the snapshot's rows.
+
+        Raises ``DataError`` (``forecast.no_interval``) where nothing says how far it may be off.
+        """
+        rows = rows_at(snapshot, cutoff, self.predictor.columns)
+        mean = self.predictor.predict(rows)
+        level = self.task.level
+        if self.errors is not None:
+            low, high = intervals.apply(self.errors.bins, mean)
+            return Forecast(
+                mean=mean, low=low, high=high, variance=self.errors.variance(mean), level=level, method="errors on matured windows"
+            )
+        draws = self.predictor.spread(rows, level=level, rng=rng)
+        if draws is None:
+            raise DataError(
+                "forecast.no_interval",
+                what=f"No window of {self.task.horizon_days} days has matured for {_FEWEST_PAIRS} users, so nothing says how far {self.name} may be off.",
+                why="A forecast without an interval looks surer than it is.",
+                do="Use a shorter horizon or a longer log.",
+            )
+        return Forecast(mean=mean, low=draws.low, high=draws.high, variance=draws.variance, level=level, method="the model's own draws")
+
+    def state(self) -> State:
+        """Numbers and text from which ``restore_model`` makes the same model."""
+        errors = None if self.errors is None else {k: _plain(v) for k, v in asdict(self.errors).items()}
+        return {"name": self.name, "task": asdict(self.task), "predictor": self.predictor.state(), "errors": errors}
+
+
+def fit_model(name: str, training: Training) -> FittedModel:
+    """Fit a model of the shelf. Raises ``UsageError`` for an unknown name, ``DataError`` where data cannot carry it."""
+    predictor = LTV_MODELS.load(name)().fit(training)
+    pairs = predictor.held_out or _past_pairs(predictor, training)
+    errors = PastErrors.of(pairs, level=training.task.level)
+    return FittedModel(name=name, task=training.task, predictor=predictor, errors=errors, findings=predictor.findings)
+
+
+def restore_model(state: State) -> FittedModel:
+    """The model of a saved state."""
+    task = Task(**cast("dict[str, object]", state["task"]))  # pyright: ignore[reportArgumentType]  values are checked by the caller's schema
+    name = str(state["name"])
+    predictor = LTV_MODELS.load(name)().restore(task, cast("Mapping[str, object]", state["predictor"]))
+    saved = cast("dict[str, dict[str, object]] | None", state["errors"])
+    return FittedModel(name=name, task=task, predictor=predictor, errors=_restored_errors(saved), findings=())
+
+
+def _past_pairs(predictor: Predictor, training: Training) -> Pairs:
+    rows = training.mature(predictor.columns)
+    if rows.num_rows == 0:
+        return Pairs(predicted=np.empty(0), actual=np.empty(0))
+    return Pairs(predicted=predictor.predict(rows), actual=column_floats(rows, training.task.target))
+
+
+def _restored_errors(saved: Mapping[str, object] | None) -> PastErrors | None:
+    if saved is None:
+        return None
+    bins = cast("dict[str, object]", saved["bins"])
+    return PastErrors(
+        bins=BinnedQuantiles(
+            level=float(cast("float", bins["level"])),
+            edges=np.asarray(bins["edges"], dtype=float),
+            floors=np.asarray(bins["floors"], dtype=float),
+            absolute=np.asarray(bins["absolute"], dtype=bool),
+            low=np.asarray(bins["low"], dtype=float),
+            high=np.asarray(bins["high"], dtype=float),
+            n_users=np.asarray(bins["n_users"], dtype=np.int64),
+        ),
+        sizes=np.asarray(saved["sizes"], dtype=float),
+        variances=np.asarray(saved["variances"], dtype=float),
+    )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return value
+
+

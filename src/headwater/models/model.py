@@ -1,0 +1,139 @@
+"""What a model is: it learns from a snapshot and predicts the mean outcome of each row.
+
+A model returns a ``Predictor``; intervals are made the same way for all of them (``forecasting``), from
+how far the predictor was off on windows that have matured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from headwater.core.errors import DataError
+from headwater.core.finding import Finding
+from headwater.core.ledger import Snapshot, Task
+from headwater.engine.arrays import column_floats
+from headwater.engine.duckdb import DuckDB
+from headwater.snapshots.rows import mature_rows, rows_at
+
+__all__ = ["Draws", "Floats", "Model", "Pairs", "Predictor", "State", "Training", "require_signal"]
+
+Floats = NDArray[np.float64]
+State = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Predictions and outcomes of the same rows, for judging errors. Shapes (n_rows,)."""
+
+    predicted: Floats
+    actual: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """A model's own spread of outcomes: bounds at a level and the variance. Shapes (n_rows,)."""
+
+    low: Floats
+    high: Floats
+    variance: Floats
+
+
+class Predictor(Protocol):
+    """A fitted model's point forecasts."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The snapshot columns that ``predict`` reads."""
+        ...
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What a reader must know of the fit."""
+        ...
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What a reader may want to know of the fit: label and value."""
+        ...
+
+    @property
+    def held_out(self) -> Pairs | None:
+        """Predictions made without the row's own user, where the model could have memorized it."""
+        ...
+
+    def predict(self, rows: pa.Table) -> Floats:
+        """The expected outcome of each row, in the target's unit."""
+        ...
+
+    def spread(self, rows: pa.Table, *, level: float, rng: np.random.Generator) -> Draws | None:
+        """The model's own predictive spread, or None where it has none."""
+        ...
+
+    def state(self) -> State:
+        """Everything needed to predict again: numbers and text only."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """What a model may learn from: the snapshot (nothing in it is later than it was built for) and the task."""
+
+    snapshot: Snapshot
+    task: Task
+    engine: DuckDB
+    rng: np.random.Generator
+    threads: int = field(default=2)
+
+    @property
+    def now(self) -> int:
+        """The latest cutoff."""
+        return max(self.snapshot.cutoffs)
+
+    def mature(self, columns: tuple[str, ...]) -> pa.Table:
+        """Rows whose target window ended inside the snapshot's log."""
+        return mature_rows(self.snapshot, self.task.target, columns)
+
+    def at_now(self, columns: tuple[str, ...]) -> pa.Table:
+        """Rows of the latest cutoff."""
+        return rows_at(self.snapshot, self.now, columns)
+
+
+class Model(Protocol):
+    """A forecasting model on the shelf. ``simplicity`` ranks models: the lower, the simpler."""
+
+    about: ClassVar[str]
+    simplicity: ClassVar[int]
+
+    def fit(self, training: Training) -> Predictor:
+        """Learn. Raises ``DataError`` where the data cannot carry the model."""
+        ...
+
+    def restore(self, task: Task, state: State) -> Predictor:
+        """The predictor of a saved state. Raises ``KeyError`` or ``ValueError`` where it does not fit."""
+        ...
+
+
+def require_signal(training: Training, rows: pa.Table) -> Floats:
+    """The matured outcomes, refusing where nothing can be learned from them. Raises ``DataError``."""
+    actual = column_floats(rows, training.task.target)
+    if actual.size == 0:
+        raise DataError(
+            "fit.no_mature_target",
+            what=f"No window of {training.task.horizon_days} days has ended inside the log.",
+            why="The model learns from windows that have ended; an unfinished window is not a zero.",
+            do="Use a shorter horizon, an earlier cutoff or a longer log; the buy-till-you-die models need no ended window.",
+        )
+    if actual.size < 50 or not np.any(actual > 0):
+        raise DataError(
+            "fit.nothing_to_learn",
+            what=f"{actual.size:,} matured rows, {int(np.count_nonzero(actual > 0)):,} of them above zero.",
+            why="A model of so little would be an invention.",
+            do="Check the measure, or use a longer log.",
+        )
+    return actual

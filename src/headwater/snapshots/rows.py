@@ -1,0 +1,50 @@
+"""The rows of a snapshot a model asks for: those of one cutoff, those whose target has matured, or grouped counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headwater.core.ledger import Snapshot
+from headwater.engine.arrays import column_floats, read_arrow
+from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.sql import commas, name, sql
+
+__all__ = ["grouped_counts", "mature_rows", "rows_at"]
+
+
+def rows_at(snapshot: Snapshot, cutoff: int, columns: Sequence[str]) -> pa.Table:
+    """The rows of one cutoff, in user order."""
+    rows = read_arrow(snapshot.rows, _with_cutoff(columns))
+    return rows.filter(pc.equal(rows.column("cutoff"), cutoff))
+
+
+def mature_rows(snapshot: Snapshot, target: str, columns: Sequence[str]) -> pa.Table:
+    """The rows whose target window was observed to its end, of all cutoffs."""
+    rows = read_arrow(snapshot.rows, _with_cutoff((*columns, target)))
+    return rows.filter(pc.is_valid(rows.column(target)))
+
+
+def grouped_counts(
+    engine: DuckDB, snapshot: Snapshot, cutoff: int, columns: Sequence[str]
+) -> tuple[tuple[NDArray[np.float64], ...], NDArray[np.float64]]:
+    """The distinct combinations of some columns at a cutoff and how many users have each, grouped in the engine.
+
+    Users for whom the first column is NULL are left out.
+    """
+    keys = commas([name(c) for c in columns])
+    rows = engine.arrow(
+        sql(
+            "SELECT {keys}, CAST(count(*) AS DOUBLE) AS n_users FROM {scan} WHERE cutoff = {c} AND {first} IS NOT NULL GROUP BY {keys} ORDER BY {keys}",
+            keys=keys, scan=table_scan(snapshot.rows), c=cutoff, first=name(columns[0]),
+        )
+    )
+    return tuple(column_floats(rows, c) for c in columns), column_floats(rows, "n_users")
+
+
+def _with_cutoff(columns: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys([*columns, "cutoff"]))
