@@ -1,9 +1,9 @@
-"""A million customers, daily data: from the table of customers to BG/NBD parameters, headwater and lifetimes 0.11.3.
+"""A million customers, daily data: from a table of customers to BG/NBD parameters, headwater and lifetimes.
 
-Customers are drawn from the model (CDNOW-like parameters, days), each observed for 180 to 400 days. Every run is a
-process of its own, peers in an environment of their own; rounds are interleaved. Seconds count from opening the Parquet
-file to having parameters (imports are left out for all). The log-likelihood of every answer is computed by one function
-on the same rows.
+Customers are drawn from the model (CDNOW-like parameters, days), each observed for 180 to 400 days.
+Every run is a process of its own, peers in an environment of their own; rounds are interleaved. Seconds
+count from opening the Parquet file to having parameters (imports are left out for all; "process"
+includes them). The log-likelihood of every answer is computed by one function on the same rows.
 
     python benchmarks/bg_nbd_million.py [--customers 1000000] [--rounds 3]
 """

@@ -1,7 +1,30 @@
-"""Headwater: from a raw event log to a decision that can be defended."""
+"""Headwater: from a raw event log to a decision that can be defended.
+
+The road in a dozen functions::
+
+    import headwater as hw
+
+    events = hw.check(hw.read("headwater.toml"))
+    ledger = hw.ledger(events)
+    proof = hw.backtest(["rate_so_far", "bg_nbd", "lightgbm_hurdle"], ledger, target="revenue", horizon="90d")
+    users = hw.snapshot(ledger, cutoff="2011-09-11", horizons=["90d"])
+    values = hw.forecast(hw.fit(proof.choice, users, target="revenue", horizon="90d"), users)
+"""
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headwater.app.road import backtest, check, decide, fit, forecast, ledger, read, snapshot, write
+
+__all__ = ["__version__", "backtest", "check", "decide", "fit", "forecast", "ledger", "read", "snapshot", "write"]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("headwater.app.road"), name)
+    raise AttributeError(f"module 'headwater' has no attribute '{name}'")

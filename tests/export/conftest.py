@@ -29,10 +29,18 @@ from headwater.core.block import (
 )
 from headwater.core.finding import Finding, Severity
 
-CHROMIUM_FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --hide-scrollbars --virtual-time-budget=15000"
-).split()  # noqa: SIM905
+CHROMIUM_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--virtual-time-budget=15000",
+]
 CHANNELS = (
     ("Organic search", 18_402, 4.31, 3.98, 4.66),
     ("Apple Search Ads", 6_210, 6.87, 6.02, 7.75),
@@ -43,7 +51,7 @@ CHANNELS = (
 
 
 def ltv_curve() -> Chart:
-    rows = []
+    rows: list[tuple[float | str, ...]] = []
     for channel, scale in (("Organic search", 4.31), ("Apple Search Ads", 6.87), ("TikTok", 1.92)):
         for day in (1, 3, 7, 14, 30, 60, 90):
             value = scale * math.log1p(day) / math.log1p(90)
@@ -169,10 +177,11 @@ def model_errors() -> Chart:
 
 
 def calibration() -> Chart:
-    rows = []
-    for model, tilt in (("LightGBM hurdle", 1.02), ("Rate so far", 0.78)):
-        for p in (0.4, 0.9, 1.5, 2.4, 3.6, 5.2, 8.9):
-            rows.append((p, round(p * tilt, 2), round(p * tilt * 0.9, 2), round(p * tilt * 1.1, 2), model))
+    rows = [
+        (p, round(p * tilt, 2), round(p * tilt * 0.9, 2), round(p * tilt * 1.1, 2), model)
+        for model, tilt in (("LightGBM hurdle", 1.02), ("Rate so far", 0.78))
+        for p in (0.4, 0.9, 1.5, 2.4, 3.6, 5.2, 8.9)
+    ]
     return Chart(
         name="calibration",
         title="Predicted against actual, by tenth of users",
@@ -203,22 +212,51 @@ def budget_model() -> WhatIf:
         name="budget",
         title="What if we spend more?",
         inputs=(
-            WhatIfInput(name="spend", label="Monthly spend", value=spend, form=Form.MONEY, low=0, high=500_000),
-            WhatIfInput(name="cpi", label="Cost per install", value=cpi, form=Form.MONEY, low=0.1, high=20,
-                        note="Rises with spend; the test of July gives 2.40 at 50,000."),
-            WhatIfInput(name="ltv_90d", label="Value per user, 90 days", value=ltv, form=Form.MONEY, low=0, high=100),
+            WhatIfInput(
+                name="spend", label="Monthly spend", value=spend, form=Form.MONEY, low=0, high=500_000
+            ),
+            WhatIfInput(
+                name="cpi",
+                label="Cost per install",
+                value=cpi,
+                form=Form.MONEY,
+                low=0.1,
+                high=20,
+                note="Rises with spend; the test of July gives 2.40 at 50,000.",
+            ),
+            WhatIfInput(
+                name="ltv_90d", label="Value per user, 90 days", value=ltv, form=Form.MONEY, low=0, high=100
+            ),
         ),
         outputs=(
-            WhatIfOutput(name="installs", label="Installs", value=installs, form=Form.INTEGER, formula="spend/cpi"),
-            WhatIfOutput(name="revenue_90d", label="Revenue in 90 days", value=installs * ltv, form=Form.MONEY,
-                         formula="installs*ltv_90d"),
-            WhatIfOutput(name="return_share", label="Return on spend", value=installs * ltv / spend - 1, form=Form.SHARE,
-                         formula="revenue_90d/spend-1", note="Above zero the month pays back within 90 days."),
-            WhatIfOutput(name="z_90", label="Normal quantile used", value=1.6448536269514722, form=Form.NUMBER,
-                         formula="=NORM.S.INV(0.95)"),
+            WhatIfOutput(
+                name="installs", label="Installs", value=installs, form=Form.INTEGER, formula="spend/cpi"
+            ),
+            WhatIfOutput(
+                name="revenue_90d",
+                label="Revenue in 90 days",
+                value=installs * ltv,
+                form=Form.MONEY,
+                formula="installs*ltv_90d",
+            ),
+            WhatIfOutput(
+                name="return_share",
+                label="Return on spend",
+                value=installs * ltv / spend - 1,
+                form=Form.SHARE,
+                formula="revenue_90d/spend-1",
+                note="Above zero the month pays back within 90 days.",
+            ),
+            WhatIfOutput(
+                name="z_90",
+                label="Normal quantile used",
+                value=1.6448536269514722,
+                form=Form.NUMBER,
+                formula="=NORM.S.INV(0.95)",
+            ),
         ),
         note="Change a yellow cell; the rest follows.",
-    )  # fmt: skip
+    )
 
 
 def user_grid(n_rows: int = 1_500) -> Grid:
@@ -325,9 +363,13 @@ def build_report() -> Document:
                 name="answer",
                 title="The answer",
                 blocks=(
-                    Prose(text="Apple Search Ads users return 2.9 times their cost within 90 days.", lead=True),
-                    Prose(text="The five channels differ by a factor of five in value per user. The intervals below hold "
-                               "the true mean in nine runs of ten, as checked on three earlier months."),
+                    Prose(
+                        text="Apple Search Ads users return 2.9 times their cost within 90 days.", lead=True
+                    ),
+                    Prose(
+                        text="The five channels differ by a factor of five in value. The intervals hold "
+                        "the true mean in nine runs of ten, as checked on three earlier months."
+                    ),
                     Callout(finding=BLOCKED),
                     Callout(finding=WARNING),
                     channel_bars(),
@@ -347,8 +389,11 @@ def build_report() -> Document:
                     calibration(),
                     Heading(text="Parameters", level=2),
                     parameter_grid(),
-                    Code(title="Snapshot query", text='SELECT "user_id", SUM("revenue") AS revenue\nFROM ledger\n'
-                                                      "WHERE app_day < 20620\nGROUP BY \"user_id\""),
+                    Code(
+                        title="Snapshot query",
+                        text='SELECT "user_id", SUM("revenue") AS revenue\nFROM ledger\n'
+                        'WHERE app_day < 20620\nGROUP BY "user_id"',
+                    ),
                 ),
             ),
         ),
@@ -358,7 +403,7 @@ def build_report() -> Document:
             ("Seed", "7"),
             ("Code version", "headwater 0.1.0"),
         ),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="session")
@@ -385,7 +430,8 @@ RECALCULATE = (
     '<?xml version="1.0" encoding="UTF-8"?>\n'
     '<oor:items xmlns:oor="http://openoffice.org/2001/registry" xmlns:xs="http://www.w3.org/2001/XMLSchema" '
     'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">'
-    '<item oor:path="/org.openoffice.Office.Calc/Formula/Load"><prop oor:name="OOXMLRecalcMode" oor:op="fuse">'
+    '<item oor:path="/org.openoffice.Office.Calc/Formula/Load">'
+    '<prop oor:name="OOXMLRecalcMode" oor:op="fuse">'
     "<value>0</value></prop></item></oor:items>"
 )
 

@@ -62,9 +62,16 @@ def book(report: Document, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_sheets_come_in_reading_order(book: Path) -> None:
     names = CalamineWorkbook.from_path(str(book)).sheet_names
     assert names == [
-        "Summary", "The answer", "Payback", SHEET, "Users to talk to", "Users by predicted value", "Backtest",
-        "How it was computed", "Chart data",
-    ]  # fmt: skip
+        "Summary",
+        "The answer",
+        "Payback",
+        SHEET,
+        "Users to talk to",
+        "Users by predicted value",
+        "Backtest",
+        "How it was computed",
+        "Chart data",
+    ]
 
 
 def test_rows_come_back_through_calamine_with_ids_as_text_and_negatives_as_numbers(
@@ -181,10 +188,23 @@ def what_if(*, formula: str = "a+1", name: str = "a", value: float = 1.0, high: 
 @pytest.mark.parametrize(
     "formula",
     [
-        'HYPERLINK("http://evil","x")', "cmd|' /C calc'!A0", "WEBSERVICE(a)", "A1+1", "later*2", "'Other'!A1", "[1]S!A1",
-        '"text"', "a;1", "INDIRECT(a)", "a\n+x", "", "(a", "a)", "IF(a,1",
+        'HYPERLINK("http://evil","x")',
+        "cmd|' /C calc'!A0",
+        "WEBSERVICE(a)",
+        "A1+1",
+        "later*2",
+        "'Other'!A1",
+        "[1]S!A1",
+        '"text"',
+        "a;1",
+        "INDIRECT(a)",
+        "a\n+x",
+        "",
+        "(a",
+        "a)",
+        "IF(a,1",
     ],
-)  # fmt: skip
+)
 def test_a_formula_beyond_arithmetic_is_refused(tmp_path: Path, formula: str) -> None:
     with pytest.raises(UsageError, match=r"export\.what_if_formula"):
         Excel().write(what_if(formula=formula), tmp_path / "a.xlsx")
@@ -257,7 +277,7 @@ def test_rows_beyond_a_sheet_are_announced_and_streamed(
     monkeypatch.setattr(excel, "STREAMED_CELLS", 100)
 
     def stream() -> Iterator[tuple[Cell, ...]]:
-        return iter(((i,) for i in range(1_500)))
+        return iter((i,) for i in range(1_500))
 
     grid = Grid(
         name="big",

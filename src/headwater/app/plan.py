@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headwater.app.config import PredictSettings
-from headwater.core.errors import DataError
-from headwater.core.ledger import Ledger, Task
+from headwater.core.errors import DataError, UsageError, near_miss
+from headwater.core.ledger import Ledger, LedgerMeasure, Task
 from headwater.core.span import as_days, date_of
 from headwater.core.table import Kind
 
@@ -54,7 +54,9 @@ def task_of(ledger: Ledger, measure: str, horizon_days: int, *, occasions: str |
             measure=measure, unit="days", horizon_days=horizon_days, target=f"active_days_next_{horizon_days}d", occasions="active_days",
             value="active_days", level=level,
         )
-    column = ledger.measure(measure)
+    column = _measure(ledger, measure)
+    if occasions is not None and occasions != "active_days":
+        _measure(ledger, occasions)
     own = measure if column.counts else None
     chosen = occasions or own or (counted[0] if counted else "active_days")
     unit = column.unit if column.kind is Kind.MONEY else column.unit or column.name
@@ -88,3 +90,15 @@ def learning_cutoffs(ledger: Ledger, *, origin: int, horizon_days: int, every_da
     """The origin itself, and earlier cutoffs whose windows ended by it, each with four weeks of history."""
     earlier = (origin - horizon_days - k * every_days for k in range(_MOST_CUTOFFS))
     return (origin, *(c for c in earlier if c - ledger.first_day >= _LEAST_HISTORY))
+
+
+def _measure(ledger: Ledger, measure: str) -> LedgerMeasure:
+    known = [m.name for m in ledger.measures]
+    if measure not in known:
+        raise UsageError(
+            "predict.unknown_measure",
+            what=f"There is no measure named '{measure}'.",
+            why="Nothing says how to compute it.",
+            do=near_miss(measure, [*known, "active_days"]),
+        )
+    return ledger.measure(measure)

@@ -26,7 +26,7 @@ from headwater.core.ledger import Ledger, Snapshot, Task
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.arrays import column_floats
 from headwater.engine.duckdb import DuckDB
-from headwater.engine.sources import find_files
+from headwater.engine.sources import find_files, known_rows
 from headwater.engine.sql import name, sql
 from headwater.evaluation.backtest import Backtest, run_backtest
 from headwater.ledgers.build import build_ledger
@@ -37,7 +37,7 @@ from headwater.numerics.forecast import Forecast
 from headwater.snapshots.build import build_snapshot
 from headwater.snapshots.rows import rows_at
 
-__all__ = ["FittedStep", "ForecastStep", "Silent", "Study", "Watcher"]
+__all__ = ["FittedStep", "ForecastStep", "Silent", "Study", "Watcher", "WouldRun"]
 
 T = TypeVar("T")
 
@@ -45,16 +45,20 @@ T = TypeVar("T")
 class Watcher(Protocol):
     """Told which step runs; given the engine's progress."""
 
-    def step(self, title: str, *, engine: DuckDB) -> AbstractContextManager[None]: ...
+    def step(self, title: str, *, engine: DuckDB, n_rows: int | None) -> AbstractContextManager[None]: ...
 
 
 class Silent:
     """A watcher that says nothing."""
 
-    def step(self, title: str, *, engine: DuckDB) -> AbstractContextManager[None]:
+    def step(self, title: str, *, engine: DuckDB, n_rows: int | None) -> AbstractContextManager[None]:
         """No output."""
-        del title, engine
+        del title, engine, n_rows
         return nullcontext()
+
+
+class WouldRun(Exception):  # noqa: N818  not an error: the first step a dry run would take
+    """Raised by a rehearsal at the first step that is not there yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +95,8 @@ class Study:
         The folder of ``headwater.toml``; source paths are relative to it.
     today
         The date that ``"today"`` in a rule stands for.
+    rehearsal
+        Read what is there; raise ``WouldRun`` at the first step that is not.
     """
 
     def __init__(
@@ -103,8 +109,10 @@ class Study:
         threads: int | None = None,
         memory: str | None = None,
         watcher: Watcher | None = None,
+        rehearsal: bool = False,
     ) -> None:
         self.root = root
+        self.rehearsal = rehearsal
         self.settings = settings
         self.contract = contract_of(settings, today=today)
         self.seed = settings.run.seed if seed is None else seed
@@ -125,6 +133,7 @@ class Study:
             Events,
             lambda folder: check(self.engine, self.contract, root=self.root, folder=folder, source_fingerprint=read),
             title="checking the data",
+            n_rows=known_rows(files),
         )
         if gate:
             require_gate(events)
@@ -134,7 +143,7 @@ class Study:
         """The ledger of the kept events."""
         events = self.events()
         inputs = {"events": events.events.fingerprint, "measures": self.contract.measures, "app": self.contract.app, "keep": self.contract.source.keep}
-        return self._step("ledger", inputs, Ledger, lambda folder: build_ledger(self.engine, events, folder=folder), title="building the ledger")
+        return self._step("ledger", inputs, Ledger, lambda folder: build_ledger(self.engine, events, folder=folder), title="building the ledger", n_rows=events.events.n_rows)
 
     def snapshot(self, *, cutoffs: tuple[int, ...], horizons: tuple[int, ...], as_of: int | None = None) -> Snapshot:
         """A snapshot; ``as_of`` cuts the ledger itself."""
@@ -146,6 +155,7 @@ class Study:
             Snapshot,
             lambda folder: build_snapshot(self.engine, ledger, cutoffs=cutoffs, horizons=horizons, folder=folder, as_of=as_of),
             title="taking snapshots",
+            n_rows=ledger.days.n_rows,
         )
 
     def jobs(self) -> tuple[Job, ...]:
@@ -219,14 +229,16 @@ class Study:
         """The content fingerprint of every step taken so far."""
         return {label: result.fingerprint for label, result in sorted(self.steps.items())}
 
-    def _step(self, step: str, key: Mapping[str, object], shape: type[T], make: Any, *, title: str) -> T:
+    def _step(self, step: str, key: Mapping[str, object], shape: type[T], make: Any, *, title: str, n_rows: int | None = None) -> T:
         label = f"{step} {fingerprint_of(key)[:8]}"
         if label in self.steps:
             return self.steps[label].value
         if self.store.has(step, key):
             result = self.store.step(step, key, shape, make)
+        elif self.rehearsal:
+            raise WouldRun(title)
         else:
-            with self.watcher.step(title, engine=self.engine):
+            with self.watcher.step(title, engine=self.engine, n_rows=n_rows):
                 result = self.store.step(step, key, shape, make)
         self.steps[label] = result
         return result.value

@@ -50,6 +50,7 @@ def check(engine: DuckDB, contract: Contract, *, root: Path, folder: Path, sourc
     _mark_duplicates(engine, plan)
     query = _checked_query(contract, relation, plan)
     parts = folder / "checked"
+    parts.parent.mkdir(parents=True, exist_ok=True)
     engine.run(
         sql("COPY ({q}) TO {path} (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (is_broken), ROW_GROUP_SIZE 122880)", q=query, path=str(parts))
     )

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from headwater.core.block import Block, Field, Form, Grid, Prose, callouts
 from headwater.core.finding import Finding
+from headwater.core.show import Shown
+from headwater.core.span import date_of
 from headwater.core.table import Kind, Table
 
 __all__ = [
@@ -113,7 +116,7 @@ class RuleResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Events:
+class Events(Shown):
     """The log, cleaned: the ``events`` kept, the ``quarantine``, and the account of both.
 
     ``n_rows_in == events.n_rows + quarantine.n_rows``, exactly. ``first_day`` and ``end_day`` bound the
@@ -131,3 +134,30 @@ class Events:
     end_day: int
     source_fingerprint: str
     sql: str
+
+    def blocks(self) -> tuple[Block, ...]:
+        """The account of rows, rule by rule, and the findings."""
+        kept, out = self.events.n_rows, self.quarantine.n_rows
+        share = out / self.n_rows_in if self.n_rows_in else 0.0
+        span = f"{date_of(self.first_day)} to {date_of(self.end_day - 1)}" if kept else "no day"
+        account = (
+            f"{self.n_rows_in:,} rows came in; {kept:,} are kept and {out:,} ({share:.1%}) are in quarantine, none is lost. "
+            f"The log kept runs from {span}."
+        )
+        return (Prose(text=account), self.rule_grid(), *callouts(self.findings))
+
+    def rule_grid(self) -> Grid:
+        """One row a rule: what it found and what it may find."""
+        fields = (
+            Field(name="rule", label="Rule"),
+            Field(name="about", label="What is wrong"),
+            Field(name="n_rows", label="Rows", form=Form.INTEGER, note="a row may break several rules"),
+            Field(name="share", label="Share of rows", form=Form.SHARE),
+            Field(name="max_share", label="Allowed", form=Form.SHARE, note="more than this stops the load"),
+            Field(name="example", label="First example"),
+        )
+        rows = [
+            (r.code, r.about, r.n_rows, r.share, r.max_share, r.examples[0] if r.examples else None)
+            for r in sorted(self.rules, key=lambda r: -r.n_rows)
+        ]
+        return Grid.of("data_quality", "What was wrong with the data", fields, rows)

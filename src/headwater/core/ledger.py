@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from headwater.core.block import Block, Field, Form, Grid, Prose, callouts
 from headwater.core.finding import Finding
+from headwater.core.show import Shown
+from headwater.core.span import date_of
 from headwater.core.table import Column, Kind, Purpose, Table
 
-__all__ = ["Ledger", "LedgerMeasure", "Snapshot", "Task"]
+__all__ = ["Ledger", "LedgerMeasure", "Snapshot", "Task", "column_grid"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +34,7 @@ class LedgerMeasure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
+class Ledger(Shown):
     """One row per user x app day x day it became known, all measures additive; beside it the users.
 
     ``user_hours`` holds the first 168 hours of each user. ``first_day`` and ``end_day`` (exclusive)
@@ -52,6 +56,26 @@ class Ledger:
         """The measure of that name. Raises ``KeyError``."""
         return next(m for m in self.measures if m.name == name)
 
+    def to_arrow(self) -> Any:
+        """The user-days as a ``pyarrow.Table``."""
+        return self.days.to_arrow()
+
+    def to_pandas(self) -> Any:
+        """The user-days as a ``pandas.DataFrame``."""
+        return self.days.to_pandas()
+
+    def to_polars(self) -> Any:
+        """The user-days as a ``polars.DataFrame``."""
+        return self.days.to_polars()
+
+    def blocks(self) -> tuple[Block, ...]:
+        """What it holds, and the columns of its user-days."""
+        held = (
+            f"{self.days.n_rows:,} user-days of {self.users.n_rows:,} users, "
+            f"{date_of(self.first_day)} to {date_of(self.end_day - 1)}."
+        )
+        return (Prose(text=held), column_grid(self.days, "ledger_columns", "The ledger"), *callouts(self.findings))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
@@ -70,7 +94,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Shown):
     """One row per user x cutoff: features known by the cutoff (exclusive), targets after it.
 
     A target is NULL unless its whole window was observed; ``observed_days_<h>d`` says how much was.
@@ -94,3 +118,35 @@ class Snapshot:
         """The name of a target column: ``revenue_gbp_next_90d``."""
         labels = {m.name: m.label for m in self.measures} | {"active_days": "active_days"}
         return f"{labels[measure]}_next_{horizon_days}d"
+
+    def to_arrow(self) -> Any:
+        """The rows as a ``pyarrow.Table``."""
+        return self.rows.to_arrow()
+
+    def to_pandas(self) -> Any:
+        """The rows as a ``pandas.DataFrame``."""
+        return self.rows.to_pandas()
+
+    def to_polars(self) -> Any:
+        """The rows as a ``polars.DataFrame``."""
+        return self.rows.to_polars()
+
+    def blocks(self) -> tuple[Block, ...]:
+        """What it holds, and what its columns mean."""
+        days = ", ".join(str(date_of(c)) for c in self.cutoffs)
+        held = f"{self.rows.n_rows:,} rows: every user known at {days}; {len(self.features)} features."
+        return (Prose(text=held), column_grid(self.rows, "snapshot_columns", "The snapshot"), *callouts(self.findings))
+
+
+def column_grid(table: Table, name: str, title: str) -> Grid:
+    """What the columns of a table mean."""
+    fields = (
+        Field(name="column", label="Column"),
+        Field(name="kind", label="Type"),
+        Field(name="unit", label="Unit"),
+        Field(name="purpose", label="For"),
+        Field(name="known", label="Known"),
+        Field(name="about", label="Meaning", form=Form.TEXT),
+    )
+    rows = [(c.name, c.kind.value, c.unit, c.purpose.value, c.known.value.replace("_", " "), c.about) for c in table.columns]
+    return Grid.of(name, title, fields, rows)

@@ -56,6 +56,8 @@ DUCKDB = Dialect(
         "digest": lambda text: f"(md5_number_upper({text}) >> 4)",
         "quick_hash": lambda *columns: f"hash({', '.join(columns)})",
         "json_row": _json_row,
+        "iso_of_day": lambda day: f"strftime(DATE '1970-01-01' + CAST({day} AS INTEGER), '%Y-%m-%d')",
+        "month_of_day": lambda day: f"strftime(DATE '1970-01-01' + CAST({day} AS INTEGER), '%Y-%m')",
         "scan": lambda *files: f"read_parquet([{', '.join(files)}])",
     },
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,7 +67,7 @@ class DuckDB:
         self._connection.close()
 
     @contextmanager
-    def reporting(self, progress: Progress) -> Iterator[None]:
+    def reporting(self, progress: Progress) -> Generator[None]:
         """Call ``progress`` about five times a second while queries of this block run."""
         self._progress = progress
         try:
@@ -142,7 +142,7 @@ class DuckDB:
             return self._connection.execute(self.text(query))
 
     @contextmanager
-    def _watched(self) -> Iterator[None]:
+    def _watched(self) -> Generator[None]:
         report = self._progress
         if report is None:
             yield
@@ -163,7 +163,7 @@ class DuckDB:
                 report(min(1.0, share / 100))
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Generator[None]:
         try:
             yield
         except duckdb.OutOfMemoryException as error:

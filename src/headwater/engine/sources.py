@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from duckdb import Error as DuckDBError
 from python_calamine import CalamineWorkbook
 
@@ -19,7 +20,7 @@ from headwater.core.errors import SourceError
 from headwater.engine.duckdb import DuckDB
 from headwater.engine.sql import Sql, commas, name, sql
 
-__all__ = ["FILE", "ROW", "Relation", "find_files", "open_relation"]
+__all__ = ["FILE", "ROW", "Relation", "find_files", "known_rows", "open_relation"]
 
 FILE, ROW = "__file", "__row"
 _FORMATS = {
@@ -74,6 +75,16 @@ def find_files(path: Path) -> tuple[Path, ...]:
         )
     _refuse_empty(found)
     return tuple(found)
+
+
+def known_rows(files: Sequence[Path]) -> int | None:
+    """How many rows the files say they hold; None where only reading them would tell."""
+    if any(_format_of(f) != "parquet" for f in files):
+        return None
+    try:
+        return sum(pq.ParquetFile(f).metadata.num_rows for f in files)
+    except (OSError, pa.ArrowException):
+        return None
 
 
 def open_relation(engine: DuckDB, path: Path, *, delimiter: str | None = None, encoding: str = "utf-8") -> Relation:

@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headwater.core.errors import DataError
+from headwater.core.block import Block
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Task
+from headwater.core.show import Shown
 from headwater.core.span import date_of
 from headwater.evaluation.compare import draw_bootstraps, stand
+from headwater.evaluation.leaderboard import backtest_blocks
 from headwater.evaluation.scored import ScoredUsers
 from headwater.evaluation.scores import SCORES
 from headwater.evaluation.standing import Choice, Standing, choose
@@ -47,7 +50,7 @@ class SharedError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backtest:
+class Backtest(Shown):
     """How each model would have done. ``refused`` says which could not be fitted, and why."""
 
     task: Task
@@ -68,6 +71,10 @@ class Backtest:
     def models(self) -> tuple[str, ...]:
         """The models that were scored, the leader on the first score's ranking first."""
         return tuple(self.shared_errors)
+
+    def blocks(self) -> tuple[Block, ...]:
+        """The leaderboard first, then the evidence."""
+        return backtest_blocks(self)
 
 
 def run_backtest(

@@ -100,15 +100,18 @@ class Book:
         self.n_cut += held != fit
         sheet.write_string(row, column, held, style or self.style())
 
-    def fit(self, sheet: Worksheet, row: int, text: str, columns: int, size: int) -> None:
-        """Make the row high enough for the text, wrapped at ``columns`` characters of the usual size."""
+    def fit(self, sheet: Worksheet, row: int, text: str, columns: int, size: int) -> float:
+        """Make the row high enough for the text, wrapped at ``columns`` usual characters; returns its points."""
         lines = estimated_lines(clipped(visible(text), SEEN), int(columns * USUAL_SIZE / size))
-        sheet.set_row(row, min(TALLEST, LINE_POINTS * size / USUAL_SIZE * lines + 2))
+        points = min(TALLEST, LINE_POINTS * size / USUAL_SIZE * lines + 2)
+        sheet.set_row(row, points)
+        return points
 
-    def paragraph(self, sheet: Worksheet, row: int, widths: Sequence[int], text: str, **look: Any) -> None:
-        """Write text over the first columns, whose widths are given, in a row high enough for it."""
-        self.fit(sheet, row, text, sum(widths), look.get("font_size", USUAL_SIZE))
+    def paragraph(self, sheet: Worksheet, row: int, widths: Sequence[int], text: str, **look: Any) -> float:
+        """Write text over the first columns, whose widths are given; returns the points its row is high."""
+        points = self.fit(sheet, row, text, sum(widths), look.get("font_size", USUAL_SIZE))
         self.spread(sheet, row, len(widths) - 1, text, self.style(text_wrap=True, **look))
+        return points
 
     def spread(self, sheet: Worksheet, row: int, last_column: int, text: str, style: Format) -> None:
         """Write text over the columns from the first to ``last_column``."""

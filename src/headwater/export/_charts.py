@@ -22,7 +22,6 @@ __all__ = ["vega_spec"]
 
 RULE = "#8795a3"
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", "Noto Sans CJK SC", sans-serif'
-LABEL_PIXELS = 150
 _AUTOSIZE = alt.AutoSizeParams(type="fit-x", contains="padding")
 
 
@@ -140,7 +139,11 @@ def _color(plot: Plot) -> dict[str, Any]:
     if not plot.shared:
         return {"color": alt.value(PALETTE[0])}
     colors = [PALETTE[i % len(PALETTE)] for i in range(len(plot.series))]
-    legend = alt.Legend(title=None, symbolOpacity=1, symbolType="circle", symbolStrokeWidth=0) if len(plot.series) > 1 else None
+    legend = (
+        alt.Legend(title=None, symbolOpacity=1, symbolType="circle", symbolStrokeWidth=0)
+        if len(plot.series) > 1
+        else None
+    )
     scale = alt.Scale(range=colors)
     return {"color": alt.Color(field="series", type="nominal", sort=None, scale=scale, legend=legend)}
 
@@ -164,7 +167,7 @@ def _abscissa_axis(plot: Plot, channel: type[alt.X] | type[alt.Y]) -> Any:
         scale = alt.Scale(zero=plot.chart.kind is ChartKind.CALIBRATION, nice=True)
         return channel(field="at", type="quantitative", title=title, axis=axis, scale=scale)
     angle = 0 if discrete else alt.Undefined
-    axis = alt.Axis(labelAngle=angle, labelLimit=LABEL_PIXELS, labelOverlap=not discrete, grid=False)
+    axis = alt.Axis(labelAngle=angle, labelOverlap=not discrete, grid=False)
     return channel(
         field="at", type="ordinal", title=title if channel is alt.X else None, sort=None, axis=axis
     )

@@ -17,14 +17,15 @@ from headwater.export._forms import decimals, is_number, is_numeric, label_with_
 from headwater.export._plot import PALETTE, Plot, plot_of
 from headwater.export._text import clipped, visible
 
-__all__ = ["ChartData"]
+__all__ = ["CHART_WIDTH", "ChartData", "height_of"]
 
 SHEET: Final = "Chart data"
 FONT: Final = {"size": 9, "color": SOFT}
-WIDTH: Final = 820
-HEIGHT: Final = 320
+CHART_WIDTH: Final = 820
+HEIGHT: Final = 300
 PER_BAR: Final = 26
 MANY_POINTS: Final = 30
+LABEL_LIMIT: Final = 200
 DATE_TICKS: Final = 6
 ROUND_STEPS: Final = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10, 12)
 ROUNDING: Final = 1e-12
@@ -67,8 +68,8 @@ class ChartData:
         placed = _Placed(plot=plot_of(chart), header=self._next + 2)
         self._next += max(placed.n_rows, 2) + 5
         self._placed.append(placed)
-        drawn, height = self._draw(placed)
-        drawn.set_size({"width": WIDTH, "height": height})
+        drawn, height = self._draw(placed), height_of(placed.plot)
+        drawn.set_size({"width": CHART_WIDTH, "height": height})
         drawn.set_title({"none": True})
         drawn.set_chartarea({"border": {"color": LINE}})
         shared = len(placed.plot.series) > 1 or chart.kind is ChartKind.CALIBRATION
@@ -76,7 +77,12 @@ class ChartData:
         drawn.set_legend(
             {"position": "top", "font": FONT, "delete_series": helpers} if shared else {"none": True}
         )
-        place = {"object_position": 1, "x_offset": 4, "y_offset": 2, "description": clipped(visible(chart.finding), 255)}
+        place = {
+            "object_position": 1,
+            "x_offset": 4,
+            "y_offset": 2,
+            "description": clipped(visible(chart.finding), 255),
+        }
         sheet.insert_chart(row, 0, drawn, place)
         return height
 
@@ -93,14 +99,13 @@ class ChartData:
         for placed in self._placed:
             self._write_one(sheet, placed)
 
-    def _draw(self, placed: _Placed) -> tuple[ExcelChart, int]:
+    def _draw(self, placed: _Placed) -> ExcelChart:
         kind, plot = placed.plot.chart.kind, placed.plot
         if kind is ChartKind.CALIBRATION or (kind is ChartKind.LINE and is_numeric(plot.at.form)):
-            return self._scatter(placed), HEIGHT + (80 if kind is ChartKind.CALIBRATION else 0)
+            return self._scatter(placed)
         if kind is ChartKind.BAR and plot.on_its_side:
-            bars = placed.n_rows * max(1, len(plot.series))
-            return self._sideways(placed), max(HEIGHT // 2, 90 + PER_BAR * bars)
-        return self._upright(placed, "column" if kind is ChartKind.BAR else "line"), HEIGHT
+            return self._sideways(placed)
+        return self._upright(placed, "column" if kind is ChartKind.BAR else "line")
 
     def _chart(self, kind: str, subtype: str = "") -> ExcelChart:
         chart = self._book.workbook.add_chart({"type": kind, **({"subtype": subtype} if subtype else {})})
@@ -229,10 +234,18 @@ class ChartData:
         strong = book.style(bold=True, bottom=1, bottom_color=LINE)
         right = book.style(bold=True, align="right", indent=1, bottom=1, bottom_color=LINE)
         book.text(sheet, head - 2, 0, plot.chart.title, book.style(bold=True))
-        book.text(sheet, head - 1, 1, _unit_label(plot.value), book.style(font_color=SOFT))
-        book.text(sheet, head, 0, _unit_label(plot.at), strong)
+        book.text(
+            sheet, head - 1, 1, clipped(_unit_label(plot.value), LABEL_LIMIT), book.style(font_color=SOFT)
+        )
+        book.text(sheet, head, 0, clipped(_unit_label(plot.at), LABEL_LIMIT), strong)
         for i, series in enumerate(plot.series):
-            names = (series or plot.value.label, "low", "high", "value to low", "value to high")
+            names = (
+                clipped(series or plot.value.label, LABEL_LIMIT),
+                "low",
+                "high",
+                "value to low",
+                "value to high",
+            )
             for part in range(placed.width):
                 book.text(sheet, head, placed.column(i, part), names[part], right)
         if plot.chart.kind is ChartKind.CALIBRATION:
@@ -246,7 +259,8 @@ class ChartData:
         book, plot, row = self._book, placed.plot, placed.header + 1 + offset
         if offset < len(plot.categories):
             at = plot.categories[offset]
-            book.cell(sheet, (row, 0), at, form=plot.at.form, style=book.style_of(plot.at, 2))
+            label = clipped(at, LABEL_LIMIT) if isinstance(at, str) else at
+            book.cell(sheet, (row, 0), label, form=plot.at.form, style=book.style_of(plot.at, 2))
             look = book.style_of(plot.value, _places(plot))
             for i, series in enumerate(plot.series):
                 point = plot.of(series).get(at)
@@ -269,6 +283,15 @@ class ChartData:
             column = placed.column(len(plot.series))
             for place in (column, column + 1):
                 book.cell(sheet, (row, place), edge, form=plot.value.form, style=book.style_of(plot.value, 2))
+
+
+def height_of(plot: Plot) -> int:
+    """Pixels the drawn chart is high."""
+    kind = plot.chart.kind
+    if kind is ChartKind.BAR and plot.on_its_side:
+        bars = max(1, len(plot.categories)) * max(1, len(plot.series))
+        return max(HEIGHT // 2, 90 + PER_BAR * bars)
+    return HEIGHT + 80 if kind is ChartKind.CALIBRATION else HEIGHT
 
 
 def _colored(placed: _Placed) -> list[tuple[int, str]]:

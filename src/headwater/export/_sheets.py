@@ -15,7 +15,8 @@ from headwater.core.finding import Severity
 from headwater.export._book import ACCENT, SOFT, Book
 from headwater.export._forms import decimals, is_numeric, label_with_unit, shown
 from headwater.export._names import column_headers, table_name
-from headwater.export._native_charts import ChartData
+from headwater.export._native_charts import CHART_WIDTH, ChartData, height_of
+from headwater.export._plot import plot_of
 from headwater.export._rows import checked_rows
 from headwater.export._text import clipped, visible, width_of
 
@@ -34,6 +35,11 @@ NARROW: Final = 10
 WIDE: Final = 46
 TEXT_COLUMNS: Final = 112
 PIXELS_PER_ROW: Final = 20
+PIXELS_PER_CHARACTER: Final = 8
+CELL_PADDING: Final = 5
+POINTS_PER_PIXEL: Final = 0.75
+PAPER_WIDTH: Final = 1020  # A4 landscape inside the margins, at 96 dots per inch
+PAPER_HEIGHT: Final = 640
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +77,8 @@ class PageSheet:
         self._layouts = {id(b): _layout(b) for b in page.blocks if isinstance(b, Grid)}
         self._widths = self._set_columns()
         self._row = 0
+        self._used = 0.0
+        self._breaks: list[int] = []
 
     def write(self) -> None:
         """Write the page and its long tables."""
@@ -79,6 +87,7 @@ class PageSheet:
         self._sheet.freeze_panes(1, 0)
         for block in self._page.blocks:
             self._block(block)
+        self._sheet.set_h_pagebreaks(self._breaks)
 
     def _set_columns(self) -> list[int]:
         """Fit the columns to the short tables; returns the widths of those that text may span."""
@@ -92,7 +101,17 @@ class PageSheet:
         for i, width in enumerate(widths):
             self._sheet.set_column(i, i, width)
         n_text = next(i for i in range(1, len(widths) + 1) if sum(widths[:i]) >= TEXT_COLUMNS)
+        used = widths[: max(n, n_text)]
+        pixels = sum(PIXELS_PER_CHARACTER * width + CELL_PADDING for width in used)
+        self._page_height = PAPER_HEIGHT * max(1.0, max(pixels, CHART_WIDTH) / PAPER_WIDTH)
         return widths[:n_text]
+
+    def _keep_together(self, pixels: float) -> None:
+        """Begin a new printed page where the next block would not fit on this one."""
+        if self._used and self._used + pixels > self._page_height and pixels <= self._page_height:
+            self._breaks.append(self._row)
+            self._used = 0.0
+        self._used += pixels
 
     def _block(self, block: object) -> None:
         match block:
@@ -116,7 +135,8 @@ class PageSheet:
         look: dict[str, object] = {"font_size": size, "bold": bold}
         look |= {"font_color": color} if color else {}
         look |= {"bg_color": fill} if fill else {}
-        self._book.paragraph(self._sheet, self._row, self._widths, text, **look)
+        points = self._book.paragraph(self._sheet, self._row, self._widths, text, **look)
+        self._used += points / POINTS_PER_PIXEL
         self._row += 1
 
     def _callout(self, callout: Callout) -> None:
@@ -129,6 +149,7 @@ class PageSheet:
 
     def _chart(self, chart: Chart) -> None:
         self._row += 1
+        self._keep_together(height_of(plot_of(chart)) + 2 * PIXELS_PER_ROW)
         self._line(chart.title, size=12, bold=True)
         self._line(chart.finding, color=SOFT)
         height = self._charts.insert(self._sheet, self._row, chart)
@@ -136,6 +157,7 @@ class PageSheet:
 
     def _grid(self, grid: Grid) -> None:
         self._row += 1
+        self._keep_together((grid.n_rows + 2) * PIXELS_PER_ROW if _is_short(grid) else 0)
         self._line(grid.title, size=12, bold=True)
         if grid.note:
             self._line(grid.note, color=SOFT)

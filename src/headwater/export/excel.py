@@ -53,10 +53,10 @@ class Excel:
             book = Book(draft, title=document.title, streamed=streamed, scratch=scratch)
             try:
                 _fill(book, document)
+                book.workbook.close()
             except BaseException:
                 book.abandon()
                 raise
-            book.workbook.close()
 
 
 def _n_cells(document: Document) -> int:

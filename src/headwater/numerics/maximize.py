@@ -156,7 +156,7 @@ def with_numeric_hessian(
 def maximize(
     objective: Objective, *, starts: Iterable[Floats], box: Box, max_iterations: int = 200
 ) -> Maximum:
-    """Climb from the first start; go on until one ends inside the box, or two at one height; keep the highest.
+    """Climb from the first start; go on until one ends inside the box or two at one height.
 
     Parameters
     ----------

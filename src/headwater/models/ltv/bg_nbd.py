@@ -46,7 +46,8 @@ class _Process:
     def draw(
         self, params: BgNbdParams, x: Floats, t_x: Floats, T: Floats, horizon: float, rng: np.random.Generator, n: int
     ) -> Floats:
-        return bg_nbd.draw_future_purchases(params, x=x, t_x=t_x, T=T, horizon=horizon, rng=rng, n_draws=n)
+        drawn = bg_nbd.draw_future_purchases(params, x=x, t_x=t_x, T=T, horizon=horizon, rng=rng, n_draws=n)
+        return drawn.astype(np.float64)
 
 
 _PROCESS = _Process()

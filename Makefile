@@ -1,0 +1,66 @@
+# Everything a newcomer needs: `make demo` and `make test` set themselves up in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := $(VENV)/.core-installed
+DEV := $(VENV)/.dev-installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+WORKERS ?= 2
+BENCHMARKS := $(wildcard benchmarks/*.py)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-quick check bench lock clean
+
+help:
+	@echo "make demo        install the core and run the shipped example; prints the path of the report"
+	@echo "make test        every test ($(WORKERS) workers)"
+	@echo "make test-quick  the tests that take less than ten seconds each"
+	@echo "make check       ruff, basedpyright, import-linter, deptry, doctests"
+	@echo "make bench       every driver in benchmarks/ (slow; builds an environment for each peer)"
+	@echo "make lock        pin every dependency anew in requirements/*.txt"
+	@echo "make clean       remove the environment and all that was made"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; ok = sys.version_info >= (3, 11); sys.exit(not ok)' || \
+	  { echo "Headwater needs Python 3.11 or later; '$(PYTHON)' is older or missing. Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(CORE): pyproject.toml requirements/core.txt | $(BIN)/python
+	$(PIP) install --no-deps -r requirements/core.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(CORE) requirements/dev.txt
+	$(PIP) install --no-deps -r requirements/dev.txt
+	@touch $@
+
+demo: $(CORE)
+	$(BIN)/headwater demo --folder demo
+
+test: $(DEV)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+test-quick: $(DEV)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+check: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --level error
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry src
+	$(BIN)/python -m pytest --doctest-modules src
+
+bench: $(DEV)
+	@set -e; for driver in $(BENCHMARKS); do echo "== $$driver"; $(BIN)/python $$driver; done
+
+lock: | $(BIN)/python
+	$(PIP) install uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --upgrade \
+	  pyproject.toml requirements/build.in --output-file requirements/core.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --upgrade \
+	  pyproject.toml requirements/build.in --group dev --constraints requirements/core.txt --output-file requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,271 @@
+"""The report's story: the answer first, then the evidence, then what it cannot say, then how it was computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headwater import __version__
+from headwater.app.study import Study
+from headwater.app.verdicts import limits, verdict_grid, verdicts
+from headwater.app.worth import Worth, cohort_grid, tenth_grid, user_grid, value_form, weekly_rows, worth_of
+from headwater.core.block import (
+    Block,
+    Chart,
+    ChartKind,
+    Code,
+    Document,
+    Field,
+    Form,
+    Grid,
+    Heading,
+    Page,
+    Prose,
+    Role,
+    WhatIf,
+    WhatIfInput,
+    WhatIfOutput,
+    callouts,
+)
+from headwater.core.contract import Events
+from headwater.core.errors import DataError
+from headwater.core.finding import Finding
+from headwater.core.ledger import Ledger, Snapshot, column_grid
+from headwater.core.span import date_of
+from headwater.evaluation.backtest import Backtest
+
+__all__ = ["Told", "tell"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chapter:
+    proof: Backtest
+    worth: Worth
+    snapshot: Snapshot
+    facts: tuple[tuple[str, str], ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A document, and what a machine wants of it: the totals, the choices, the refusals."""
+
+    document: Document
+    worths: tuple[Worth, ...]
+    choices: tuple[tuple[str, str], ...]
+    refused: tuple[tuple[str, Finding], ...]
+
+
+def tell(study: Study) -> Told:
+    """Walk the whole road and put it into one document. Raises the errors of the steps."""
+    events, ledger = study.events(), study.ledger()
+    chapters: list[_Chapter] = []
+    refused: list[tuple[str, Finding]] = []
+    for job in study.jobs():
+        try:
+            proof = study.backtest(job)
+            forecast = study.forecast(proof.choice.name, job, proof=proof)
+            fitted = study.fit(proof.choice.name, job)
+        except DataError as error:
+            refused.append((job.name, error.finding))
+            continue
+        snapshot = study.snapshot(cutoffs=(ledger.end_day,), horizons=(job.task.horizon_days,))
+        chapters.append(_Chapter(proof=proof, worth=worth_of(study, forecast), snapshot=snapshot, facts=fitted.facts, findings=fitted.findings))
+    document = _document(study, events, ledger, chapters, refused)
+    return Told(
+        document=document,
+        worths=tuple(c.worth for c in chapters),
+        choices=tuple((_name(c), c.proof.choice.name) for c in chapters),
+        refused=tuple(refused),
+    )
+
+
+def _document(
+    study: Study, events: Events, ledger: Ledger, chapters: list[_Chapter], refused: list[tuple[str, Finding]]
+) -> Document:
+    ordered = sorted(chapters, key=lambda c: -c.worth.task.horizon_days)
+    pages = [_answer_page(study, ledger, ordered, refused), _data_page(study, events, ledger, ordered)]
+    pages += [_proof_page(c) for c in ordered]
+    pages += [_worth_page(study, events, ledger, c) for c in ordered]
+    if ordered:
+        pages += [_limits_page(events, ledger, ordered), _what_if_page(ordered[0].worth, ledger)]
+    pages += [_definitions_page(ledger, ordered), _computed_page(events, ledger, ordered)]
+    return Document(
+        title=f"{events.contract.app.name}: what customers will be worth",
+        lead=_lead(ordered, events, refused),
+        pages=tuple(pages),
+        provenance=_provenance(study, events, ledger),
+    )
+
+
+def _lead(chapters: list[_Chapter], events: Events, refused: list[tuple[str, Finding]]) -> str:
+    if not chapters:
+        why = refused[0][1].what if refused else "No target is declared under [[predict]]."
+        return f"{events.events.n_rows:,} of {events.n_rows_in:,} rows are clean and in the ledger, but no forecast can be defended: {why}"
+    worth, total = chapters[0].worth, chapters[0].worth.total
+    return (
+        f"In the {worth.task.horizon_days} days from {date_of(worth.forecast.cutoff)}, {total.n_users:,} customers are expected to bring "
+        f"{total.value:,.0f} {total.unit} ({total.level:.0%} interval {max(total.low, 0):,.0f} to {total.high:,.0f}); "
+        f"{worth.top.share:.0%} of it comes from the most valuable tenth."
+    )
+
+
+def _answer_page(study: Study, ledger: Ledger, chapters: list[_Chapter], refused: list[tuple[str, Finding]]) -> Page:
+    blocks: list[Block] = []
+    for c in chapters[:1]:
+        given = verdicts(c.proof, c.worth)
+        blocks += [Prose(text=_how_sure(c), lead=True), verdict_grid(given, "verdicts"), _history_chart(study, ledger, c.worth)]
+    if chapters:
+        blocks.append(_totals_grid(chapters, ledger))
+    blocks += [*callouts(f for _, f in refused)]
+    return Page(name="answer", title="The answer", blocks=tuple(blocks))
+
+
+def _how_sure(c: _Chapter) -> str:
+    bias = [a for a in c.proof.standing("total_bias").answers[c.proof.choice.name] if hasattr(a, "value")]
+    figures = ", ".join(f"{getattr(a, 'value'):+.0%}" for a in bias)
+    return (
+        f"{c.proof.choice.name} was chosen among {len(c.proof.models)} models. Had it been used at {len(c.proof.origins)} past dates, "
+        f"its totals would have been off by {figures}. {c.proof.choice.reason}"
+    )
+
+
+def _totals_grid(chapters: list[_Chapter], ledger: Ledger) -> Grid:
+    fields = (
+        Field(name="target", label="Target"),
+        Field(name="days", label="Days", form=Form.INTEGER),
+        Field(name="model", label="Model"),
+        Field(name="total", label="Expected total", form=Form.NUMBER),
+        Field(name="low", label="Low", form=Form.NUMBER),
+        Field(name="high", label="High", form=Form.NUMBER),
+        Field(name="unit", label="Unit"),
+        Field(name="n_users", label="Users", form=Form.INTEGER),
+        Field(name="method", label="How the interval was made"),
+    )
+    del ledger
+    rows = [
+        (c.worth.task.measure, c.worth.task.horizon_days, c.worth.forecast.model, c.worth.total.value, c.worth.total.low, c.worth.total.high, c.worth.total.unit, c.worth.total.n_users, c.worth.total.method)
+        for c in sorted(chapters, key=lambda c: (c.worth.task.measure, c.worth.task.horizon_days))
+    ]
+    return Grid.of("totals", "Expected totals", fields, rows)
+
+
+def _history_chart(study: Study, ledger: Ledger, worth: Worth) -> Chart:
+    rows = weekly_rows(study.engine, ledger, worth.task)
+    fields = (
+        Field(name="week", label="Week from", form=Form.DATE),
+        Field(name="value", label=worth.task.value.replace("_", " "), form=value_form(ledger, worth.task), unit=worth.task.unit),
+        Field(name="n_users", label="Active users", form=Form.INTEGER),
+    )
+    values = [float(r[1] or 0) for r in rows]
+    finding = f"Weekly {worth.task.measure} ran from {min(values):,.0f} to {max(values):,.0f} {worth.task.unit}; the last whole week brought {values[-1]:,.0f}." if values else "No whole week yet."
+    return Chart(
+        name=f"history_{worth.task.measure}", title=f"{worth.task.measure.capitalize()} by week", kind=ChartKind.LINE, fields=fields, rows=tuple(rows),
+        roles=((Role.X, "week"), (Role.Y, "value")), finding=finding,
+    )
+
+
+def _data_page(study: Study, events: Events, ledger: Ledger, chapters: list[_Chapter]) -> Page:
+    del study, chapters
+    held = Prose(text=f"They make {ledger.days.n_rows:,} user-days of {ledger.users.n_rows:,} users. Quarantined rows are in '{events.quarantine.name}', each with the codes of all rules it broke, its file and its row ({events.rows_are}).")
+    return Page(name="data", title="What was wrong with the data", blocks=(*events.blocks(), held))
+
+
+def _proof_page(c: _Chapter) -> Page:
+    title = f"How well it would have worked: {c.worth.task.measure}, {c.worth.task.horizon_days} days"
+    return Page(name=f"proof_{_name(c)}", title=title, blocks=c.proof.blocks())
+
+
+def _worth_page(study: Study, events: Events, ledger: Ledger, c: _Chapter) -> Page:
+    form, task = value_form(ledger, c.worth.task), c.worth.task
+    tenths = tenth_grid(c.worth, form)
+    chart = Chart(
+        name=f"tenths_chart_{_name(c)}",
+        title="Expected value by tenth of customers",
+        kind=ChartKind.BAR,
+        fields=tenths.fields,
+        rows=tuple(reversed(tuple(tenths.stream()))),
+        roles=((Role.X, "tenth"), (Role.Y, "total")),
+        finding=f"The top tenth ({c.worth.top.n_users:,} customers) carries {c.worth.top.share:.0%} of the expected {task.measure}.",
+    )
+    blocks = (chart, tenths, cohort_grid(study.engine, ledger, c.worth, form), user_grid(study.engine, events, ledger, c.worth, form))
+    return Page(name=f"worth_{_name(c)}", title=f"What customers are worth: {task.measure}, {task.horizon_days} days", blocks=blocks)
+
+
+def _limits_page(events: Events, ledger: Ledger, chapters: list[_Chapter]) -> Page:
+    found: dict[str, Finding] = {}
+    for c in chapters:
+        for f in (*limits(events, ledger, c.snapshot, c.proof), *c.findings):
+            found.setdefault(f.code, f)
+    text = "A forecast is about customers already seen: those who come for the first time after the cutoff are not in it. It says what happens if nothing changes; it does not say what a campaign would change."
+    return Page(name="limits", title="What the models cannot say", blocks=(Prose(text=text), *callouts(found.values())))
+
+
+def _what_if_page(worth: Worth, ledger: Ledger) -> Page:
+    form = value_form(ledger, worth.task)
+    mean, n = worth.top.mean, worth.top.n_users
+    margin, cost, lift = 0.3, 1.0, 0.05
+    inputs = (
+        WhatIfInput(name="n_treated", label="Customers treated", value=float(n), form=Form.INTEGER, low=0, high=1e9, note="default: the top tenth"),
+        WhatIfInput(name="mean_value", label="Expected value of one", value=round(mean, 2), form=form, low=0, high=1e12, note="default: the top tenth's mean forecast"),
+        WhatIfInput(name="margin_share", label="Margin on that value", value=margin, form=Form.SHARE, low=0, high=1),
+        WhatIfInput(name="cost_each", label="Cost of treating one", value=cost, form=Form.MONEY, low=0, high=1e9),
+        WhatIfInput(name="lift_share", label="Lift you believe in", value=lift, form=Form.SHARE, low=-1, high=10, note="not known before a test"),
+    )
+    mean = round(mean, 2)
+    outputs = (
+        WhatIfOutput(name="spend", label="Cost of the campaign", value=n * cost, form=Form.MONEY, formula="n_treated*cost_each"),
+        WhatIfOutput(name="gain", label="Extra margin", value=n * mean * margin * lift, form=Form.MONEY, formula="n_treated*mean_value*margin_share*lift_share"),
+        WhatIfOutput(name="profit", label="Profit", value=n * mean * margin * lift - n * cost, form=Form.MONEY, formula="gain-spend"),
+        WhatIfOutput(
+            name="break_even_lift", label="Lift that just pays", value=cost / (mean * margin) if mean > 0 else 0.0, form=Form.SHARE,
+            formula="IF(mean_value*margin_share>0,cost_each/(mean_value*margin_share),0)", note="below it the campaign loses money, whatever the forecast",
+        ),
+    )
+    note = "Change a yellow cell. The lift is a belief until a test has measured it."
+    block = WhatIf(name="what_if", title=f"What a campaign must bring over {worth.task.horizon_days} days", inputs=inputs, outputs=outputs, note=note)
+    return Page(name="what_if", title="What if", blocks=(block,))
+
+
+def _definitions_page(ledger: Ledger, chapters: list[_Chapter]) -> Page:
+    fields = (
+        Field(name="measure", label="Measure"),
+        Field(name="kind", label="Type"),
+        Field(name="unit", label="Unit"),
+        Field(name="about", label="Defined as"),
+    )
+    about = {c.name: c.about for c in ledger.days.columns}
+    measures = Grid.of("measures", "Measures", fields, [(m.name, m.kind.value, m.unit, about[m.name]) for m in ledger.measures])
+    blocks: list[Block] = [measures]
+    if chapters:
+        blocks.append(column_grid(chapters[0].snapshot.rows, "snapshot_columns", "Columns of a snapshot"))
+    return Page(name="definitions", title="Definitions", blocks=tuple(blocks), analyst=True)
+
+
+def _computed_page(events: Events, ledger: Ledger, chapters: list[_Chapter]) -> Page:
+    blocks: list[Block] = []
+    for c in chapters:
+        fields = (Field(name="fact", label="Fact"), Field(name="value", label="Value"))
+        blocks.append(Grid.of(f"fit_{_name(c)}", f"{c.worth.forecast.model} ({_name(c)})", fields, c.facts))
+    blocks += [
+        Heading(text="The SQL that made the tables", level=3),
+        Code(title="events and quarantine", text=events.sql),
+        Code(title="ledger", text=ledger.sql),
+        *(Code(title=f"snapshot for {_name(c)}", text=c.snapshot.sql) for c in chapters[:1]),
+    ]
+    return Page(name="computed", title="How it was computed", blocks=tuple(blocks), analyst=True)
+
+
+def _provenance(study: Study, events: Events, ledger: Ledger) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Headwater", __version__),
+        ("source", f"{events.contract.source.path} ({events.source_fingerprint})"),
+        ("log", f"{date_of(events.first_day)} to {date_of(events.end_day - 1)}, days cut in {events.contract.app.time_zone}"),
+        ("events", events.events.fingerprint),
+        ("quarantine", events.quarantine.fingerprint),
+        ("ledger", ledger.days.fingerprint),
+        ("seed", str(study.seed)),
+    )
+
+
+def _name(c: _Chapter) -> str:
+    return f"{c.worth.task.measure}_{c.worth.task.horizon_days}d"

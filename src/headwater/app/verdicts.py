@@ -1,0 +1,134 @@
+"""What may be done with a forecast, and what it cannot say: three questions, each with its stance."""
+
+from __future__ import annotations
+
+from headwater.app.worth import Worth
+from headwater.core.answer import Estimate, Stance, Verdict
+from headwater.core.block import Field, Grid
+from headwater.core.contract import Events
+from headwater.core.finding import Finding, Severity
+from headwater.core.ledger import Ledger, Snapshot
+from headwater.evaluation.backtest import Backtest
+from headwater.evaluation.standing import Standing
+
+__all__ = ["limits", "verdict_grid", "verdicts"]
+
+_TIGHT, _LOOSE = 0.10, 0.25
+_COVERAGE_SHORT = 0.05
+_YEAR = 365
+
+
+def verdicts(proof: Backtest, worth: Worth) -> tuple[Verdict, ...]:
+    """May the order be used, may the total be used, will acting pay?"""
+    return (_ranking(proof), _level(proof, worth), _response(worth))
+
+
+def verdict_grid(given: tuple[Verdict, ...], name: str) -> Grid:
+    """The verdicts as a table."""
+    fields = (
+        Field(name="question", label="Question"),
+        Field(name="stance", label="Verdict"),
+        Field(name="because", label="Because"),
+        Field(name="would_change", label="What would change our mind"),
+    )
+    rows = [(v.question, v.stance.value, " ".join(v.because), " ".join(v.would_change)) for v in given]
+    return Grid.of(name, "What may be done with it", fields, rows)
+
+
+def limits(events: Events, ledger: Ledger, snapshot: Snapshot, proof: Backtest) -> tuple[Finding, ...]:
+    """What the models cannot know here."""
+    found = [*ledger.findings, *snapshot.findings, *_season(events), *_coverage(proof)]
+    return tuple(found)
+
+
+def _ranking(proof: Backtest) -> Verdict:
+    gini = proof.standing("normalized_gini")
+    values = _known(gini, proof.choice.name)
+    question = "May customers be put in order by this forecast?"
+    if not values:
+        return _unknown(question, "the order could not be scored", "A longer log, so that outcomes can be compared.")
+    low = min(v.low for v in values)
+    figures = ", ".join(f"{v.value:.2f}" for v in values)
+    because = (f"On past customers the order had a normalized Gini of {figures} (1 is perfect, 0 is chance); the lowest interval begins at {low:.2f}.",)
+    if low > 0:
+        return Verdict(question=question, stance=Stance.ACT, because=because, would_change=("A backtest whose interval includes zero.",))
+    return Verdict(question=question, stance=Stance.CANNOT_SAY, because=because, would_change=("More users or a longer log.",))
+
+
+def _level(proof: Backtest, worth: Worth) -> Verdict:
+    values = _known(proof.standing("total_bias"), proof.choice.name)
+    question = f"May the total of {worth.task.horizon_days} days go into a plan?"
+    if not values:
+        return _unknown(question, "past totals could not be compared", "A longer log.")
+    worst = max(abs(v.value) for v in values)
+    figures = ", ".join(f"{v.value:+.0%}" for v in values)
+    total = worth.total
+    because = (
+        f"Past totals were off by {figures}.",
+        f"That error is in the interval: {total.low:,.0f} to {total.high:,.0f} {total.unit} at {total.level:.0%}.",
+    )
+    if worst <= _TIGHT:
+        return Verdict(question=question, stance=Stance.ACT, because=because, would_change=(f"A past total off by more than {_TIGHT:.0%}.",))
+    if worst <= _LOOSE:
+        return Verdict(
+            question=question, stance=Stance.HOLD, because=("Only with its interval.", *because),
+            would_change=(f"Past totals within {_TIGHT:.0%}; a full second year would show the season.",),
+        )
+    return Verdict(
+        question=question, stance=Stance.CANNOT_SAY, because=because,
+        would_change=(f"Past totals within {_LOOSE:.0%}: more history, or a model that knows the season.",),
+    )
+
+
+def _response(worth: Worth) -> Verdict:
+    return Verdict(
+        question="Will it pay to treat the most valuable tenth?",
+        stance=Stance.CANNOT_SAY,
+        because=(
+            "A forecast ranks value, not response: valuable customers may buy anyway.",
+            f"The top tenth is {worth.top.n_users:,} customers with {worth.top.share:.0%} of the expected value.",
+        ),
+        would_change=("An A/B test: treat a random half of the top tenth, compare what both halves bring. The what-if sheet says which lift pays.",),
+    )
+
+
+def _season(events: Events) -> list[Finding]:
+    days = events.end_day - events.first_day
+    if days >= 2 * _YEAR:
+        return []
+    return [
+        Finding(
+            code="history.no_second_year",
+            severity=Severity.WARN,
+            what=f"The log holds {days} days, less than two years.",
+            why="No model here can tell a season from growth; forecasts into a peak are too low, after one too high.",
+            do="Load two years, or correct the total for the season by hand and say so.",
+            numbers={"n_days": days},
+        )
+    ]
+
+
+def _coverage(proof: Backtest) -> list[Finding]:
+    values = _known(proof.standing("interval_coverage"), proof.choice.name)
+    level = proof.task.level
+    short = [v for v in values if v.value < level - _COVERAGE_SHORT]
+    if not short:
+        return []
+    figures = ", ".join(f"{v.value:.0%}" for v in values)
+    return [
+        Finding(
+            code="coverage.short",
+            severity=Severity.WARN,
+            what=f"Intervals meant to hold {level:.0%} of customers held {figures} at the past origins.",
+            why="The future differed from the windows learned from; single customers are less sure than the intervals say.",
+            do="Read the intervals as a little too narrow.",
+        )
+    ]
+
+
+def _known(standing: Standing, model: str) -> list[Estimate]:
+    return [a for a in standing.answers[model] if isinstance(a, Estimate)]
+
+
+def _unknown(question: str, why: str, change: str) -> Verdict:
+    return Verdict(question=question, stance=Stance.CANNOT_SAY, because=(f"Here {why}.",), would_change=(change,))

@@ -1,0 +1,194 @@
+"""What customers are worth, put together for people: totals with honest intervals, deciles, cohorts, users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import sqrt
+
+from headwater.app.study import ForecastStep, Study
+from headwater.core.answer import Estimate
+from headwater.core.block import Cell, Field, Form, Grid
+from headwater.core.contract import Events
+from headwater.core.ledger import Ledger, Task
+from headwater.core.span import date_of
+from headwater.core.table import Kind
+from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.sql import Sql, name, shim, sql
+from headwater.numerics.intervals import interval_of_total
+
+__all__ = ["Tenth", "Worth", "cohort_grid", "tenth_grid", "user_grid", "value_form", "weekly_rows", "worth_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenth:
+    """One tenth of users by forecast; 10 is the most valuable."""
+
+    tenth: int
+    n_users: int
+    total: float
+    share: float
+    mean: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worth:
+    """A forecast and its total."""
+
+    forecast: ForecastStep
+    total: Estimate
+    tenths: tuple[Tenth, ...]
+
+    @property
+    def task(self) -> Task:
+        """What was forecast."""
+        return self.forecast.task
+
+    @property
+    def top(self) -> Tenth:
+        """The most valuable tenth."""
+        return self.tenths[-1]
+
+
+def worth_of(study: Study, forecast: ForecastStep) -> Worth:
+    """Add a forecast up: users' variances add, the error they share does not average out."""
+    scan = table_scan(forecast.rows)
+    total, variance, n = study.engine.one(sql("SELECT sum(forecast), sum(variance), count(*) FROM {s}", s=scan))
+    tenths = study.engine.rows(
+        sql(
+            "SELECT tenth, count(*), sum(forecast), avg(forecast) FROM (SELECT forecast, ntile(10) OVER (ORDER BY forecast, user_id) AS tenth FROM {s})"
+            " GROUP BY tenth ORDER BY tenth",
+            s=scan,
+        )
+    )
+    return Worth(
+        forecast=forecast,
+        total=total_estimate(forecast, total, variance, n),
+        tenths=tuple(Tenth(tenth=t, n_users=k, total=s, share=s / total if total else 0.0, mean=m) for t, k, s, m in tenths),
+    )
+
+
+def total_estimate(forecast: ForecastStep, total: float, variance: float, n_users: int) -> Estimate:
+    """The total of a group with its interval."""
+    task = forecast.task
+    shared = forecast.shared_error_share or 0.0
+    low, high = interval_of_total(total, variance, shared, max(1, forecast.n_origins), task.level)
+    return Estimate(
+        estimand=f"{task.value} of {n_users:,} users in the {task.horizon_days} days from {date_of(forecast.cutoff)}",
+        value=total,
+        low=low,
+        high=high,
+        level=task.level,
+        unit=task.unit,
+        n_users=n_users,
+        method=f"{forecast.model}; users' variances added, {shared:.1%} error shared by all from {forecast.n_origins} past origins, Student t",
+        std_error=sqrt(variance + (shared * total) ** 2),
+    )
+
+
+def value_form(ledger: Ledger, task: Task) -> Form:
+    """Money shows two decimals, counts show one."""
+    kinds = {m.label: m.kind for m in ledger.measures}
+    return Form.MONEY if kinds.get(task.value) is Kind.MONEY else Form.NUMBER
+
+
+def tenth_grid(worth: Worth, form: Form) -> Grid:
+    """Forecast by tenth of users."""
+    unit = worth.task.unit
+    fields = (
+        Field(name="tenth", label="Tenth by forecast", form=Form.INTEGER, note="10 is the most valuable"),
+        Field(name="n_users", label="Users", form=Form.INTEGER),
+        Field(name="total", label="Forecast, total", form=form, unit=unit),
+        Field(name="share", label="Share of all", form=Form.SHARE),
+        Field(name="mean", label="Forecast, mean", form=form, unit=unit),
+    )
+    rows = [(t.tenth, t.n_users, t.total, t.share, t.mean) for t in reversed(worth.tenths)]
+    return Grid.of(f"tenths_{_name(worth)}", "Where the value is", fields, rows)
+
+
+def cohort_grid(engine: DuckDB, ledger: Ledger, worth: Worth, form: Form) -> Grid:
+    """Users by month first seen: what they brought so far, what they are expected to bring."""
+    so_far = sql("SELECT user_id, {v} AS so_far FROM {d} GROUP BY user_id", v=_so_far(ledger, worth.task), d=table_scan(ledger.days))
+    rows = engine.rows(
+        sql(
+            "SELECT {month} AS cohort, count(*), sum(so_far), sum(f.forecast), sum(f.variance) FROM {users} u JOIN {f} f USING (user_id)"
+            " JOIN ({so_far}) s USING (user_id) GROUP BY cohort ORDER BY cohort",
+            month=shim("month_of_day", sql("u.first_day")), users=table_scan(ledger.users), f=table_scan(worth.forecast.rows), so_far=so_far,
+        )
+    )
+    unit = worth.task.unit
+    fields = (
+        Field(name="cohort", label="First seen"),
+        Field(name="n_users", label="Users", form=Form.INTEGER),
+        Field(name="so_far", label="So far", form=form, unit=unit),
+        Field(name="so_far_mean", label="So far, per user", form=form, unit=unit),
+        Field(name="forecast", label=f"Next {worth.task.horizon_days} days", form=form, unit=unit),
+        Field(name="low", label="Low", form=form, unit=unit, note=f"{worth.task.level:.0%} interval of the total"),
+        Field(name="high", label="High", form=form, unit=unit, note=f"{worth.task.level:.0%} interval of the total"),
+        Field(name="forecast_mean", label=f"Next {worth.task.horizon_days} days, per user", form=form, unit=unit),
+    )
+    return Grid.of(f"cohorts_{_name(worth)}", "By month first seen", fields, [_cohort_row(worth, *r) for r in rows], note="Users first seen at the log's left edge may be older customers.")
+
+
+def user_grid(engine: DuckDB, events: Events, ledger: Ledger, worth: Worth, form: Form) -> Grid:
+    """Every user with the forecast, the most valuable first, streamed."""
+    unit, task = worth.task.unit, worth.task
+    query = sql(
+        "SELECT f.user_id, f.forecast, f.low, f.high, s.so_far, {last} AS last_on, {first} AS first_on, f.at_left_edge FROM {f} f"
+        " JOIN (SELECT user_id, {v} AS so_far, max(app_day) AS last_day, min(app_day) AS first_day FROM {d} GROUP BY user_id) s USING (user_id) ORDER BY f.forecast DESC, f.user_id",
+        last=shim("iso_of_day", sql("s.last_day")), first=shim("iso_of_day", sql("s.first_day")), f=table_scan(worth.forecast.rows), v=_so_far(ledger, task), d=table_scan(ledger.days),
+    )
+    fields = (
+        Field(name="user_id", label=events.contract.source.user, form=Form.ID),
+        Field(name="forecast", label=f"Next {task.horizon_days} days", form=form, unit=unit, note="expected value"),
+        Field(name="low", label="Low", form=form, unit=unit, note=f"{task.level:.0%} of users end above low and below high"),
+        Field(name="high", label="High", form=form, unit=unit),
+        Field(name="so_far", label="So far", form=form, unit=unit),
+        Field(name="last_on", label="Last seen", form=Form.DATE),
+        Field(name="first_on", label="First seen", form=Form.DATE),
+        Field(name="at_left_edge", label="May be older", form=Form.BOOLEAN, note="first seen at the left edge of the log"),
+    )
+    return Grid(
+        name=f"users_{_name(worth)}",
+        title="Every customer, the most valuable first",
+        fields=fields,
+        n_rows=worth.total.n_users,
+        stream=lambda: _streamed(engine, query),
+        preview=20,
+    )
+
+
+def weekly_rows(engine: DuckDB, ledger: Ledger, task: Task) -> list[tuple[Cell, ...]]:
+    """Week's first day, value, active users; whole weeks only."""
+    first = ledger.first_day + (-ledger.first_day - 3) % 7
+    week = shim("integer_division", sql("(app_day - {f})", f=first), 7)
+    rows = engine.rows(
+        sql(
+            "SELECT {week} AS week, {v}, count(DISTINCT user_id) FROM {d} WHERE app_day >= {f} AND app_day < {e} GROUP BY week ORDER BY week",
+            week=week, v=_so_far(ledger, task), d=table_scan(ledger.days), f=first, e=ledger.end_day - (ledger.end_day - first) % 7,
+        )
+    )
+    return [(date_of(first + 7 * int(w)).isoformat(), v, n) for w, v, n in rows]
+
+
+def _so_far(ledger: Ledger, task: Task) -> Sql:
+    if task.value == "active_days":
+        return sql("CAST(count(DISTINCT app_day) AS DOUBLE)")
+    measure = next(m for m in ledger.measures if m.label == task.value)
+    return sql("(CAST(sum({m}) AS DOUBLE) / {s})", m=name(measure.name), s=float(measure.scale))
+
+
+def _cohort_row(worth: Worth, cohort: str, n: int, so_far: float, forecast: float, variance: float) -> tuple[Cell, ...]:
+    total = total_estimate(worth.forecast, forecast, variance, n)
+    return (cohort, n, so_far, so_far / n, forecast, total.low, total.high, forecast / n)
+
+
+def _streamed(engine: DuckDB, query: Sql) -> Iterator[tuple[Cell, ...]]:
+    for batch in engine.batches(query):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _name(worth: Worth) -> str:
+    return f"{worth.task.measure}_{worth.task.horizon_days}d"
+
+

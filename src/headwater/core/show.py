@@ -1,0 +1,93 @@
+"""Results show themselves: in a notebook as HTML, elsewhere as dict, Arrow, pandas or Polars of their main grid."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from html import escape
+from importlib import import_module
+from typing import Any
+
+from headwater.core.block import Block, Callout, Cell, Form, Grid, Heading, Prose
+
+__all__ = ["Shown", "cell_text"]
+
+_PREVIEW = 20
+
+
+class Shown(ABC):
+    """A result made of blocks. Its first grid is what ``to_dict`` and its kin give."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def blocks(self) -> tuple[Block, ...]:
+        """What an exporter, a page or a notebook shows."""
+
+    def to_dict(self) -> dict[str, list[Cell]]:
+        """The main grid as columns."""
+        grid = next(b for b in self.blocks() if isinstance(b, Grid))
+        rows = list(grid.stream())
+        return {f.name: [r[i] for r in rows] for i, f in enumerate(grid.fields)}
+
+    def to_arrow(self) -> Any:
+        """The main grid as a ``pyarrow.Table``."""
+        return import_module("pyarrow").table(self.to_dict())
+
+    def to_pandas(self) -> Any:
+        """The main grid as a ``pandas.DataFrame`` (needs pandas)."""
+        return import_module("pandas").DataFrame(self.to_dict())
+
+    def to_polars(self) -> Any:
+        """The main grid as a ``polars.DataFrame`` (needs polars)."""
+        return import_module("polars").DataFrame(self.to_dict())
+
+    def _repr_html_(self) -> str:
+        return "".join(_html(b) for b in self.blocks())
+
+
+def cell_text(value: Cell, form: Form) -> str:
+    """A cell as people read it.
+
+    >>> cell_text(0.1234, Form.SHARE), cell_text(1234567.5, Form.MONEY), cell_text(None, Form.NUMBER)
+    ('12.3%', '1,234,567.50', '')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool) or isinstance(value, str):
+        return str(value)
+    match form:
+        case Form.SHARE:
+            return f"{value:.1%}"
+        case Form.INTEGER:
+            return f"{value:,.0f}"
+        case Form.MONEY:
+            return f"{value:,.2f}"
+        case Form.NUMBER:
+            return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+        case _:
+            return str(value)
+
+
+def _html(block: Block) -> str:
+    match block:
+        case Heading(text=text, level=level):
+            return f"<h{level + 1}>{escape(text)}</h{level + 1}>"
+        case Prose(text=text):
+            return f"<p>{escape(text)}</p>"
+        case Callout(finding=f):
+            return f"<p><b>{escape(f.severity.value)}</b> {escape(f.what)} {escape(f.why)} <i>{escape(f.do)}</i></p>"
+        case Grid():
+            return _grid_html(block)
+        case _:
+            return ""
+
+
+def _grid_html(grid: Grid) -> str:
+    head = "".join(f"<th>{escape(f.label)}</th>" for f in grid.fields)
+    rows: list[str] = []
+    for number, row in enumerate(grid.stream()):
+        if number == _PREVIEW:
+            break
+        rows.append("<tr>" + "".join(f"<td>{escape(cell_text(v, f.form))}</td>" for v, f in zip(row, grid.fields, strict=True)) + "</tr>")
+    more = f"<p>{len(rows)} of {grid.n_rows:,} rows</p>" if grid.n_rows > len(rows) else ""
+    return f"<table><caption>{escape(grid.title)}</caption><tr>{head}</tr>{''.join(rows)}</table>{more}"

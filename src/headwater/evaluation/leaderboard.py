@@ -1,0 +1,157 @@
+"""A backtest for people: the leaderboard, the scores by origin, the calibration picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headwater.core.answer import Estimate
+from headwater.core.block import Block, Cell, Chart, ChartKind, Field, Form, Grid, Heading, Prose, Role, callouts
+from headwater.core.span import date_of
+from headwater.evaluation.scores import SCORES
+from headwater.evaluation.standing import PRIMARY_SCORES, Standing
+
+if TYPE_CHECKING:
+    from headwater.evaluation.backtest import Backtest
+
+__all__ = ["SHOWN_SCORES", "backtest_blocks", "calibration_chart", "decile_grid", "leaderboard", "scores_by_origin"]
+
+SHOWN_SCORES = (
+    ("normalized_gini", "Ranking (normalized Gini)", Form.NUMBER),
+    ("decile_wape", "Level (decile WAPE)", Form.SHARE),
+    ("total_bias", "Bias of the total", Form.SHARE),
+    ("mae", "MAE", Form.NUMBER),
+    ("spearman", "Spearman", Form.NUMBER),
+    ("top_decile_capture", "Value in top tenth", Form.SHARE),
+    ("interval_coverage", "Interval coverage", Form.SHARE),
+)
+
+
+def backtest_blocks(backtest: Backtest) -> tuple[Block, ...]:
+    """Everything a reader needs to judge the models."""
+    refused = [
+        Prose(text=f"{model} could not be tested: {finding.what} {finding.do}") for model, finding in backtest.refused.items()
+    ]
+    return (
+        Prose(text=backtest.choice.reason),
+        *callouts(backtest.findings),
+        leaderboard(backtest),
+        *refused,
+        calibration_chart(backtest),
+        Heading(text="Score by score", level=3),
+        scores_by_origin(backtest),
+        decile_grid(backtest),
+    )
+
+
+def leaderboard(backtest: Backtest) -> Grid:
+    """One row a model: its scores averaged over the origins, and where it stands on the two that decide."""
+    known = [(s, label, form) for s, label, form in SHOWN_SCORES if backtest.standing(s).leader is not None]
+    places = [backtest.standing(s) for s in PRIMARY_SCORES]
+    fields = (
+        Field(name="model", label="Model"),
+        Field(name="choice", label="Choice"),
+        *(Field(name=s, label=label, form=form, note=f"mean over {len(backtest.origins)} origins") for s, label, form in known),
+        *(Field(name=f"place_{s.score}", label=f"Place by {s.score.replace('_', ' ')}") for s in places),
+    )
+    rows = [_leader_row(backtest, model, [k[0] for k in known], places) for model in _ranked(backtest)]
+    note = f"{_origins(backtest)}. 'Clearly worse': the paired difference from the leader is clear of zero, with the same sign, at every origin."
+    return Grid.of(f"leaderboard_{_name(backtest)}", "How each model would have done", fields, rows, note=note)
+
+
+def scores_by_origin(backtest: Backtest) -> Grid:
+    """Every score of every model at every origin with its bootstrap interval."""
+    fields = (
+        Field(name="score", label="Score"),
+        Field(name="model", label="Model"),
+        Field(name="origin", label="Origin", form=Form.DATE),
+        Field(name="value", label="Value", form=Form.NUMBER),
+        Field(name="low", label="Low", form=Form.NUMBER, note="95% bootstrap by user"),
+        Field(name="high", label="High", form=Form.NUMBER, note="95% bootstrap by user"),
+        Field(name="place", label="Place"),
+        Field(name="about", label="What it measures"),
+    )
+    rows = [row for standing in backtest.standings for row in _score_rows(backtest, standing)]
+    return Grid.of(f"scores_{_name(backtest)}", "Scores by origin", fields, rows, preview=60)
+
+
+def decile_grid(backtest: Backtest) -> Grid:
+    """Predicted and actual means by tenth of users, for the chosen model at the latest origin."""
+    fields = (
+        Field(name="decile", label="Tenth by forecast", form=Form.INTEGER, note="10 is the most valuable"),
+        Field(name="n_users", label="Users", form=Form.INTEGER),
+        Field(name="predicted", label="Forecast, mean", form=Form.MONEY, unit=backtest.task.unit),
+        Field(name="actual", label="Actual, mean", form=Form.MONEY, unit=backtest.task.unit),
+        Field(name="low", label="Actual, low", form=Form.MONEY, unit=backtest.task.unit, note="95% interval of the mean"),
+        Field(name="high", label="Actual, high", form=Form.MONEY, unit=backtest.task.unit, note="95% interval of the mean"),
+    )
+    latest = max(backtest.origins)
+    rows = [
+        (d.decile, d.n_users, d.predicted, d.actual, d.low, d.high)
+        for d in backtest.deciles
+        if d.model == backtest.choice.name and d.origin == latest
+    ]
+    return Grid.of(f"deciles_{_name(backtest)}", f"Forecast against what happened, {backtest.choice.name}, from {date_of(latest)}", fields, rows)
+
+
+def calibration_chart(backtest: Backtest) -> Chart:
+    """Forecast against actual by tenth at the latest origin: the chosen model and the rate so far."""
+    latest = max(backtest.origins)
+    shown = list(dict.fromkeys([backtest.choice.name, *(m for m in ("rate_so_far", "bg_nbd") if m in backtest.models)]))
+    fields = (
+        Field(name="predicted", label="Forecast, mean of the tenth", form=Form.MONEY, unit=backtest.task.unit),
+        Field(name="actual", label="Actual, mean of the tenth", form=Form.MONEY, unit=backtest.task.unit),
+        Field(name="low", label="low", form=Form.MONEY),
+        Field(name="high", label="high", form=Form.MONEY),
+        Field(name="model", label="Model"),
+    )
+    rows: list[tuple[Cell, ...]] = [
+        (d.predicted, d.actual, d.low, d.high, d.model) for m in shown for d in backtest.deciles if d.model == m and d.origin == latest
+    ]
+    bias = backtest.standing("total_bias").answers[backtest.choice.name][backtest.origins.index(latest)]
+    off = f"its total was off by {bias.value:+.0%}" if isinstance(bias, Estimate) else "its total could not be compared"
+    return Chart(
+        name=f"calibration_{_name(backtest)}",
+        title="Forecast against what happened, by tenth of customers",
+        kind=ChartKind.CALIBRATION,
+        fields=fields,
+        rows=tuple(rows),
+        roles=((Role.X, "predicted"), (Role.Y, "actual"), (Role.LOW, "low"), (Role.HIGH, "high"), (Role.SERIES, "model")),
+        finding=f"From {date_of(latest)}, {backtest.choice.name} on the diagonal would be perfect; {off}.",
+    )
+
+
+def _leader_row(backtest: Backtest, model: str, scores: list[str], places: list[Standing]) -> tuple[Cell, ...]:
+    chosen = "chosen" if model == backtest.choice.name else ""
+    values = [backtest.standing(s).mean_value(model) if model in backtest.standing(s).places else None for s in scores]
+    return (model, chosen, *values, *(str(s.places[model].value) if model in s.places else "refused" for s in places))
+
+
+def _score_rows(backtest: Backtest, standing: Standing) -> list[tuple[Cell, ...]]:
+    about = SCORES.load(standing.score).about
+    rows: list[tuple[Cell, ...]] = []
+    for model, answers in standing.answers.items():
+        place = standing.places[model].value if model in standing.places else "refused"
+        for origin, answer in zip(backtest.origins, answers, strict=True):
+            day = date_of(origin).isoformat()
+            if isinstance(answer, Estimate):
+                rows.append((standing.score, model, day, answer.value, answer.low, answer.high, place, about))
+            else:
+                rows.append((standing.score, model, day, None, None, None, place, answer.finding.what))
+    return rows
+
+
+def _ranked(backtest: Backtest) -> list[str]:
+    ranking = backtest.standing(PRIMARY_SCORES[0])
+    order = sorted(backtest.models, key=lambda m: -ranking.mean_value(m) if m in ranking.places else 1.0)
+    return [backtest.choice.name, *(m for m in order if m != backtest.choice.name)]
+
+
+def _origins(backtest: Backtest) -> str:
+    days = [f"{date_of(o)} ({n:,} users)" for o, n in zip(backtest.origins, backtest.n_users, strict=True)]
+    return f"Each model was fitted on what was known at {', '.join(days)} and compared with the {backtest.task.horizon_days} days after"
+
+
+def _name(backtest: Backtest) -> str:
+    return f"{backtest.task.measure}_{backtest.task.horizon_days}d"
+
+
