@@ -83,6 +83,21 @@ class Store:
         print_ = fingerprint_of({"step": name, "version": __version__, **key})
         return (self.root / "steps" / name / print_ / _MANIFEST).is_file()
 
+    def scratch(self, name: str) -> Path:
+        """An empty folder for what is not kept."""
+        folder = self.root / "scratch" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def sweep(self) -> int:
+        """Remove what a killed run left: step folders without a manifest, spilled files, scratch. Returns how many."""
+        debris = [f for f in (self.root / "steps").glob("*/*") if not (f / _MANIFEST).is_file()]
+        debris += [f for f in (self.root / "spill", self.root / "scratch") if f.exists()]
+        for folder in debris:
+            shutil.rmtree(folder, ignore_errors=True)
+        return len(debris)
+
     def _saved(self, folder: Path, adapter: TypeAdapter[T], name: str) -> StepResult[T] | None:
         path = folder / _MANIFEST
         if not path.is_file():

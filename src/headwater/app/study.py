@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -40,6 +40,7 @@ from headwater.snapshots.rows import rows_at
 __all__ = ["FittedStep", "ForecastStep", "Silent", "Study", "Watcher", "WouldRun"]
 
 T = TypeVar("T")
+_SHOWN = frozenset({"check", "ledger", "backtest", "fit", "forecast"})
 
 
 class Watcher(Protocol):
@@ -127,7 +128,7 @@ class Study:
         """The quality gate. Raises ``GateError`` where the load fails it, unless ``gate`` is false."""
         files = find_files(self.root / self.contract.source.path)
         read = source_fingerprint(self.store.root / "catalog.sqlite", files, root=self.root)
-        events = self._step(
+        events = self.step(
             "check",
             {"contract": self.contract, "source": read},
             Events,
@@ -143,13 +144,13 @@ class Study:
         """The ledger of the kept events."""
         events = self.events()
         inputs = {"events": events.events.fingerprint, "measures": self.contract.measures, "app": self.contract.app, "keep": self.contract.source.keep}
-        return self._step("ledger", inputs, Ledger, lambda folder: build_ledger(self.engine, events, folder=folder), title="building the ledger", n_rows=events.events.n_rows)
+        return self.step("ledger", inputs, Ledger, lambda folder: build_ledger(self.engine, events, folder=folder), title="building the ledger", n_rows=events.events.n_rows)
 
     def snapshot(self, *, cutoffs: tuple[int, ...], horizons: tuple[int, ...], as_of: int | None = None) -> Snapshot:
         """A snapshot; ``as_of`` cuts the ledger itself."""
         ledger = self.ledger()
         inputs = {"ledger": _ledger_key(ledger), "cutoffs": cutoffs, "horizons": horizons, "as_of": as_of}
-        return self._step(
+        return self.step(
             "snapshot",
             inputs,
             Snapshot,
@@ -168,7 +169,7 @@ class Study:
         origins = origins_of(ledger, horizon_days=task.horizon_days, every_days=job.every_days, n_origins=job.n_origins)
         ranks = {m: LTV_MODELS.load(m).simplicity for m in job.models}
         inputs = {"ledger": _ledger_key(ledger), "task": task, "models": ranks, "origins": origins, "every": job.every_days, "seed": self.seed}
-        return self._step(
+        return self.step(
             "backtest",
             inputs,
             Backtest,
@@ -188,7 +189,7 @@ class Study:
         ledger = self.ledger()
         snapshot = self.snapshot(cutoffs=self._learning(job, ledger.end_day), horizons=(job.task.horizon_days,))
         inputs = {"snapshot": snapshot.rows.fingerprint, "model": model, "task": job.task, "seed": self.seed}
-        return self._step("fit", inputs, FittedStep, lambda folder: self._fit(model, job, snapshot, folder), title=f"fitting {model} ({job.name})")
+        return self.step("fit", inputs, FittedStep, lambda folder: self._fit(model, job, snapshot, folder), title=f"fitting {model} ({job.name})")
 
     def forecast(self, model: str, job: Job, *, proof: Backtest | None = None) -> ForecastStep:
         """Forecasts for every user, from today on."""
@@ -197,7 +198,7 @@ class Study:
         snapshot = self.snapshot(cutoffs=self._learning(job, ledger.end_day), horizons=(job.task.horizon_days,))
         shared = proof.shared_errors.get(model) if proof else None
         inputs = {"snapshot": snapshot.rows.fingerprint, "model": fitted.fingerprint, "shared": asdict(shared) if shared else None, "seed": self.seed}
-        return self._step(
+        return self.step(
             "forecast",
             inputs,
             ForecastStep,
@@ -226,10 +227,13 @@ class Study:
         return restore_model(json.loads(text))
 
     def fingerprints(self) -> dict[str, str]:
-        """The content fingerprint of every step taken so far."""
-        return {label: result.fingerprint for label, result in sorted(self.steps.items())}
+        """The content fingerprint of every step whose result is shown, by step and key."""
+        return {label: r.fingerprint for label, r in sorted(self.steps.items()) if r.name in _SHOWN}
 
-    def _step(self, step: str, key: Mapping[str, object], shape: type[T], make: Any, *, title: str, n_rows: int | None = None) -> T:
+    def step(
+        self, step: str, key: Mapping[str, object], shape: type[T], make: Callable[[Path], T], *, title: str, n_rows: int | None = None
+    ) -> T:
+        """A step's value, from this session, from the workspace, or made now under the watcher's eyes."""
         label = f"{step} {fingerprint_of(key)[:8]}"
         if label in self.steps:
             return self.steps[label].value

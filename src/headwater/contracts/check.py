@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headwater.contracts.findings import check_result
@@ -18,12 +18,13 @@ from headwater.contracts.typing import (
     time_column,
     typed_column,
     user_column,
+    without_nan,
 )
 from headwater.core.contract import Contract, Events, RuleResult, RuleSpec
 from headwater.core.errors import ConfigError, DataError, GateError
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.duckdb import DuckDB, table_scan
-from headwater.engine.sources import FILE, ROW, Relation, open_relation
+from headwater.engine.sources import FILE, ROW, Relation, open_relation, require_closed_quotes
 from headwater.engine.sql import Sql, commas, name, shim, sql
 
 __all__ = ["check", "check_gate", "require_gate"]
@@ -35,6 +36,11 @@ _QUARANTINE = (
     Column(name="source_row", kind=Kind.INTEGER, about="its place in the file"),
     Column(name="line_hash", kind=Kind.TEXT, about="md5 of the raw row"),
     Column(name="raw", kind=Kind.TEXT, about="the row as it came"),
+)
+
+_RESERVED = frozenset(
+    {"user_id", "event", "at_us", "known_us", "app_day", "known_day", "at_offset", "at_twice", "broken", "is_broken"}
+    | {c.name for c in _QUARANTINE}
 )
 
 
@@ -54,6 +60,7 @@ def check(engine: DuckDB, contract: Contract, *, root: Path, folder: Path, sourc
     engine.run(
         sql("COPY ({q}) TO {path} (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (is_broken), ROW_GROUP_SIZE 122880)", q=query, path=str(parts))
     )
+    require_closed_quotes(engine, relation)
     unreadable = _write_unreadable(engine, relation, root, folder / "unreadable.parquet")
     events = engine.adopt(_files(engine, parts, "false", query), table="events", columns=_event_columns(plan))
     quarantine = engine.adopt([*_files(engine, parts, "true", query), unreadable], table="quarantine", columns=_QUARANTINE)
@@ -124,13 +131,17 @@ def _plan(contract: Contract, relation: Relation, *, root: Path) -> _Plan:
     present = dict(relation.columns)
     kinds = source_columns(contract, present)
     zone = source.time_zone or app.time_zone
-    typed = tuple(typed_column(c, k, present[c]) for c, k in kinds.items())
+    kinds = {c: k for c, k in kinds.items() if not _already_there(c, contract)}
+    _require_free(kinds, present)
+    typed = tuple(typed_column(c, k, present[c], zone) for c, k in kinds.items())
     at = time_column(source.at, source, present[source.at], zone)
     known = time_column(source.known_at, source, present[source.known_at], zone) if source.known_at else sql("at_us")
     local = local_time(source.at, source, present[source.at])
     every = {c: raw_name(c) for c in present}
-    columns = Columns(typed=kinds | {c: k for c, k in source.types.items() if c in present}, raw=every, app=app, at=sql("at_us"))
-    extra = tuple(typed_column(c, k, present[c]) for c, k in columns.typed.items() if c not in kinds)
+    declared = {c: k for c, k in source.types.items() if c in present and not _already_there(c, contract)}
+    columns = Columns(typed=kinds | declared, raw=every, app=app, at=sql("at_us"))
+    extra = tuple(typed_column(c, k, present[c], zone) for c, k in columns.typed.items() if c not in kinds)
+    _require_free(declared, present)
     return _Plan(
         zone=app.time_zone,
         columns=relation.columns,
@@ -147,11 +158,32 @@ def _plan(contract: Contract, relation: Relation, *, root: Path) -> _Plan:
     )
 
 
+def _already_there(column: str, contract: Contract) -> bool:
+    """Whether ``events`` holds this source column anyway, under the same name."""
+    return {"event": contract.source.event, "user_id": contract.source.user}.get(column) == column
+
+
+def _require_free(kinds: Mapping[str, Kind], present: Mapping[str, str]) -> None:
+    """Refuse source columns whose names Headwater's own columns have."""
+    taken = _RESERVED | {f"raw {c}".casefold() for c in present}
+    for column in kinds:
+        if column.casefold() in taken:
+            raise ConfigError(
+                "source.reserved_column",
+                what=f"The source column '{column}' has the name of one of Headwater's own columns.",
+                why="One of the two would hide the other.",
+                do="Rename it where the file is written"
+                + (', or write event = "event" in place of event_is.' if column == "event" else "."),
+            )
+
+
 def _skipped_hour(local: Sql | None, zone: str) -> tuple[BrokenWhen, ...]:
-    """Times that a clock going forward skips: no instant has them."""
+    """Times that a clock going forward skips: no instant has them. A bare date stays on its day."""
     if local is None or zone == "UTC":
         return ()
-    condition = sql("({here} <> {local})", here=shim("local_at", sql("at_us"), zone), local=local)
+    condition = sql(
+        "({here} <> {local} AND {local} <> date_trunc('day', {local}))", here=shim("local_at", sql("at_us"), zone), local=local
+    )
     return (BrokenWhen(code="time(skipped)", about=f"the clocks of {zone} skip this time", condition=condition),)
 
 
@@ -159,21 +191,19 @@ def _checks(
     contract: Contract, columns: Columns, typed: Sequence[TypedColumn], clocks: tuple[BrokenWhen, ...]
 ) -> tuple[tuple[BrokenWhen, float | None], ...]:
     source = contract.source
-    always = RULES.load("required")().compile(RuleSpec(rule="required", columns=(source.user, source.at)), columns)
-    unreadable_time = BrokenWhen(
-        code=f"type({source.at})",
-        about=f"{source.at} is not a time",
-        condition=sql("(at_us IS NULL AND trim(CAST({r} AS VARCHAR)) <> '')", r=raw_name(source.at)),
-    )
+    times = {source.at: sql("at_us")} | ({source.known_at: sql("known_us")} if source.known_at else {})
+    always = RULES.load("required")().compile(RuleSpec(rule="required", columns=(source.user, *times)), columns)
+    unreadable_times = [_unreadable_time(column, value) for column, value in times.items()]
     types = [
         BrokenWhen(code=f"type({t.column})", about=f"{t.column} is not {_article(t.kind)}", condition=t.unreadable)
         for t in typed
         if t.unreadable is not None
     ]
-    found: dict[str, tuple[BrokenWhen, float | None]] = {c.code: (c, None) for c in (*always, unreadable_time, *clocks, *types)}
+    found: dict[str, tuple[BrokenWhen, float | None]] = {c.code: (c, None) for c in (*always, *unreadable_times, *clocks, *types)}
     for spec in contract.rules:
         for one in RULES.load(spec.rule)().compile(spec, columns):
-            found[one.code] = (one, spec.max_share)
+            code = _free_code(one, found)
+            found[code] = (replace(one, code=code), spec.max_share)
     if len(found) > _MAX_CHECKS:
         raise ConfigError(
             "rule.too_many",
@@ -182,6 +212,23 @@ def _checks(
             do="Merge rules, or declare fewer typed columns.",
         )
     return tuple(found.values())
+
+
+def _unreadable_time(column: str, value: Sql) -> BrokenWhen:
+    return BrokenWhen(
+        code=f"type({column})",
+        about=f"{column} is not a time between the years 1 and 9999",
+        condition=sql("({v} IS NULL AND trim(CAST({r} AS VARCHAR)) <> '')", v=value, r=raw_name(column)),
+    )
+
+
+def _free_code(one: BrokenWhen, found: Mapping[str, tuple[BrokenWhen, float | None]]) -> str:
+    """The check's code; numbered where another check has it, so that neither is lost."""
+    code, copy = one.code, 1
+    while code in found and found[code][0].condition != one.condition:
+        copy += 1
+        code = f"{one.code} #{copy}"
+    return code
 
 
 def _article(kind: Kind) -> str:
@@ -198,18 +245,23 @@ def _mark_duplicates(engine: DuckDB, plan: _Plan) -> None:
         engine.run(
             sql(
                 "CREATE OR REPLACE TEMP TABLE {t} AS SELECT {file}, {row} FROM ("
-                "SELECT {file}, {row}, row_number() OVER (PARTITION BY {key} ORDER BY {file}, {row}) AS copy FROM ({hashed}) WHERE h IN"
+                "SELECT {file}, {row}, row_number() OVER (PARTITION BY {key} ORDER BY {file}, {row}) AS copy FROM ({hashed}) WHERE {there} AND h IN"
                 " (SELECT h FROM (SELECT {h} AS h FROM {rows}) GROUP BY h HAVING count(*) > 1)) WHERE copy > 1",
-                t=name(f"duplicates {index}"), file=name(FILE), row=name(ROW), key=commas(key), hashed=hashed, h=shim("quick_hash", *key), rows=plan.rows,
+                t=name(f"duplicates {index}"), file=name(FILE), row=name(ROW), key=commas(key), hashed=hashed, there=_key_there(one, key), h=shim("quick_hash", *key), rows=plan.rows,
             )
         )
 
 
+def _key_there(one: BrokenWhen, key: Sequence[Sql]) -> Sql:
+    """A key of which nothing is known repeats nothing; a whole row does."""
+    return sql("TRUE") if one.code == "unique(row)" else sql("coalesce({key}) IS NOT NULL", key=commas([sql("nullif(CAST({k} AS VARCHAR), '')", k=k) for k in key]))
+
+
 def _checked_query(contract: Contract, relation: Relation, plan: _Plan) -> Sql:
-    raw = commas([sql("{c} AS {r}", c=name(c), r=raw_name(c)) for c, _ in plan.columns])
+    raw = commas([sql("{c} AS {r}", c=without_nan(name(c), t), r=raw_name(c)) for c, t in plan.columns])
     first = sql("SELECT {raw}, {file}, {row} FROM {rows}", raw=raw, file=name(FILE), row=name(ROW), rows=plan.rows_keeping_aside)
     values = [sql("{v} AS {c}", v=t.value, c=name(t.column)) for t in plan.typed]
-    typed = sql("SELECT *, {user} AS user_id, {at} AS at_us, {values} FROM ({first})", user=plan.user, at=plan.at, values=commas(values) if values else sql("NULL"), first=first)
+    typed = sql("SELECT *, {known} AS known_us FROM (SELECT *, {user} AS user_id, {at} AS at_us, {values} FROM ({first}))", user=plan.user, at=plan.at, known=plan.known, values=commas(values) if values else sql("NULL"), first=first)
     duplicate = [i for i, (one, _) in enumerate(plan.checks) if one.duplicate_of]
     joins = [
         sql(" LEFT JOIN (SELECT {file} AS {f}, {row} AS {r} FROM {t}) ON {file} = {f} AND {row} = {r}", t=name(f"duplicates {i}"), file=name(FILE), row=name(ROW), f=name(f"file {i}"), r=name(f"row {i}"))
@@ -226,10 +278,10 @@ def _checked_query(contract: Contract, relation: Relation, plan: _Plan) -> Sql:
     codes = commas([sql("CASE WHEN broken & {b} <> 0 THEN {code} END", b=1 << i, code=one.code) for i, (one, _) in enumerate(plan.checks)])
     kept = commas([name(t.column) for t in plan.typed]) if plan.typed else sql("NULL AS nothing")
     return sql(
-        "SELECT user_id, {event} AS event, at_us, {known} AS known_us, {day} AS app_day, {known_day} AS known_day, {kept}, {offset} AS at_offset, {twice} AS at_twice,"
+        "SELECT user_id, {event} AS event, at_us, known_us, {day} AS app_day, {known_day} AS known_day, {kept}, {offset} AS at_offset, {twice} AS at_twice,"
         " broken, CASE WHEN broken <> 0 THEN concat_ws('; ', {codes}) END AS codes, replace({file}, {root}, '') AS source_file, {row} AS source_row,"
         " CASE WHEN broken <> 0 THEN {raw} END AS raw, md5(CASE WHEN broken <> 0 THEN {raw} END) AS line_hash, broken <> 0 AS is_broken FROM ({masked})",
-        event=event, known=plan.known, day=day, known_day=known_day, kept=kept, offset=_offset(contract, plan), twice=_repeated_hour(plan), codes=codes, root=f"{plan.root}/", file=name(FILE), row=name(ROW), raw=raw_json, masked=masked,
+        event=event, day=day, known_day=known_day, kept=kept, offset=_offset(contract, plan), twice=_repeated_hour(plan), codes=codes, root=f"{plan.root}/", file=name(FILE), row=name(ROW), raw=raw_json, masked=masked,
     )
 
 
@@ -239,7 +291,7 @@ def _offset(contract: Contract, plan: _Plan) -> Sql:
     if source.at_format is not None or kind_of_engine_type(dict(plan.columns)[source.at]) is not Kind.TEXT:
         return sql("CAST(NULL AS VARCHAR)")
     raw = raw_name(source.at)
-    found = sql("regexp_extract(trim({r}), '(Z|[+-]\\d\\d:?\\d\\d)$', 1)", r=raw)
+    found = sql("regexp_extract(trim({r}), '(Z|UTC|GMT|[+-]\\d\\d(:?\\d\\d)?)$', 1)", r=raw)
     return sql("CASE WHEN {has} THEN {found} ELSE '' END", has=shim("has_offset", sql("trim({r})", r=raw)), found=found)
 
 
@@ -257,8 +309,8 @@ def _known_day(contract: Contract, plan: _Plan) -> Sql:
     if contract.source.known_at is None:
         return sql("app_day")
     if plan.zone == "UTC":
-        return sql("CAST(floor({k} / 86400000000.0) AS INTEGER)", k=plan.known)
-    return shim("local_day", plan.known, plan.zone)
+        return sql("CAST(floor(known_us / 86400000000.0) AS INTEGER)")
+    return shim("local_day", sql("known_us"), plan.zone)
 
 
 def _bit(index: int, one: BrokenWhen) -> Sql:

@@ -27,7 +27,7 @@ from headwater.engine.duckdb import DuckDB
 from headwater.engine.sources import Relation
 from headwater.engine.sql import Sql, commas, name, shim, sql
 
-__all__ = ["Facts", "Reading", "Roles", "choose_roles", "facts_of", "repeats_of"]
+__all__ = ["Facts", "Reading", "Roles", "choose_roles", "facts_of", "is_reserved", "repeats_of"]
 
 _DAY_US = 86_400_000_000
 _REPEAT_ROWS = 2_000_000
@@ -97,13 +97,19 @@ def choose_roles(looks: Sequence[Look], *, user: str | None = None, at: str | No
         raise no_time(looks, at)
     rest = [look for look in rest if look is not when[0]]
     event = next(iter(best(rest, event_score, at_least=3)), None)
-    rest = [look for look in rest if look is not event]
+    rest = [look for look in rest if look is not event and not is_reserved(look.column)]
     money, quantity = _money(rest)
     rest = [look for look in rest if look is not money and look is not quantity]
     order = next(iter(best(rest, order_score, at_least=4)), None)
-    keep = [look for look in rest if look is not order and is_keepable(look) and look.column.lower() not in _RESERVED]
+    keep = [look for look in rest if look is not order and is_keepable(look)]
     return Roles(
-        user=who, times=when, event=event, money=money, quantity=quantity, order=order, keep=tuple(keep[:_MAX_KEEP]),
+        user=who,
+        times=when,
+        event=event,
+        money=money,
+        quantity=quantity,
+        order=order,
+        keep=tuple(keep[:_MAX_KEEP]),
         money_as_text=None if money else _money_as_text(rest),
     )
 
@@ -123,15 +129,26 @@ def repeats_of(engine: DuckDB, relation: Relation) -> tuple[int, int]:
     n, distinct = engine.one(
         sql(
             "SELECT count(*), count(DISTINCT h) FROM (SELECT {h} AS h FROM {rows} LIMIT {n})",
-            h=shim("quick_hash", *columns), rows=relation.rows, n=_REPEAT_ROWS,
+            h=shim("quick_hash", *columns),
+            rows=relation.rows,
+            n=_REPEAT_ROWS,
         )
     )
     return n - distinct, n
 
 
+def is_reserved(column: str) -> bool:
+    """Whether Headwater's own ``events`` has a column of this name, so that a source column cannot stand in a measure."""
+    return column.casefold() in _RESERVED
+
+
 def no_time(looks: Sequence[Look], at: str | None) -> ConfigError:
     """No column can be read as the time of the event."""
-    seen = f"'{at}' cannot be read as a time (it holds {_example(looks, at)})" if at else "no column looks like the time of the event"
+    seen = (
+        f"'{at}' cannot be read as a time (it holds {_example(looks, at)})"
+        if at
+        else "no column looks like the time of the event"
+    )
     return ConfigError(
         "init.no_time",
         what=f"In {_columns(looks)}, {seen}.",
@@ -180,7 +197,9 @@ def _money(looks: Sequence[Look]) -> tuple[Look | None, Look | None]:
         return None, None
     total = next((look for look in found if is_total(look)), None)
     price = next((look for look in found if price_score(look) >= 4), None)
-    quantity = next(iter(best([look for look in looks if look is not price], quantity_score, at_least=2)), None)
+    quantity = next(
+        iter(best([look for look in looks if look is not price], quantity_score, at_least=2)), None
+    )
     if total is not None or price is None:
         return total or found[0], None
     return price, quantity
@@ -188,26 +207,72 @@ def _money(looks: Sequence[Look]) -> tuple[Look | None, Look | None]:
 
 def _money_as_text(looks: Sequence[Look]) -> Look | None:
     """A column of amounts written with currency signs or thousands marks, which no engine reads as a number."""
-    return next((look for look in looks if look.share(look.n_money_text) > 0.5 and not time_readings(look)), None)
+    return next(
+        (look for look in looks if look.share(look.n_money_text) > 0.5 and not time_readings(look)), None
+    )
 
 
 def _facts(engine: DuckDB, relation: Relation, roles: Roles, at: Look, *, today: date | None) -> Facts | None:
     forms = time_readings(at)
     columns = [look.column for look in (roles.user, at, roles.money, roles.quantity) if look is not None]
     raw = commas([sql("{c} AS {r}", c=name(c), r=raw_name(c)) for c in dict.fromkeys(columns)])
-    read = commas([sql("{t} AS {n}", t=_instant(at, form), n=name(f"at {i}")) for i, form in enumerate(forms)])
-    amounts = commas([sql("{x} AS money, {y} AS quantity, {u} AS who, {t} AS at_text", x=_number(roles.money), y=_number(roles.quantity), u=_text(roles.user), t=_text(at))])
-    rows = sql("(SELECT *, {amounts}, {read} FROM (SELECT {raw} FROM {rows}))", amounts=amounts, read=read, raw=raw, rows=relation.rows)
+    read = commas(
+        [sql("{t} AS {n}", t=_instant(at, form), n=name(f"at {i}")) for i, form in enumerate(forms)]
+    )
+    amounts = commas(
+        [
+            sql(
+                "{x} AS money, {y} AS quantity, {u} AS who, {t} AS at_text",
+                x=_number(roles.money),
+                y=_number(roles.quantity),
+                u=_text(roles.user),
+                t=_text(at),
+            )
+        ]
+    )
+    rows = sql(
+        "(SELECT *, {amounts}, {read} FROM (SELECT {raw} FROM {rows}))",
+        amounts=amounts,
+        read=read,
+        raw=raw,
+        rows=relation.rows,
+    )
     row = engine.one(
-        sql("SELECT {fixed}, {readings} FROM {rows}", fixed=commas(_fixed(roles)), readings=commas([c for i in range(len(forms)) for c in _reading(i, today)]), rows=rows)
+        sql(
+            "SELECT {fixed}, {readings} FROM {rows}",
+            fixed=commas(_fixed(roles)),
+            readings=commas([c for i in range(len(forms)) for c in _reading(i, today)]),
+            rows=rows,
+        )
     )
     n_fixed = len(row) - 5 * len(forms)
     found = [_as_reading(form, row[n_fixed + 5 * i : n_fixed + 5 * (i + 1)]) for i, form in enumerate(forms)]
     chosen = min(found, key=lambda r: (-r.n_read, r.last_day - r.first_day))
-    n_rows, n_user, n_at, offsets, n_naive, n_money, money_unread, money_low, quantity_unread, quantity_low, quantity_fraction = row[:n_fixed]
+    (
+        n_rows,
+        n_user,
+        n_at,
+        offsets,
+        n_naive,
+        n_money,
+        money_unread,
+        money_low,
+        quantity_unread,
+        quantity_low,
+        quantity_fraction,
+    ) = row[:n_fixed]
     if n_at == 0 or chosen.n_read / n_at < 0.5:
         return None
-    rival = next((r for r in found if r is not chosen and r.n_read == chosen.n_read and (r.first_day, r.last_day) != (chosen.first_day, chosen.last_day)), None)
+    rival = next(
+        (
+            r
+            for r in found
+            if r is not chosen
+            and r.n_read == chosen.n_read
+            and (r.first_day, r.last_day) != (chosen.first_day, chosen.last_day)
+        ),
+        None,
+    )
     return Facts(
         n_rows=n_rows, n_user=n_user, n_at=n_at, at=at, reading=chosen, rival=rival, offsets=tuple(o for o in offsets or () if o), n_naive=n_naive,
         n_money=n_money, n_money_unread=money_unread, n_money_not_above_zero=money_low,
@@ -217,7 +282,10 @@ def _facts(engine: DuckDB, relation: Relation, roles: Roles, at: Look, *, today:
 
 def _fixed(roles: Roles) -> list[Sql]:
     money, quantity = (_text(look) for look in (roles.money, roles.quantity))
-    offset = sql("CASE WHEN {has} OR at_text LIKE '% UTC' THEN regexp_extract(at_text, '(Z|UTC|[+-]\\d\\d(:?\\d\\d)?)$', 1) ELSE '' END", has=shim("has_offset", sql("at_text")))
+    offset = sql(
+        "CASE WHEN {has} OR at_text LIKE '% UTC' THEN regexp_extract(at_text, '(Z|UTC|[+-]\\d\\d(:?\\d\\d)?)$', 1) ELSE '' END",
+        has=shim("has_offset", sql("at_text")),
+    )
     return [
         sql("count(*)"),
         sql("count(who)"),
@@ -227,14 +295,21 @@ def _fixed(roles: Roles) -> list[Sql]:
         sql("count({m})", m=money),
         sql("count(*) FILTER (WHERE {m} IS NOT NULL AND (money IS NULL OR NOT isfinite(money)))", m=money),
         sql("count(*) FILTER (WHERE money <= 0)"),
-        sql("count(*) FILTER (WHERE {q} IS NOT NULL AND (quantity IS NULL OR NOT isfinite(quantity)))", q=quantity),
+        sql(
+            "count(*) FILTER (WHERE {q} IS NOT NULL AND (quantity IS NULL OR NOT isfinite(quantity)))",
+            q=quantity,
+        ),
         sql("count(*) FILTER (WHERE quantity <= 0)"),
         sql("count(*) FILTER (WHERE isfinite(quantity) AND quantity <> floor(quantity))"),
     ]
 
 
 def _text(look: Look | None) -> Sql:
-    return sql("nullif(trim(CAST({r} AS VARCHAR)), '')", r=raw_name(look.column)) if look else sql("CAST(NULL AS VARCHAR)")
+    return (
+        sql("nullif(trim(CAST({r} AS VARCHAR)), '')", r=raw_name(look.column))
+        if look
+        else sql("CAST(NULL AS VARCHAR)")
+    )
 
 
 def _number(look: Look | None) -> Sql:
@@ -245,7 +320,12 @@ def _instant(at: Look, form: str | None) -> Sql:
     """The time as the gate will read it, in UTC, where it lies between 1990 and 2099."""
     source = Source(path="", user="", at=at.column, at_format=form)
     us = time_column(at.column, source, at.engine_type, "UTC")
-    return sql("CASE WHEN {us} >= {low} AND {us} < {high} THEN {us} END", us=us, low=day_of(_EARLIEST) * _DAY_US, high=(day_of(_LATEST) + 1) * _DAY_US)
+    return sql(
+        "CASE WHEN {us} >= {low} AND {us} < {high} THEN {us} END",
+        us=us,
+        low=day_of(_EARLIEST) * _DAY_US,
+        high=(day_of(_LATEST) + 1) * _DAY_US,
+    )
 
 
 def _reading(index: int, today: date | None) -> list[Sql]:
@@ -262,5 +342,11 @@ def _reading(index: int, today: date | None) -> list[Sql]:
 
 def _as_reading(form: str | None, found: Sequence[int]) -> Reading:
     n_read, first, last, clock, future = found
-    return Reading(at_format=form, n_read=n_read, first_day=first // _DAY_US, last_day=last // _DAY_US, n_clock=clock, n_future=future)
-
+    return Reading(
+        at_format=form,
+        n_read=n_read,
+        first_day=first // _DAY_US,
+        last_day=last // _DAY_US,
+        n_clock=clock,
+        n_future=future,
+    )

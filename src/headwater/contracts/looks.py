@@ -135,14 +135,23 @@ def look_at(engine: DuckDB, relation: Relation) -> tuple[Look, ...]:
     """Profile every column in one aggregate query over the first rows (``sample_rows`` of them)."""
     columns = relation.columns[:MAX_COLUMNS]
     counts = [c for i in range(len(columns)) for c in _counts(i)]
-    row = engine.one(sql("SELECT count(*), {counts} FROM {texts}", counts=commas(counts), texts=_texts(relation, [c for c, _ in columns])))
+    row = engine.one(
+        sql(
+            "SELECT count(*), {counts} FROM {texts}",
+            counts=commas(counts),
+            texts=_texts(relation, [c for c, _ in columns]),
+        )
+    )
     width = len(counts) // len(columns)
     return tuple(
-        _look(column, engine_type, row[0], row[1 + i * width : 1 + (i + 1) * width]) for i, (column, engine_type) in enumerate(columns)
+        _look(column, engine_type, row[0], row[1 + i * width : 1 + (i + 1) * width])
+        for i, (column, engine_type) in enumerate(columns)
     )
 
 
-def value_counts(engine: DuckDB, relation: Relation, columns: Sequence[str], *, above_zero: str | None = None) -> list[dict[str, int]]:
+def value_counts(
+    engine: DuckDB, relation: Relation, columns: Sequence[str], *, above_zero: str | None = None
+) -> list[dict[str, int]]:
     """How often each value comes, for columns of few values, over the first rows.
 
     ``above_zero`` counts only rows where that column's number is not zero.
@@ -152,7 +161,9 @@ def value_counts(engine: DuckDB, relation: Relation, columns: Sequence[str], *, 
     wanted = [*columns, *([above_zero] if above_zero else [])]
     kept = sql(" WHERE TRY_CAST({c} AS DOUBLE) <> 0", c=name(str(len(columns)))) if above_zero else sql("")
     counted = [sql("histogram(left({c}, 80))", c=name(str(i))) for i in range(len(columns))]
-    row = engine.one(sql("SELECT {h} FROM {texts}{kept}", h=commas(counted), texts=_texts(relation, wanted), kept=kept))
+    row = engine.one(
+        sql("SELECT {h} FROM {texts}{kept}", h=commas(counted), texts=_texts(relation, wanted), kept=kept)
+    )
     return [{str(k): int(v) for k, v in (found or {}).items()} for found in row]
 
 
@@ -168,8 +179,17 @@ def time_readings(look: Look) -> tuple[str | None, ...]:
 
 def _texts(relation: Relation, columns: Sequence[str]) -> Sql:
     """The first rows as trimmed text, columns named by their number."""
-    text = [sql("nullif(trim(CAST({c} AS VARCHAR)), '') AS {i}", c=name(c), i=name(str(i))) for i, c in enumerate(columns)]
-    return sql("(SELECT {text}, {row} AS place FROM {rows} LIMIT {n})", text=commas(text), row=name(ROW), rows=relation.rows, n=sample_rows(relation))
+    text = [
+        sql("nullif(trim(CAST({c} AS VARCHAR)), '') AS {i}", c=name(c), i=name(str(i)))
+        for i, c in enumerate(columns)
+    ]
+    return sql(
+        "(SELECT {text}, {row} AS place FROM {rows} LIMIT {n})",
+        text=commas(text),
+        row=name(ROW),
+        rows=relation.rows,
+        n=sample_rows(relation),
+    )
 
 
 def _counts(index: int) -> list[Sql]:
@@ -196,11 +216,26 @@ def _counts(index: int) -> list[Sql]:
 
 
 def _look(column: str, engine_type: str, n_rows: int, found: Sequence[Any]) -> Look:
-    filled, distinct, integer, number, fraction, iso, money, words, at_sign, longest, low, high, examples = found
+    filled, distinct, integer, number, fraction, iso, money, words, at_sign, longest, low, high, examples = (
+        found
+    )
     return Look(
-        column=column, engine_type=engine_type, n_rows=n_rows, n_filled=filled, n_distinct=distinct, n_integer=integer,
-        n_number=number, n_fraction=fraction, n_iso=iso, n_money_text=money, n_words=words, n_at_sign=at_sign,
-        longest=longest, low=float(low), high=float(high), examples=tuple(str(e) for e in examples or ()),
+        column=column,
+        engine_type=engine_type,
+        n_rows=n_rows,
+        n_filled=filled,
+        n_distinct=distinct,
+        n_integer=integer,
+        n_number=number,
+        n_fraction=fraction,
+        n_iso=iso,
+        n_money_text=money,
+        n_words=words,
+        n_at_sign=at_sign,
+        longest=longest,
+        low=float(low),
+        high=float(high),
+        examples=tuple(str(e) for e in examples or ()),
     )
 
 
@@ -208,7 +243,10 @@ def _epoch(look: Look) -> str | None:
     if look.share(look.n_number) < 0.95:
         return None
     low, high = _EPOCH_SECONDS
-    return next((form for form, scale in _EPOCHS.items() if low * scale <= look.low and look.high <= high * scale), None)
+    return next(
+        (form for form, scale in _EPOCHS.items() if low * scale <= look.low and look.high <= high * scale),
+        None,
+    )
 
 
 def _formats(examples: Sequence[str]) -> tuple[str, ...]:

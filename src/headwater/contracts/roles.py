@@ -11,31 +11,87 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from headwater.contracts.looks import Look, time_readings, words_of
 from headwater.core.table import Kind
 
-__all__ = ["best", "currency_hint", "event_score", "is_keepable", "is_total", "money_divisor", "money_score", "order_score", "price_score", "quantity_score", "time_score", "user_score"]
+__all__ = [
+    "best",
+    "currency_hint",
+    "event_score",
+    "is_keepable",
+    "is_total",
+    "money_divisor",
+    "money_score",
+    "order_score",
+    "price_score",
+    "quantity_score",
+    "time_score",
+    "user_score",
+]
 
 Hints = Mapping[str, int]
-_ID = frozenset({"id", "ids", "no", "num", "nr", "number", "key", "code", "hash", "guid", "uuid", "编号", "号"})
+_ID = frozenset(
+    {"id", "ids", "no", "num", "nr", "number", "key", "code", "hash", "guid", "uuid", "编号", "号"}
+)
 _USER: Hints = {
     "user": 6, "users": 6, "uid": 6, "customer": 6, "cust": 6, "member": 6, "client": 5, "account": 5, "player": 6, "buyer": 6,
     "subscriber": 6, "visitor": 5, "shopper": 6, "household": 5, "distinct": 5, "openid": 6, "unionid": 6, "donor": 5, "patient": 5,
     "fullvisitor": 5, "msno": 5, "uuid": 3, "device": 3, "cookie": 3, "anonymous": 3, "email": 2, "用户": 6, "会员": 6, "客户": 6,
     "顾客": 6, "买家": 6, "玩家": 6, "账号": 5, "账户": 5, "设备": 3,
 }  # fmt: skip
-_USER_FILL = frozenset({"anonymous", "hashed", "unique", "pseudo", "app", "ad", "buyer", "raw", "main", "global"})
+_USER_FILL = frozenset(
+    {"anonymous", "hashed", "unique", "pseudo", "app", "ad", "buyer", "raw", "main", "global"}
+)
 _USER_NOT = ("姓名", "昵称", "类型", "等级", "年龄", "性别", "来源", "生日", "地址", "名称")
 _TIME: Hints = {
     "timestamp": 6, "datetime": 6, "time": 5, "eventtime": 6, "ts": 5, "date": 5, "invoicedate": 6, "orderdate": 6, "day": 3, "dt": 4,
     "at": 4, "when": 4, "created": 4, "occurred": 4, "ds": 3, "时间": 6, "日期": 5,
 }  # fmt: skip
-_TIME_MORE: Hints = {"event": 2, "order": 2, "invoice": 2, "purchase": 2, "transaction": 2, "occurred": 2, "created": 1, "支付": 2, "下单": 2, "交易": 2, "事件": 2}
+_TIME_MORE: Hints = {
+    "event": 2,
+    "order": 2,
+    "invoice": 2,
+    "purchase": 2,
+    "transaction": 2,
+    "occurred": 2,
+    "created": 1,
+    "支付": 2,
+    "下单": 2,
+    "交易": 2,
+    "事件": 2,
+}
 _TIME_NOT = frozenset({
     "birth", "birthday", "dob", "expire", "expires", "expiry", "expiration", "updated", "modified", "end", "ended", "deleted",
     "delivery", "delivered", "due", "ship", "shipped", "shipping", "registered", "registration", "signup", "install", "first", "last",
     "ingested", "received", "loaded", "server", "生日", "更新", "到期", "注册", "发货",
 })  # fmt: skip
-_EVENT: Hints = {"event": 6, "action": 5, "activity": 4, "behavior": 5, "behaviour": 5, "operation": 4, "interaction": 4, "事件": 6, "行为": 6, "动作": 5, "操作": 4}
+_EVENT: Hints = {
+    "event": 6,
+    "action": 5,
+    "activity": 4,
+    "behavior": 5,
+    "behaviour": 5,
+    "operation": 4,
+    "interaction": 4,
+    "事件": 6,
+    "行为": 6,
+    "动作": 5,
+    "操作": 4,
+}
 _EVENT_FILL = frozenset({"type", "name", "kind", "category", "类型", "名称"})
-_EVENT_NOT = frozenset({"status", "state", "page", "url", "path", "source", "medium", "channel", "category", "campaign", "状态", "页面"})
+_EVENT_NOT = frozenset(
+    {
+        "status",
+        "state",
+        "page",
+        "url",
+        "path",
+        "source",
+        "medium",
+        "channel",
+        "category",
+        "campaign",
+        "状态",
+        "页面",
+    }
+)
 _HAPPENINGS = frozenset({
     "view", "click", "purchase", "buy", "cart", "add", "remove", "login", "logout", "signup", "register", "install", "open", "close",
     "play", "search", "pay", "payment", "order", "checkout", "refund", "subscribe", "subscription", "renew", "cancel", "start", "end",
@@ -54,7 +110,17 @@ _MONEY_NOT = frozenset({
     "code", "name", "balance", "折扣", "运费", "税", "方式", "时间", "日期", "余额", "编号", "单号",
 })  # fmt: skip
 _MINOR: Hints = {"cents": 100, "cent": 100, "pence": 100, "pennies": 100, "minor": 100, "micros": 1_000_000}
-_QUANTITY: Hints = {"quantity": 6, "qty": 6, "units": 4, "pieces": 4, "items": 4, "count": 2, "数量": 6, "件数": 6, "个数": 5}
+_QUANTITY: Hints = {
+    "quantity": 6,
+    "qty": 6,
+    "units": 4,
+    "pieces": 4,
+    "items": 4,
+    "count": 2,
+    "数量": 6,
+    "件数": 6,
+    "个数": 5,
+}
 _ORDER: Hints = {
     "invoice": 6, "order": 6, "orders": 6, "transaction": 6, "txn": 6, "trx": 5, "trans": 5, "receipt": 6, "basket": 5, "bill": 5, "checkout": 4,
     "purchase": 4, "订单": 6, "单号": 6, "流水": 6, "交易": 5, "发票": 6,
@@ -85,7 +151,13 @@ def best(looks: Iterable[Look], score: Callable[[Look], int], *, at_least: int) 
 
 def user_score(look: Look) -> int:
     """How much a column looks like the user: a name such as ``customer_id``, and whole ids that repeat."""
-    if not look.n_filled or look.n_fraction or look.share(look.n_iso) > 0.5 or look.longest > 200 or look.filled_share < 0.3:
+    if (
+        not look.n_filled
+        or look.n_fraction
+        or look.share(look.n_iso) > 0.5
+        or look.longest > 200
+        or look.filled_share < 0.3
+    ):
         return 0
     words = look.words
     hint = _strength(words, _USER)
@@ -108,7 +180,9 @@ def time_score(look: Look) -> int:
     is_number = look.is_numeric and readings[0] is not None
     if is_number and hint < 3:
         return 0
-    clock = any(":" in e or "时" in e for e in look.examples) or (is_number and readings[0] in {"epoch_s", "epoch_ms", "epoch_us"})
+    clock = any(":" in e or "时" in e for e in look.examples) or (
+        is_number and readings[0] in {"epoch_s", "epoch_ms", "epoch_us"}
+    )
     points = 2 + hint + _strength(words, _TIME_MORE) + clock - 5 * _mentions(words, _TIME_NOT)
     return max(points, 1)
 
@@ -116,7 +190,13 @@ def time_score(look: Look) -> int:
 def event_score(look: Look) -> int:
     """How much a column looks like the name of what happened: few values, a name or values that are events."""
     words = look.words
-    if look.is_numeric or look.n_words > look.n_filled / 2 or time_readings(look) or not 1 <= look.n_distinct <= 200 or look.filled_share < 0.5:
+    if (
+        look.is_numeric
+        or look.n_words > look.n_filled / 2
+        or time_readings(look)
+        or not 1 <= look.n_distinct <= 200
+        or look.filled_share < 0.5
+    ):
         return 0
     hint = _strength(words, _EVENT)
     other = [w for w in words if not _known(w, _EVENT) and w not in _EVENT_FILL]
@@ -154,13 +234,21 @@ def quantity_score(look: Look) -> int:
     """How much a column looks like how many were bought."""
     if not look.is_numeric or look.n_distinct < 2:
         return 0
-    other = [w for w in look.words if not _known(w, _QUANTITY) and w not in {"item", "order", "product", "sold"}]
+    other = [
+        w for w in look.words if not _known(w, _QUANTITY) and w not in {"item", "order", "product", "sold"}
+    ]
     return _strength(look.words, _QUANTITY) - 4 * bool(other)
 
 
 def order_score(look: Look) -> int:
     """How much a column looks like the key of an order."""
-    if not look.n_filled or look.n_fraction or time_readings(look) == (None,) or look.n_distinct < 2 or look.filled_share < 0.2:
+    if (
+        not look.n_filled
+        or look.n_fraction
+        or time_readings(look) == (None,)
+        or look.n_distinct < 2
+        or look.filled_share < 0.2
+    ):
         return 0
     words = look.words
     hint = _strength(words, _ORDER)
@@ -174,9 +262,21 @@ def is_keepable(look: Look) -> bool:
     """Whether to keep a column for cohorts: text of few, short values; never free text, never what looks personal."""
     words = look.words
     personal = _PERSONAL - {"name"} if _mentions(words, _KEEP) else _PERSONAL
-    if look.is_numeric or look.kind is not Kind.TEXT or _mentions(words, personal) or look.n_at_sign or time_readings(look):
+    if (
+        look.is_numeric
+        or look.kind is not Kind.TEXT
+        or _mentions(words, personal)
+        or look.n_at_sign
+        or time_readings(look)
+    ):
         return False
-    if look.longest > _KEEP_LONGEST or look.share(look.n_words) > 0.3 or look.n_distinct < 2 or look.filled_share < 0.3 or _has_id(words):
+    if (
+        look.longest > _KEEP_LONGEST
+        or look.share(look.n_words) > 0.3
+        or look.n_distinct < 2
+        or look.filled_share < 0.3
+        or _has_id(words)
+    ):
         return False
     if _mentions(words, _KEEP):
         return look.n_distinct <= _KEEP_HINTED_DISTINCT and (look.rows_per_value >= 1.5 or look.n_filled < 20)
@@ -185,7 +285,14 @@ def is_keepable(look: Look) -> bool:
 
 def currency_hint(look: Look) -> str | None:
     """The currency a column's name gives away: ``price_eur``, ``dollar_value``, ``金额(元)``."""
-    return next((code for word, code in _CURRENCY_WORDS.items() if word in look.words or (not word.isascii() and word in look.column)), None)
+    return next(
+        (
+            code
+            for word, code in _CURRENCY_WORDS.items()
+            if word in look.words or (not word.isascii() and word in look.column)
+        ),
+        None,
+    )
 
 
 def _amount(look: Look, hints: Hints) -> int:
@@ -213,4 +320,6 @@ def _known(word: str, hints: Hints) -> bool:
 
 
 def _has_id(words: Sequence[str]) -> bool:
-    return _mentions(words, _ID | {"uid", "openid", "unionid"}) or any(w.endswith("id") and not w.isascii() for w in words)
+    return _mentions(words, _ID | {"uid", "openid", "unionid"}) or any(
+        w.endswith("id") and not w.isascii() for w in words
+    )

@@ -10,7 +10,7 @@ from headwater.core.table import Kind
 from headwater.engine.expression import MICROS, columns_of
 from headwater.engine.sql import Sql, name, shim, sql
 
-__all__ = ["TypedColumn", "kind_of_engine_type", "local_time", "raw_name", "source_columns", "time_column", "typed_column", "user_column"]
+__all__ = ["TypedColumn", "kind_of_engine_type", "local_time", "raw_name", "source_columns", "time_column", "typed_column", "user_column", "without_nan"]
 
 _TYPES = (
     (("TIMESTAMP", "DATETIME"), Kind.TIMESTAMP),
@@ -19,6 +19,8 @@ _TYPES = (
     (("DECIMAL", "FLOAT", "DOUBLE", "REAL"), Kind.NUMBER),
     (("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"), Kind.INTEGER),
 )
+_FLOATS = ("FLOAT", "DOUBLE", "REAL")
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 _EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 
 
@@ -78,8 +80,14 @@ def _in_measures(contract: Contract) -> list[str]:
     return [c for text in texts for c in columns_of(text)]
 
 
-def typed_column(column: str, kind: Kind, engine_type: str) -> TypedColumn:
-    """Parse one column to its declared type."""
+def without_nan(value: Sql, engine_type: str) -> Sql:
+    """A raw value; NaN, which some writers put where nothing is known, becomes NULL."""
+    floating = engine_type.upper().startswith(_FLOATS)
+    return sql("CASE WHEN NOT isnan({v}) THEN {v} END", v=value) if floating else value
+
+
+def typed_column(column: str, kind: Kind, engine_type: str, zone: str) -> TypedColumn:
+    """Parse one column to its declared type. Times without an offset are read in ``zone``; a DAY is an app day."""
     raw = raw_name(column)
     text = sql("nullif(trim(CAST({r} AS VARCHAR)), '')", r=raw)
     native = kind_of_engine_type(engine_type)
@@ -89,7 +97,10 @@ def typed_column(column: str, kind: Kind, engine_type: str) -> TypedColumn:
         case Kind.INTEGER if native is Kind.INTEGER:
             value = sql("TRY_CAST({r} AS BIGINT)", r=raw)
         case Kind.INTEGER:
-            value = sql("CASE WHEN {d} = floor({d}) THEN TRY_CAST({d} AS BIGINT) END", d=sql("TRY_CAST({t} AS DECIMAL(38, 6))", t=text))
+            whole = sql("TRY_CAST({t} AS DECIMAL(38, 6))", t=text)
+            value = sql(
+                "CASE WHEN {d} = floor({d}) AND CAST({d} AS DOUBLE) = TRY_CAST({t} AS DOUBLE) THEN TRY_CAST({d} AS BIGINT) END", d=whole, t=text
+            )
         case Kind.MONEY:
             value = sql("TRY_CAST(TRY_CAST({t} AS DECIMAL(24, 6)) * {m} AS BIGINT)", t=text if native is Kind.TEXT else raw, m=MICROS)
         case Kind.NUMBER:
@@ -98,8 +109,10 @@ def typed_column(column: str, kind: Kind, engine_type: str) -> TypedColumn:
             return TypedColumn(column=column, kind=kind, value=value, unreadable=sql("({t} IS NOT NULL AND ({n} IS NULL OR isinf({n})))", t=text, n=number))
         case Kind.BOOLEAN:
             value = sql("TRY_CAST({r} AS BOOLEAN)", r=raw)
-        case Kind.TIMESTAMP | Kind.DAY:
-            value = sql("{us}", us=shim("micros", shim("try_timestamp", raw)))
+        case Kind.TIMESTAMP:
+            value = _instant(raw, None, engine_type, zone)
+        case Kind.DAY:
+            value = sql("CAST(floor({us} / 86400000000.0) AS INTEGER)", us=shim("micros", shim("try_timestamp", raw)))
     unreadable = None if kind is Kind.TEXT else sql("({t} IS NOT NULL AND {v} IS NULL)", t=text, v=value)
     return TypedColumn(column=column, kind=kind, value=value, unreadable=unreadable)
 
@@ -107,15 +120,22 @@ def typed_column(column: str, kind: Kind, engine_type: str) -> TypedColumn:
 def user_column(source: Source, engine_type: str) -> Sql:
     """The user id as text; ``17850.0``, an integer that passed through a float, becomes ``17850``."""
     text = sql("nullif(trim(CAST({r} AS VARCHAR)), '')", r=raw_name(source.user))
-    if kind_of_engine_type(engine_type) is Kind.INTEGER:
+    native = kind_of_engine_type(engine_type)
+    if native is Kind.INTEGER:
         return text
+    if native is Kind.NUMBER:
+        whole = sql("{r} = floor({r}) AND abs({r}) < 1e18", r=raw_name(source.user))
+        return sql("CASE WHEN {w} THEN CAST(CAST({r} AS BIGINT) AS VARCHAR) ELSE {t} END", w=whole, r=raw_name(source.user), t=text)
     return sql("CASE WHEN {t} LIKE '%.0' AND {m} THEN left({t}, length({t}) - 2) ELSE {t} END", t=text, m=shim("matches", text, r"\d+\.0"))
 
 
 def time_column(column: str, source: Source, engine_type: str, zone: str) -> Sql:
-    """A time as UTC microseconds. Times without an offset are read in the source's zone."""
-    raw = raw_name(column)
-    form = source.at_format
+    """A time as UTC microseconds, NULL outside the years 1 to 9999. Times without an offset are read in ``zone``."""
+    us = _instant(raw_name(column), source.at_format, engine_type, zone)
+    return sql("CASE WHEN {us} BETWEEN {first} AND {last} THEN {us} END", us=us, first=_FIRST_US, last=_LAST_US)
+
+
+def _instant(raw: Sql, form: str | None, engine_type: str, zone: str) -> Sql:
     if form in _EPOCHS:
         return sql("TRY_CAST(TRY_CAST({r} AS DECIMAL(24, 6)) * {m} AS BIGINT)", r=raw, m=_EPOCHS[form])
     if "WITH TIME ZONE" in engine_type.upper() or engine_type.upper() == "TIMESTAMPTZ":
@@ -124,7 +144,8 @@ def time_column(column: str, source: Source, engine_type: str, zone: str) -> Sql
         return _zoned(sql("CAST({r} AS TIMESTAMP)", r=raw), zone)
     text = sql("trim(CAST({r} AS VARCHAR))", r=raw)
     if form is not None:
-        return _zoned(shim("try_format", text, form), zone)
+        parsed = shim("try_format", text, form)
+        return shim("micros", parsed) if _names_offset(form) else _zoned(parsed, zone)
     local = _zoned(shim("try_timestamp", text), zone)
     return sql("CASE WHEN {o} THEN {z} ELSE {l} END", o=shim("has_offset", text), z=shim("micros", shim("try_zoned", text)), l=local)
 
@@ -138,8 +159,12 @@ def local_time(column: str, source: Source, engine_type: str) -> Sql | None:
         return sql("CAST({r} AS TIMESTAMP)", r=raw)
     text = sql("trim(CAST({r} AS VARCHAR))", r=raw)
     if source.at_format is not None:
-        return shim("try_format", text, source.at_format)
+        return None if _names_offset(source.at_format) else shim("try_format", text, source.at_format)
     return sql("CASE WHEN NOT {o} THEN {t} END", o=shim("has_offset", text), t=shim("try_timestamp", text))
+
+
+def _names_offset(form: str) -> bool:
+    return "%z" in form or "%Z" in form
 
 
 def _zoned(timestamp: Sql, zone: str) -> Sql:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Column", "Known", "Kind", "Purpose", "Table", "set_table_reader"]
+__all__ = ["Column", "Kind", "Known", "Purpose", "Table", "set_table_reader"]
 
 
 class Kind(StrEnum):

@@ -49,7 +49,7 @@ DUCKDB = Dialect(
         "try_timestamp": lambda text: f"TRY_CAST({text} AS TIMESTAMP)",
         "try_zoned": lambda text: f"TRY_CAST({text} AS TIMESTAMPTZ)",
         "try_format": lambda text, form: f"try_strptime({text}, {form})",
-        "has_offset": lambda text: f"regexp_matches({text}, ':\\d\\d(\\.\\d+)?\\s*(Z|[+-]\\d\\d(:?\\d\\d)?)$')",
+        "has_offset": lambda text: f"regexp_matches({text}, ':\\d\\d(\\.\\d+)?\\s*(Z|UTC|GMT|[+-]\\d\\d(:?\\d\\d)?)$')",
         "matches": lambda text, pattern: f"regexp_full_match({text}, {pattern})",
         "integer_division": lambda a, b: f"({a} // {b})",
         "bucket": lambda text: f"CAST(CAST('0x' || substr(md5({text}), 1, 8) AS BIGINT) % 64 AS INTEGER)",

@@ -173,6 +173,13 @@ class DuckDB:
                 why="The step was stopped; nothing was published.",
                 do="Raise --memory, lower --threads, or free disk in the spill folder.",
             ) from error
+        except duckdb.InvalidInputException as error:
+            raise DataError(
+                "source.unreadable",
+                what=f"The engine cannot read its input: {_first_line(error)}",
+                why="Nothing was loaded.",
+                do="Check the file's kind, encoding and line ends; name delimiter or encoding in the source.",
+            ) from error
         except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
             raise DataError(
                 "engine.value",

@@ -7,6 +7,7 @@ Allowed: column names, ``col("any name")``, numbers, text, ``+ - * /``, comparis
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from headwater.engine.sql import Sql, commas, name, sql
 __all__ = ["MICROS", "Typed", "columns_of", "compile_condition", "compile_expression"]
 
 MICROS = 1_000_000
+_DEEPEST = 60
 _NUMERIC = {Kind.INTEGER, Kind.NUMBER, Kind.MONEY}
 _COMPARISONS: dict[type[ast.cmpop], Sql] = {
     ast.Eq: sql("="),
@@ -65,9 +67,20 @@ def _parsed(text: str) -> ast.Expression:
     if len(text) > 2_000:
         raise _refused(text[:40] + "...", "is longer than 2,000 characters", "Split it into several measures.")
     try:
-        return ast.parse(text.strip(), mode="eval")
+        with warnings.catch_warnings(action="ignore"):
+            tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise _refused(text, "cannot be read", "Write it like Quantity * UnitPrice.") from None
+    if _depth(tree) > _DEEPEST:
+        raise _refused(text[:40] + "...", f"is nested more than {_DEEPEST} deep", "Split it into several measures.")
+    return tree
+
+
+def _depth(tree: ast.AST) -> int:
+    depth, level = 0, [tree]
+    while level:
+        depth, level = depth + 1, [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
 
 
 def _refused(text: str, what: str, do: str) -> ConfigError:
@@ -209,8 +222,10 @@ class _Compiler:
         if not isinstance(right, ast.List | ast.Tuple) or not right.elts:
             raise _refused(self.text, "uses 'in' without a list", 'Write Country in ["France", "Spain"].')
         value = self.compile(left)
-        options = [self._comparable(value, self.compile(e))[1] for e in right.elts]
-        test = sql("({x} IN ({options}))", x=value.sql, options=commas(options))
+        pairs = [self._comparable(value, self.compile(e)) for e in right.elts]
+        alike = all(left_side == value.sql for left_side, _ in pairs)
+        options = [b if alike else _in_units(self.compile(e)) for (_, b), e in zip(pairs, right.elts, strict=True)]
+        test = sql("({x} IN ({options}))", x=value.sql if alike else _in_units(value), options=commas(options))
         return Typed(test if isinstance(op, ast.In) else sql("(NOT {t})", t=test), Kind.BOOLEAN)
 
     def _comparable(self, a: Typed, b: Typed) -> tuple[Sql, Sql]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from headwater.core.errors import SourceError
 from headwater.engine.duckdb import DuckDB
 from headwater.engine.sql import Sql, commas, name, sql
 
-__all__ = ["FILE", "ROW", "Relation", "find_files", "known_rows", "open_relation"]
+__all__ = ["FILE", "ROW", "Relation", "find_files", "known_rows", "open_relation", "require_closed_quotes"]
 
 FILE, ROW = "__file", "__row"
 _FORMATS = {
@@ -37,6 +38,8 @@ _FORMATS = {
     ".ods": "excel",
 }
 _PACKED = {".gz", ".zst"}
+_REJECTS = sql("reject_errors")
+_SHOWN_OF_LINE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ class Relation:
 def find_files(path: Path) -> tuple[Path, ...]:
     """The data files of a file, a folder or a glob, sorted. Raises ``SourceError``."""
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and _format_of(p) and not p.name.startswith("."))
+        found = sorted(p for p in path.rglob("*") if p.is_file() and _format_of(p) and not _hidden(p, path))
     elif path.is_file():
         found = [path]
     else:
@@ -112,6 +115,28 @@ def open_relation(engine: DuckDB, path: Path, *, delimiter: str | None = None, e
         raise _unreadable(files, error) from error
 
 
+def require_closed_quotes(engine: DuckDB, relation: Relation) -> None:
+    """Raise ``SourceError`` where a quote runs on so long that the lines it took in cannot be listed.
+
+    Asked after ``rows_keeping_aside`` was read.
+    """
+    if relation.format != "csv":
+        return
+    endless = sql("SELECT min(line) FROM {e} WHERE error_type = 'UNQUOTED VALUE' AND length(csv_line) >= {n}", e=_REJECTS, n=_SHOWN_OF_LINE)
+    (line,) = engine.one(endless)
+    if line is not None:
+        raise SourceError(
+            "source.unclosed_quote",
+            what=f"A quote that opens on line {line:,} of '{relation.files[0].name}' (or a file beside it) does not close.",
+            why="All lines after it were read as one value; they are neither kept nor countable.",
+            do="Close or double the quote, or export the file again with quotes escaped.",
+        )
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
 def _format_of(path: Path) -> str | None:
     suffix = path.with_suffix("").suffix if path.suffix in _PACKED else path.suffix
     return _FORMATS.get(suffix.lower())
@@ -143,15 +168,16 @@ def _paths(files: Sequence[Path]) -> Sql:
 
 def _csv(engine: DuckDB, files: tuple[Path, ...], *, delimiter: str | None, encoding: str) -> Relation:
     columns, separator, quote = _sniff(engine, files, delimiter=delimiter, encoding=encoding)
+    _forget_rejects(engine)
     struct = sql("{{{pairs}}}", pairs=commas([sql("{c}: 'VARCHAR'", c=name(c)) for c in columns]))
     rows = sql(
-        "(SELECT * EXCLUDE (filename), filename AS {file}, row_number() OVER () AS {row} FROM read_csv({paths}, auto_detect=false,"
-        " header=true, columns={struct}, delim={delim}, quote={quote}, escape={quote}, encoding={encoding}, filename=true, ",
-        file=name(FILE), row=name(ROW), paths=_paths(files), struct=struct, delim=separator, quote=quote, encoding=encoding,
+        "(SELECT *, row_number() OVER () AS {row} FROM read_csv({paths}, auto_detect=false,"
+        " header=true, columns={struct}, delim={delim}, quote={quote}, escape={quote}, encoding={encoding}, filename={file}, ",
+        file=FILE, row=name(ROW), paths=_paths(files), struct=struct, delim=separator, quote=quote, encoding=encoding,
     )
     aside = sql(
-        "SELECT s.file_path, e.line, string_agg(DISTINCT lower(CAST(e.error_type AS VARCHAR)), ', '), any_value(e.csv_line)"
-        " FROM reject_errors e JOIN reject_scans s USING (scan_id, file_id) GROUP BY 1, e.line"
+        "SELECT f, line + generate_subscripts(lines, 1) - 1, why, unnest(lines) FROM ({rejected}) r"
+        " ORDER BY 1, 2", rejected=_rejected_lines()
     )
     return Relation(
         format="csv",
@@ -161,6 +187,21 @@ def _csv(engine: DuckDB, files: tuple[Path, ...], *, delimiter: str | None, enco
         rows_keeping_aside=sql("{rows} store_rejects=true, rejects_limit=0))", rows=rows),
         rows_are="ordinal of the readable rows",
         broken=aside,
+    )
+
+
+def _forget_rejects(engine: DuckDB) -> None:
+    """The engine keeps broken lines of every load in one table; this load begins with none."""
+    engine.run(sql("DROP TABLE IF EXISTS reject_errors"))
+    engine.run(sql("DROP TABLE IF EXISTS reject_scans"))
+
+
+def _rejected_lines() -> Sql:
+    """One row for each broken line; a quote closed too late takes in several lines, which are listed one by one."""
+    return sql(
+        "SELECT s.file_path AS f, e.line, string_agg(DISTINCT lower(CAST(e.error_type AS VARCHAR)), ', ') AS why,"
+        " CASE WHEN bool_or(e.error_type = 'UNQUOTED VALUE') THEN regexp_split_to_array(trim(any_value(e.csv_line), chr(10) || chr(13)), '\\r?\\n') ELSE [trim(any_value(e.csv_line), chr(10) || chr(13))] END AS lines"
+        " FROM {rejects} e JOIN reject_scans s USING (scan_id, file_id) GROUP BY 1, e.line", rejects=_REJECTS
     )
 
 
@@ -188,7 +229,7 @@ def _sniff(
             why="Rows would land under the wrong columns.",
             do="Give each layout its own source, or export the files again alike.",
         )
-    return list(next(iter(seen))), separator, quote
+    return [c.replace(quote * 2, quote) for c in next(iter(seen))], separator, quote
 
 
 def _some(columns: Sequence[str]) -> str:
@@ -196,15 +237,18 @@ def _some(columns: Sequence[str]) -> str:
 
 
 def _json_lines(engine: DuckDB, files: tuple[Path, ...], *, encoding: str) -> Relation:
-    lines = sql(
-        "(SELECT line, filename AS {file}, row_number() OVER () AS {row}, json_valid(line) AS valid FROM read_csv({paths}, auto_detect=false,"
-        " header=false, columns={{line: 'VARCHAR'}}, delim={delim}, quote='', escape='', encoding={encoding}, filename=true, max_line_size=16000000, ignore_errors=true))",
-        file=name(FILE), row=name(ROW), paths=_paths(files), delim="\x01", encoding=encoding,
+    _forget_rejects(engine)
+    scan = sql(
+        "(SELECT line, {filed} AS {filed}, {row}, CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE FALSE END AS valid FROM (SELECT *, row_number() OVER () AS {row} FROM read_csv({paths}, auto_detect=false,"
+        " header=false, columns={{line: 'VARCHAR'}}, delim={delim}, quote='', escape='', encoding={encoding}, filename={file}, strict_mode=false, max_line_size=16000000, ",
+        filed=name(FILE), file=FILE, row=name(ROW), paths=_paths(files), delim="\x01", encoding=encoding,
     )
+    lines = sql("{scan} ignore_errors=true)) WHERE trim(line) <> '')", scan=scan)
+    lines_keeping_aside = sql("{scan} store_rejects=true, rejects_limit=0)) WHERE trim(line) <> '')", scan=scan)
     keys = [
         r[0]
         for r in engine.rows(
-            sql("SELECT DISTINCT unnest(json_keys(line)) AS k FROM (SELECT line FROM {lines} WHERE valid AND json_type(line) = 'OBJECT' LIMIT 50000) ORDER BY k", lines=lines)
+            sql("SELECT DISTINCT unnest(json_keys(line)) AS k FROM (SELECT line FROM {lines} WHERE valid LIMIT 50000) ORDER BY k", lines=lines)
         )
     ]
     if not keys:
@@ -214,16 +258,22 @@ def _json_lines(engine: DuckDB, files: tuple[Path, ...], *, encoding: str) -> Re
             why="Each line must be one event.",
             do="Write one JSON object a line (JSON Lines), or convert the file to Parquet.",
         )
-    values = [sql("json_extract_string(line, {path}) AS {c}", path='$."' + k.replace('"', '\\"') + '"', c=name(k)) for k in keys]
-    rows = sql("(SELECT {values}, {file}, {row} FROM {lines} WHERE valid)", values=values, file=name(FILE), row=name(ROW), lines=lines)
-    broken = sql("SELECT {file}, {row}, 'not json', line FROM {lines} WHERE NOT coalesce(valid, FALSE)", file=name(FILE), row=name(ROW), lines=lines)
+    columns = _distinct(keys)
+    values = [
+        sql("json_extract_string(line, {path}) AS {c}", path='$."' + k.replace('"', '\\"') + '"', c=name(c)) for k, c in zip(keys, columns, strict=True)
+    ]
+    select = sql("(SELECT {values}, {file}, {row} FROM ", values=values, file=name(FILE), row=name(ROW))
+    broken = sql(
+        "SELECT {file}, {row}, 'not a json object', line FROM {lines} WHERE NOT valid UNION ALL SELECT f, line, why, unnest(lines) FROM ({rejected}) r",
+        file=name(FILE), row=name(ROW), lines=lines, rejected=_rejected_lines(),
+    )
     return Relation(
         format="jsonl",
         files=files,
-        columns=tuple((k, "VARCHAR") for k in keys),
-        rows=rows,
-        rows_keeping_aside=rows,
-        rows_are="ordinal of the lines",
+        columns=tuple((c, "VARCHAR") for c in columns),
+        rows=sql("{select} {lines} WHERE valid)", select=select, lines=lines),
+        rows_keeping_aside=sql("{select} {lines} WHERE valid)", select=select, lines=lines_keeping_aside),
+        rows_are="ordinal of the readable lines",
         broken=broken,
     )
 
@@ -246,7 +296,7 @@ def _parquet(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
 def _excel(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
     tables = [_sheet(f) for f in files]
     merged = pa.concat_tables(tables, promote_options="default")
-    view = f"excel_{abs(hash(files)) % 10**9}"
+    view = f"excel {sha256('|'.join(map(str, files)).encode()).hexdigest()[:12]}"
     engine.register(view, merged)
     rows = sql("(SELECT * FROM {view})", view=name(view))
     return Relation(
@@ -262,7 +312,8 @@ def _excel(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
 
 def _sheet(file: Path) -> pa.Table:
     try:
-        cells = CalamineWorkbook.from_path(str(file)).get_sheet_by_index(0).to_python()
+        sheet = CalamineWorkbook.from_path(str(file)).get_sheet_by_index(0)
+        cells = sheet.to_python()
     except Exception as error:
         raise _unreadable([file], error) from error
     if not cells:
@@ -272,11 +323,24 @@ def _sheet(file: Path) -> pa.Table:
             why="There is nothing to read.",
             do="Put the table on the first sheet, its header in the first row.",
         )
-    header = [str(h) if h != "" else f"column_{i + 1}" for i, h in enumerate(cells[0])]
+    header = _distinct([_cell_text(h) or f"column_{i + 1}" for i, h in enumerate(cells[0])])
+    first = (sheet.start[0] if sheet.start else 0) + 2
     columns = {h: pa.array([_cell_text(row[i]) for row in cells[1:]], pa.string()) for i, h in enumerate(header)}
     n = len(cells) - 1
-    places = {FILE: pa.array([str(file)] * n, pa.string()), ROW: pa.array(range(2, n + 2), pa.int64())}
+    places = {FILE: pa.array([str(file)] * n, pa.string()), ROW: pa.array(range(first, n + first), pa.int64())}
     return pa.table(columns | places)
+
+
+def _distinct(columns: Sequence[str]) -> list[str]:
+    """Column names as the engine tells them apart: a repeat, or one that differs in case only, is numbered."""
+    made: dict[str, str] = {}
+    for column in columns:
+        free, copy = column, 0
+        while free.casefold() in made:
+            copy += 1
+            free = f"{column}_{copy}"
+        made[free.casefold()] = free
+    return list(made.values())
 
 
 def _cell_text(value: Any) -> str | None:

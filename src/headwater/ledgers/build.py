@@ -23,15 +23,18 @@ __all__ = ["FIRST_HOURS", "build_ledger"]
 
 FIRST_HOURS = 168
 _HOUR_US = 3_600_000_000
-_FIXED = frozenset({"user_id", "bucket", "app_day", "known_day", "n_events", "first_us", "last_us", "active_days"})
+_FIXED = frozenset(
+    {"user_id", "bucket", "app_day", "known_day", "n_events", "first_us", "last_us", "active_days", "cutoff", "age", "ahead", "oldest", "hour"}
+)
 
 
 def build_ledger(engine: DuckDB, events: Events, *, folder: Path) -> Ledger:
     """Build ``ledger``, ``users`` and ``user_hours`` under ``folder``. Raises ``ConfigError`` for a bad measure."""
     kinds = {c.name: c.kind for c in events.events.columns}
     compiled = tuple(_compiled(m, kinds, events.contract.app.currency) for m in events.contract.measures)
+    _require_own_names(compiled)
     scan = table_scan(events.events)
-    query = _days_query(compiled, scan)
+    query = _days_query(compiled, scan, late=events.contract.source.known_at is not None)
     days = engine.write(query, folder, table="ledger", columns=_day_columns(compiled))
     users = engine.write(_users_query(events, days), folder, table="users", columns=_user_columns(events))
     hours = engine.write(_hours_query(compiled, scan, users), folder, table="user_hours", columns=_hour_columns(compiled))
@@ -59,7 +62,7 @@ class _Compiled:
 
 
 def _compiled(measure: Measure, kinds: dict[str, Kind], currency: str) -> _Compiled:
-    if measure.name in _FIXED or not measure.name.isidentifier():
+    if measure.name.casefold() in _FIXED or not measure.name.isidentifier():
         raise ConfigError(
             "measure.name",
             what=f"A measure cannot be named '{measure.name}'.",
@@ -87,43 +90,88 @@ def _compiled(measure: Measure, kinds: dict[str, Kind], currency: str) -> _Compi
     return _Compiled(measure=column, amount=amount, key=None, about=measure.expression)
 
 
+def _require_own_names(compiled: Sequence[_Compiled]) -> None:
+    """Two measures that differ in case only, or by their unit only, would make the same columns."""
+    seen: dict[str, str] = {}
+    for one in (c.measure for c in compiled):
+        for label in {one.name.casefold(), one.label.casefold()}:
+            if seen.setdefault(label, one.name) != one.name:
+                raise ConfigError(
+                    "measure.name",
+                    what=f"The measures '{seen[label]}' and '{one.name}' would both make columns named '{label}'.",
+                    why="One of the two would hide the other.",
+                    do="Give one of them another name.",
+                )
+
+
 def _count(measure: Measure, *, amount: Sql | None = None, key: Sql | None = None) -> _Compiled:
     column = LedgerMeasure(name=measure.name, kind=Kind.INTEGER, unit=measure.unit, scale=1, counts=True)
     return _Compiled(measure=column, amount=amount, key=key, about=measure.expression or "events")
 
 
-def _days_query(compiled: Sequence[_Compiled], scan: Sql) -> Sql:
-    """User-days with additive sums; a distinct key counts on the day it was first seen."""
+def _days_query(compiled: Sequence[_Compiled], scan: Sql, *, late: bool) -> Sql:
+    """User-days with additive sums; a distinct key counts on the day it was first seen.
+
+    Where rows become known late (``late``), a key may turn out to be older than was thought: the count
+    moves to the earlier day on the day that became known, so every cutoff counts the key once, where it
+    stood then.
+    """
     sums = [sql("CAST(sum({a}) AS BIGINT) AS {n}", a=c.amount, n=name(c.measure.name)) for c in compiled if c.amount is not None]
     days = sql(
         "SELECT user_id, app_day, known_day, count(*) AS n_events, min(at_us) AS first_us, max(at_us) AS last_us{sums} FROM {scan} GROUP BY user_id, app_day, known_day",
         sums=_each_after_comma(sums), scan=scan,
     )
     keyed = [c for c in compiled if c.key is not None]
-    joins = [_first_sight(c, scan) for c in keyed]
-    counts = [sql("coalesce({n}, 0) AS {n}", n=name(c.measure.name)) if c.key is not None else name(c.measure.name) for c in compiled]
+    if late and keyed:
+        days = sql("SELECT * FROM ({days}) UNION ALL BY NAME {moves}", days=days, moves=_moved_days(keyed, scan))
+    joins = [_first_sight(c, scan, late=late) for c in keyed]
+    counts = [sql("CAST(coalesce({n}, 0) AS BIGINT) AS {n}", n=name(c.measure.name)) for c in compiled]
     return sql(
         "SELECT user_id, {bucket} AS bucket, app_day, known_day, n_events, first_us, last_us{counts} FROM ({days}) d{joins}",
         bucket=shim("bucket", sql("user_id")), counts=_each_after_comma(counts), days=days, joins=Sql(tuple(p for j in joins for p in j.pieces)),
     )
 
 
-def _first_sight(compiled: _Compiled, scan: Sql) -> Sql:
-    first = sql(
-        "SELECT user_id, key, min(app_day) AS app_day, min_by(known_day, CAST(app_day AS BIGINT) * 100000 + known_day) AS known_day"
-        " FROM (SELECT user_id, app_day, known_day, {key} AS key FROM {scan}) k WHERE key IS NOT NULL GROUP BY user_id, key",
+def _first_sight(compiled: _Compiled, scan: Sql, *, late: bool) -> Sql:
+    first = _sightings(compiled, scan) if late else sql(
+        "SELECT user_id, min(app_day) AS app_day, min(app_day) AS known_day, 1 AS step FROM (SELECT user_id, app_day, {key} AS key FROM {scan}) k"
+        " WHERE key IS NOT NULL GROUP BY user_id, key",
         key=compiled.key, scan=scan,
     )
     return sql(
-        " LEFT JOIN (SELECT user_id, app_day, known_day, count(*) AS {n} FROM ({first}) f GROUP BY user_id, app_day, known_day) {alias} USING (user_id, app_day, known_day)",
+        " LEFT JOIN (SELECT user_id, app_day, known_day, sum(step) AS {n} FROM ({first}) f GROUP BY user_id, app_day, known_day) {alias} USING (user_id, app_day, known_day)",
         n=name(compiled.measure.name), first=first, alias=name(f"seen {compiled.measure.name}"),
+    )
+
+
+def _sightings(compiled: _Compiled, scan: Sql) -> Sql:
+    """For each key: +1 on the first day known so far, and, when an earlier day becomes known, -1 on the day it stood."""
+    return sql(
+        "SELECT user_id, CAST(CASE step WHEN 1 THEN first_day ELSE stood END AS INTEGER) AS app_day, known_day, step FROM (SELECT *, lag(first_day) OVER w AS stood"
+        " FROM (SELECT user_id, key, known_day, min(min(app_day)) OVER (PARTITION BY user_id, key ORDER BY known_day) AS first_day"
+        " FROM (SELECT user_id, app_day, known_day, {key} AS key FROM {scan}) k WHERE key IS NOT NULL GROUP BY user_id, key, known_day) f"
+        " WINDOW w AS (PARTITION BY user_id, key ORDER BY known_day)) s, (VALUES (1), (-1)) AS t(step)"
+        " WHERE coalesce(first_day < stood, TRUE) AND (step = 1 OR stood IS NOT NULL)",
+        key=compiled.key, scan=scan,
+    )
+
+
+def _moved_days(keyed: Sequence[_Compiled], scan: Sql) -> Sql:
+    """Rows without events for the days from which a key moved away, where no event became known that day."""
+    moves = [sql("SELECT user_id, app_day, known_day FROM ({s}) WHERE step = -1", s=_sightings(c, scan)) for c in keyed]
+    every = moves[0]
+    for move in moves[1:]:
+        every = sql("{a} UNION {b}", a=every, b=move)
+    return sql(
+        "SELECT DISTINCT user_id, app_day, known_day, 0 AS n_events FROM ({every}) m ANTI JOIN {scan} USING (user_id, app_day, known_day)",
+        every=every, scan=scan,
     )
 
 
 def _users_query(events: Events, days: Table) -> Sql:
     """First values only: attributes that change belong to dated tables."""
     kept = events.contract.source.keep
-    firsts = [sql("arg_min({c}, at_us) AS {f}", c=name(c), f=name(f"first {c}")) for c in kept]
+    firsts = [sql("arg_min({c}, (at_us, {c})) AS {f}", c=name(c), f=name(f"first {c}")) for c in kept]
     values = _each_after_comma([name(f"first {c}") for c in kept])
     attributes = sql(
         " LEFT JOIN (SELECT user_id{firsts} FROM {scan} GROUP BY user_id) a USING (user_id)", firsts=_each_after_comma(firsts), scan=table_scan(events.events)
@@ -136,16 +184,26 @@ def _users_query(events: Events, days: Table) -> Sql:
 
 
 def _hours_query(compiled: Sequence[_Compiled], scan: Sql, users: Table) -> Sql:
-    sums = [
-        sql("CAST(sum({a}) AS BIGINT) AS {n}", a=c.amount, n=name(c.measure.name)) if c.amount is not None
-        else sql("count(DISTINCT {k}) AS {n}", k=c.key, n=name(c.measure.name))
+    """The first hours; a distinct key counts in the hour it was first seen, so that hours add up."""
+    sums = [sql("CAST(sum({a}) AS BIGINT) AS {n}", a=c.amount, n=name(c.measure.name)) for c in compiled if c.amount is not None]
+    hour = sql("CAST({h} AS INTEGER)", h=shim("integer_division", sql("(at_us - first_us)"), _HOUR_US))
+    timed = sql(
+        "(SELECT e.*, {hour} AS hour FROM {scan} e JOIN (SELECT user_id, first_us FROM {users}) u USING (user_id) WHERE at_us - first_us < {limit})",
+        hour=hour, scan=scan, users=table_scan(users), limit=FIRST_HOURS * _HOUR_US,
+    )
+    joins = [
+        sql(
+            " LEFT JOIN (SELECT user_id, hour, count(*) AS {n} FROM (SELECT user_id, {k} AS key, min(hour) AS hour FROM {timed} t GROUP BY user_id, {k}) f"
+            " WHERE key IS NOT NULL GROUP BY user_id, hour) {alias} USING (user_id, hour)",
+            n=name(c.measure.name), k=c.key, timed=timed, alias=name(f"seen {c.measure.name}"),
+        )
         for c in compiled
+        if c.key is not None
     ]
-    hour = shim("integer_division", sql("(at_us - first_us)"), _HOUR_US)
+    counts = [sql("CAST(coalesce({n}, 0) AS BIGINT) AS {n}", n=name(c.measure.name)) for c in compiled]
     return sql(
-        "SELECT user_id, CAST({hour} AS INTEGER) AS hour, count(*) AS n_events{sums} FROM (SELECT e.*, u.first_us FROM {scan} e JOIN {users} u USING (user_id)"
-        " WHERE at_us - first_us < {limit}) h GROUP BY user_id, hour",
-        hour=hour, sums=_each_after_comma(sums), scan=scan, users=table_scan(users), limit=FIRST_HOURS * _HOUR_US,
+        "SELECT user_id, hour, n_events{counts} FROM (SELECT user_id, hour, count(*) AS n_events{sums} FROM {timed} h GROUP BY user_id, hour) d{joins}",
+        counts=_each_after_comma(counts), sums=_each_after_comma(sums), timed=timed, joins=Sql(tuple(p for j in joins for p in j.pieces)),
     )
 
 

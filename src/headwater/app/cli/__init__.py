@@ -1,0 +1,5 @@
+"""The command line. Exit codes: 0 ok, 1 unexpected, 2 usage, 3 settings or source, 4 the data failed."""
+
+from headwater.app.cli.commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,250 @@
+"""The commands. Each does one step of the road, or all of it."""
+
+from __future__ import annotations
+
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from headwater import __version__
+from headwater.app.cli.replies import (
+    backtest_reply,
+    check_reply,
+    fit_reply,
+    forecast_reply,
+    ledger_reply,
+    run_reply,
+    snapshot_reply,
+)
+from headwater.app.cli.session import Options, answer, in_workspace, with_options
+from headwater.app.cli.speak import Reply
+from headwater.app.config import CONFIG_NAME
+from headwater.app.demo import EXAMPLES, lay_out
+from headwater.app.doctor import examine
+from headwater.app.plan import Job
+from headwater.app.propose import write_settings
+from headwater.app.run import run as run_all
+from headwater.app.store import STORE_NAME
+from headwater.app.study import Study
+from headwater.contracts.infer import propose
+from headwater.core.errors import HeadwaterError, UsageError, near_miss
+from headwater.core.span import as_days, day_of
+from headwater.engine.duckdb import DuckDB
+from headwater.models.ltv import LTV_MODELS
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="From a raw event log to a decision that can be defended.",
+)
+
+Model = Annotated[str | None, typer.Option(help="A model of the shelf; default: the one the backtest chose.")]
+Target = Annotated[str | None, typer.Option(help="A measure of headwater.toml; default: the first under [[predict]].")]
+Horizon = Annotated[str | None, typer.Option(help="A duration such as 90d; default: the last of that target.")]
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except TyperException as error:
+        sys.stderr.write(f"error usage: {error.format_message()}\n  what to do:     headwater --help\n")
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@app.command()
+@with_options
+def init(
+    options: Options,
+    data: Annotated[Path, typer.Argument(help="A file, folder or glob: CSV, TSV, JSON lines, Parquet, Excel.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a settings file that is there.")] = False,
+) -> None:
+    """Look at data, propose a contract, write a commented headwater.toml."""
+    answer(options, "init", lambda: _init(options, data, force=force))
+
+
+@app.command()
+@with_options
+def run(options: Options) -> None:
+    """The whole road, from the raw data to the report; only what changed is done again."""
+    in_workspace(options, "run", lambda study: run_reply(study, run_all(study)))
+
+
+@app.command()
+@with_options
+def report(options: Options) -> None:
+    """The same as run: every step that is there is reused, the report is written."""
+    in_workspace(options, "report", lambda study: run_reply(study, run_all(study)))
+
+
+@app.command()
+@with_options
+def check(options: Options) -> None:
+    """The quality gate: what is kept, what is in quarantine, and why. Exit code 4 where the load fails."""
+    in_workspace(options, "check", check_reply)
+
+
+@app.command()
+@with_options
+def ledger(options: Options) -> None:
+    """Build the ledger of additive user-days."""
+    in_workspace(options, "ledger", ledger_reply)
+
+
+@app.command()
+@with_options
+def snapshot(
+    options: Options,
+    cutoff: Annotated[list[str], typer.Option(help="A date such as 2011-09-01; may be given several times.")],
+    horizon: Annotated[list[str], typer.Option(help="A duration such as 90d; may be given several times.")],
+) -> None:
+    """Users as known at cutoffs: features before, targets after."""
+    in_workspace(
+        options,
+        "snapshot",
+        lambda study: snapshot_reply(study.snapshot(cutoffs=tuple(sorted({day_of(c) for c in cutoff})), horizons=tuple(as_days(h) for h in horizon))),
+    )
+
+
+@app.command()
+@with_options
+def backtest(options: Options, target: Target = None, horizon: Horizon = None) -> None:
+    """How each model would have done at past origins."""
+    in_workspace(options, "backtest", lambda study: backtest_reply(study.backtest(_job(study, target, horizon))))
+
+
+@app.command()
+@with_options
+def fit(options: Options, model: Model = None, target: Target = None, horizon: Horizon = None) -> None:
+    """Fit one model on everything known."""
+    in_workspace(options, "fit", lambda study: _fit(study, model, _job(study, target, horizon)))
+
+
+@app.command()
+@with_options
+def predict(options: Options, model: Model = None, target: Target = None, horizon: Horizon = None) -> None:
+    """Forecast every user from the end of the log."""
+    in_workspace(options, "predict", lambda study: _predict(study, model, _job(study, target, horizon)))
+
+
+@app.command()
+@with_options
+def leakage(options: Options, target: Target = None, horizon: Horizon = None) -> None:
+    """Poison everything after the cutoffs and show that no feature moves. Exit code 4 where one does."""
+    from headwater.app.cli.leakage import leakage_reply
+
+    in_workspace(options, "leakage", lambda study: leakage_reply(study, _job(study, target, horizon)))
+
+
+@app.command()
+@with_options
+def demo(
+    options: Options,
+    example: Annotated[str, typer.Argument(help=f"One of: {', '.join(EXAMPLES)}.")] = EXAMPLES[0],
+    folder: Annotated[Path, typer.Option(help="Where to lay it out.")] = Path("headwater-demo"),
+) -> None:
+    """Run the whole road on real data that ships with the package."""
+    try:
+        lay_out(example, folder)
+    except HeadwaterError as error:
+        raise typer.Exit(options.speaker().refuse("demo", error)) from None
+    in_workspace(options.at(folder), "demo", lambda study: run_reply(study, run_all(study)))
+
+
+@app.command()
+@with_options
+def doctor(options: Options) -> None:
+    """What is installed, what is missing, and the fix."""
+    answer(options, "doctor", lambda: _doctor(options))
+
+
+@app.command()
+@with_options
+def explain(
+    options: Options, code: Annotated[str, typer.Argument(help="The code of an error or finding, such as quarantine.rows.")]
+) -> None:
+    """What a code means, why it matters, what to do."""
+    answer(options, "explain", lambda: _explain(code))
+
+
+@app.command()
+@with_options
+def version(options: Options) -> None:
+    """The version."""
+    answer(options, "version", lambda: Reply(text=f"headwater {__version__}", data={"version": __version__}))
+
+
+def _init(given: Options, data: Path, *, force: bool) -> Reply:
+    target = given.config
+    engine = DuckDB(threads=given.threads or 2, memory=given.memory or "1500MB", spill=given.root / STORE_NAME / "spill")
+    proposal = propose(engine, data)
+    if given.dry_run:
+        return Reply(text=f"Would write {target}.", data={"dry_run": True})
+    text = write_settings(proposal, target, data=data, force=force)
+    return Reply(
+        text=f"Wrote {target}. Read it, confirm what is marked CONFIRM, then: headwater run\n\n{text}",
+        data={"config": str(target), "settings": text},
+    )
+
+
+def _job(study: Study, target: str | None, horizon: str | None) -> Job:
+    jobs = study.jobs()
+    if not jobs:
+        raise UsageError("predict.none", what="headwater.toml has no [[predict]].", why="Nothing says what to forecast.", do="Add a [[predict]] with a target and horizons.")
+    wanted = target or jobs[0].task.measure
+    same = [j for j in jobs if j.task.measure == wanted]
+    days = as_days(horizon) if horizon else None
+    chosen = [j for j in same if days is None or j.task.horizon_days == days]
+    if not chosen:
+        raise UsageError(
+            "predict.not_declared",
+            what=f"headwater.toml declares no forecast of '{wanted}'{f' over {horizon}' if horizon else ''}.",
+            why="A forecast that is not declared would have no backtest behind it.",
+            do=near_miss(wanted, {j.task.measure for j in jobs}) if not same else "Horizons: " + ", ".join(f"{j.task.horizon_days}d" for j in same),
+        )
+    return chosen[-1]
+
+
+def _fit(study: Study, model: str | None, job: Job) -> Reply:
+    return fit_reply(study.fit(model or study.backtest(job).choice.name, job))
+
+
+def _predict(study: Study, model: str | None, job: Job) -> Reply:
+    proof = study.backtest(job)
+    if model is not None:
+        LTV_MODELS.load(model)
+    return forecast_reply(study, study.forecast(model or proof.choice.name, job, proof=proof))
+
+
+def _doctor(given: Options) -> Reply:
+    looks = examine(given.root if given.root.is_dir() else Path())
+    lines = [f"{'ok ' if c.ok else 'BAD'}  {c.what}: {c.state}{'' if c.ok or not c.fix else '. ' + c.fix}" for c in looks]
+    if not all(c.ok for c in looks):
+        raise HeadwaterError("doctor.unwell", what="; ".join(f"{c.what}: {c.state}" for c in looks if not c.ok), why="Some steps will fail.", do=" ".join(c.fix for c in looks if not c.ok))
+    data: dict[str, Any] = {"checks": [{"what": c.what, "state": c.state, "ok": c.ok, "fix": c.fix} for c in looks]}
+    return Reply(text="\n".join(lines), data=data)
+
+
+def _explain(code: str) -> Reply:
+    sections = _sections((files("headwater.app") / "codes.md").read_text(encoding="utf-8"))
+    if code not in sections:
+        raise UsageError("explain.unknown", what=f"There is no code '{code}'.", why="Nothing to explain.", do=near_miss(code, sections))
+    return Reply(text=f"{code}\n\n{sections[code]}", data={"code": code, "text": sections[code]})
+
+
+def _sections(text: str) -> dict[str, str]:
+    parts = text.split("\n## ")[1:]
+    return {p.split("\n", 1)[0].strip().strip("`"): p.split("\n", 1)[1].strip() for p in parts if "\n" in p}
+
+

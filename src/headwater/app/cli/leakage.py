@@ -1,0 +1,25 @@
+"""``headwater leakage``: the poison test as a command."""
+
+from __future__ import annotations
+
+from headwater.app.cli.speak import Reply
+from headwater.app.plan import Job, learning_cutoffs
+from headwater.app.study import Study
+from headwater.core.errors import GateError
+from headwater.snapshots.leakage import check_leakage
+
+__all__ = ["leakage_reply"]
+
+
+def leakage_reply(study: Study, job: Job) -> Reply:
+    """The verdict of the poison test. Raises ``GateError`` where a feature moved."""
+    ledger = study.ledger()
+    cutoffs = learning_cutoffs(ledger, origin=ledger.end_day - job.task.horizon_days, horizon_days=job.task.horizon_days, every_days=job.every_days)
+    folder = study.store.scratch("leakage")
+    seen = check_leakage(study.engine, ledger, cutoffs=cutoffs, horizons=(job.task.horizon_days,), folder=folder)
+    blocking = [f for f in seen.findings if f.severity.value == "block"]
+    if blocking:
+        first = blocking[0]
+        raise GateError(first.code, what=first.what, why=first.why, do=first.do)
+    text = f"Everything after {len(cutoffs)} cutoffs was poisoned: {seen.n_features} features of {seen.n_rows:,} rows did not move; {seen.n_targets_moved} targets did."
+    return Reply(text=text, data={"n_features": seen.n_features, "n_rows": seen.n_rows, "n_targets_moved": seen.n_targets_moved})

@@ -1,0 +1,111 @@
+"""What every command shares: the options, the workspace, and turning errors into exit codes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from headwater.app.cli.progress import Bars
+from headwater.app.cli.speak import Reply, Speaker
+from headwater.app.config import CONFIG_NAME, read_settings
+from headwater.app.store import STORE_NAME
+from headwater.app.study import Study, WouldRun
+from headwater.core.errors import HeadwaterError
+
+__all__ = ["Options", "answer", "in_workspace", "with_options"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options that every command understands."""
+
+    config: Annotated[Path, typer.Option("--config", "-c", help="The settings file.")] = Path(CONFIG_NAME)
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; do nothing.")] = False
+    seed: Annotated[int | None, typer.Option(help="Seed of every random draw; default: [run] seed.")] = None
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engine; default: [run] threads.")] = None
+    memory: Annotated[str | None, typer.Option(help="Memory of the engine, such as 4GB; default: [run] memory.")] = None
+
+    @property
+    def root(self) -> Path:
+        """The workspace's folder."""
+        return self.config.resolve().parent
+
+    def speaker(self) -> Speaker:
+        """The voice these options ask for."""
+        return Speaker(as_json=self.as_json, quiet=self.quiet or self.as_json)
+
+    def at(self, folder: Path) -> Options:
+        """The same options in another folder."""
+        return replace(self, config=folder / CONFIG_NAME)
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose first parameter is ``Options``, with each of them as an option of its own."""
+    own = list(inspect.signature(command).parameters.values())[1:]
+    hints = get_type_hints(command, include_extras=True)
+    shared = get_type_hints(Options, include_extras=True)
+
+    def run(**given: Any) -> None:
+        options = Options(**{name: given.pop(name) for name in shared})
+        command(options, **given)
+
+    parameters = [inspect.Parameter(p.name, inspect.Parameter.KEYWORD_ONLY, default=p.default, annotation=hints[p.name]) for p in own]
+    parameters += [inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=shared[f.name]) for f in fields(Options)]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]  how inspect lets a wrapper say what it takes
+    return run
+
+
+def answer(options: Options, command: str, work: Callable[[], Reply]) -> None:
+    """Say what ``work`` returns; turn its errors into messages and exit codes."""
+    speaker = options.speaker()
+    try:
+        reply = work()
+    except HeadwaterError as error:
+        raise typer.Exit(speaker.refuse(command, error)) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except Exception as error:
+        raise typer.Exit(speaker.unexpected(command, error, options.root / STORE_NAME / "last-error.txt")) from None
+    speaker.say(command, reply)
+
+
+def in_workspace(options: Options, command: str, work: Callable[[Study], Reply]) -> None:
+    """Open the workspace of ``--config``, hold it, and answer; with ``--dry-run`` only say what would be done."""
+    answer(options, command, lambda: _held(options, work))
+
+
+def _held(options: Options, work: Callable[[Study], Reply]) -> Reply:
+    settings = read_settings(options.config)
+    study = Study(
+        options.root,
+        settings,
+        today=date.today(),
+        seed=options.seed,
+        threads=options.threads,
+        memory=options.memory,
+        watcher=Bars(options.speaker().progress),
+        rehearsal=options.dry_run,
+    )
+    with study.store.held():
+        study.store.sweep()
+        try:
+            reply = work(study)
+        except WouldRun as first:
+            return _rehearsed(study, str(first))
+    return reply
+
+
+def _rehearsed(study: Study, first: str) -> Reply:
+    there = sorted({label.split()[0] for label in study.steps})
+    text = f"Would begin with: {first}.\nThere already: {', '.join(there) or 'nothing'}. Nothing was done."
+    return Reply(text=text, data={"dry_run": True, "first_step": first, "reused": there})

@@ -1,0 +1,79 @@
+"""The whole road: check, ledger, snapshots, backtests, forecasts, report; only what changed is done again."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from headwater.app.deliver import EXPORTERS, deliver
+from headwater.app.store import fingerprint_of
+from headwater.app.story import Told, tell
+from headwater.app.study import Study
+
+__all__ = ["Published", "ReportStep", "publish", "run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportStep:
+    """The files of a report. ``fingerprint`` is that of everything they show, not of their bytes."""
+
+    name: str
+    files: tuple[str, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What a run leaves: the story, the files, and the content fingerprint of every step."""
+
+    told: Told
+    paths: tuple[Path, ...]
+    fingerprints: dict[str, str]
+    n_reused: int
+
+
+def run(study: Study) -> Published:
+    """Walk the whole road. Raises the errors of its steps."""
+    for name in study.settings.deliver.formats:
+        EXPORTERS.load(name)
+    told = tell(study)
+    paths = publish(study, told)
+    reused = sum(1 for step in study.steps.values() if step.reused)
+    return Published(told=told, paths=paths, fingerprints=study.fingerprints(), n_reused=reused)
+
+
+def publish(study: Study, told: Told) -> tuple[Path, ...]:
+    """Write the report in every format and put it in the delivery folder, each file whole or not at all."""
+    shown = fingerprint_of(study.fingerprints())
+    settings = study.settings.deliver
+    report = study.step(
+        "report",
+        {"shows": shown, "formats": settings.formats, "settings": study.settings.model_dump(mode="json")},
+        ReportStep,
+        lambda folder: _write(study, told, folder, shown),
+        title="writing the report",
+    )
+    target = study.root / settings.folder
+    target.mkdir(parents=True, exist_ok=True)
+    return tuple(_copy(Path(f), target / Path(f).name) for f in report.files)
+
+
+def _write(study: Study, told: Told, folder: Path, shown: str) -> ReportStep:
+    made = deliver(told.document, study.settings.deliver.formats, folder)
+    return ReportStep(name="report", files=tuple(str(d.path) for d in made), fingerprint=shown)
+
+
+def _copy(source: Path, target: Path) -> Path:
+    if target.is_file() and _digest(target) == _digest(source):
+        return target
+    part = target.with_name(f".{target.name}.part")
+    shutil.copyfile(source, part)
+    part.replace(target)
+    return target
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
