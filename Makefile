@@ -6,6 +6,7 @@ CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
+FOLDER ?= demo
 BENCHMARKS := $(wildcard benchmarks/*.py)
 
 .DEFAULT_GOAL := help
@@ -35,7 +36,7 @@ $(DEV): $(CORE) requirements/dev.txt
 	@touch $@
 
 demo: $(CORE)
-	$(BIN)/headwater demo --folder demo
+	$(BIN)/headwater demo --folder $(FOLDER)
 
 test: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -128,7 +127,7 @@ def test_settings_that_would_not_be_read_are_not_written(proposal: Proposal, dat
     with pytest.raises(ConfigError):
         write_settings(replace(proposal, time_zone="Mars/Olympus"), target, data=data, force=True)
     assert target.read_text(encoding="utf-8") == "# mine\n"
-    assert sorted(os.listdir(target.parent)) == ["data", "headwater.toml"]
+    assert sorted(p.name for p in target.parent.iterdir()) == ["data", "headwater.toml"]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_draft(
@@ -144,7 +143,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_draft(
     with pytest.raises(OSError, match="No space left"):
         write_settings(proposal, target, data=data, force=True)
     assert target.read_text(encoding="utf-8") == "# mine\n"
-    assert sorted(os.listdir(target.parent)) == ["data", "headwater.toml"]
+    assert sorted(p.name for p in target.parent.iterdir()) == ["data", "headwater.toml"]
 
 
 @pytest.mark.parametrize(

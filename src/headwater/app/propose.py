@@ -168,6 +168,9 @@ def _source(proposal: Proposal, path: str) -> Table:
         if value is not None:
             _reason(table, proposal, f"sources.{key}")
             table[key] = value
+    if source.encoding != "utf-8":
+        _reason(table, proposal, "sources.encoding")
+        table["encoding"] = source.encoding
     if source.keep:
         _reason(table, proposal, "sources.keep")
         table["keep"] = list(source.keep)

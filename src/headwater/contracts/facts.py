@@ -25,7 +25,7 @@ from headwater.core.errors import ConfigError, near_miss
 from headwater.core.span import day_of
 from headwater.engine.duckdb import DuckDB
 from headwater.engine.sources import Relation
-from headwater.engine.sql import Sql, commas, name, shim, sql
+from headwater.engine.sql import Sql, name, shim, sql
 
 __all__ = ["Facts", "Reading", "Roles", "choose_roles", "facts_of", "is_reserved", "repeats_of"]
 
@@ -80,7 +80,6 @@ class Facts:
     n_money: int
     n_money_unread: int
     n_money_not_above_zero: int
-    n_quantity_unread: int
     n_quantity_not_above_zero: int
     n_quantity_fraction: int
 
@@ -214,74 +213,48 @@ def _money_as_text(looks: Sequence[Look]) -> Look | None:
 
 def _facts(engine: DuckDB, relation: Relation, roles: Roles, at: Look, *, today: date | None) -> Facts | None:
     forms = time_readings(at)
-    columns = [look.column for look in (roles.user, at, roles.money, roles.quantity) if look is not None]
-    raw = commas([sql("{c} AS {r}", c=name(c), r=raw_name(c)) for c in dict.fromkeys(columns)])
-    read = commas(
-        [sql("{t} AS {n}", t=_instant(at, form), n=name(f"at {i}")) for i, form in enumerate(forms)]
+    readings = [c for i in range(len(forms)) for c in _reading(i, today)]
+    query = sql(
+        "SELECT {fixed}, {readings} FROM {rows}",
+        fixed=_fixed(roles),
+        readings=readings,
+        rows=_rows(relation, roles, at, forms),
     )
-    amounts = commas(
-        [
-            sql(
-                "{x} AS money, {y} AS quantity, {u} AS who, {t} AS at_text",
-                x=_number(roles.money),
-                y=_number(roles.quantity),
-                u=_text(roles.user),
-                t=_text(at),
-            )
-        ]
-    )
-    rows = sql(
-        "(SELECT *, {amounts}, {read} FROM (SELECT {raw} FROM {rows}))",
-        amounts=amounts,
-        read=read,
-        raw=raw,
-        rows=relation.rows,
-    )
-    row = engine.one(
-        sql(
-            "SELECT {fixed}, {readings} FROM {rows}",
-            fixed=commas(_fixed(roles)),
-            readings=commas([c for i in range(len(forms)) for c in _reading(i, today)]),
-            rows=rows,
-        )
-    )
-    n_fixed = len(row) - 5 * len(forms)
-    found = [_as_reading(form, row[n_fixed + 5 * i : n_fixed + 5 * (i + 1)]) for i, form in enumerate(forms)]
+    row = engine.one(query)
+    fixed, spans = row[: -len(readings)], row[-len(readings) :]
+    found = [_as_reading(form, spans[5 * i : 5 * (i + 1)]) for i, form in enumerate(forms)]
     chosen = min(found, key=lambda r: (-r.n_read, r.last_day - r.first_day))
-    (
-        n_rows,
-        n_user,
-        n_at,
-        offsets,
-        n_naive,
-        n_money,
-        money_unread,
-        money_low,
-        quantity_unread,
-        quantity_low,
-        quantity_fraction,
-    ) = row[:n_fixed]
+    n_rows, n_user, n_at, offsets, n_naive, *amounts = fixed
     if n_at == 0 or chosen.n_read / n_at < 0.5:
         return None
-    rival = next(
-        (
-            r
-            for r in found
-            if r is not chosen
-            and r.n_read == chosen.n_read
-            and (r.first_day, r.last_day) != (chosen.first_day, chosen.last_day)
-        ),
-        None,
-    )
+    n_money, money_unread, money_low, quantity_low, quantity_fraction = amounts
     return Facts(
-        n_rows=n_rows, n_user=n_user, n_at=n_at, at=at, reading=chosen, rival=rival, offsets=tuple(o for o in offsets or () if o), n_naive=n_naive,
-        n_money=n_money, n_money_unread=money_unread, n_money_not_above_zero=money_low,
-        n_quantity_unread=quantity_unread, n_quantity_not_above_zero=quantity_low, n_quantity_fraction=quantity_fraction,
+        n_rows=n_rows, n_user=n_user, n_at=n_at, at=at, reading=chosen, rival=_rival(chosen, found),
+        offsets=tuple(o for o in offsets or () if o), n_naive=n_naive, n_money=n_money, n_money_unread=money_unread,
+        n_money_not_above_zero=money_low, n_quantity_not_above_zero=quantity_low, n_quantity_fraction=quantity_fraction,
     )  # fmt: skip
 
 
+def _rows(relation: Relation, roles: Roles, at: Look, forms: Sequence[str | None]) -> Sql:
+    """All rows with the user, the time in each reading, and the amounts as numbers."""
+    columns = [look.column for look in (roles.user, at, roles.money, roles.quantity) if look is not None]
+    raw = [sql("{c} AS {r}", c=name(c), r=raw_name(c)) for c in dict.fromkeys(columns)]
+    return sql(
+        "(SELECT *, {money} AS money, {quantity} AS quantity, {who} AS who, {text} AS at_text, {read} FROM (SELECT {raw} FROM {rows}))",
+        money=_number(roles.money), quantity=_number(roles.quantity), who=_text(roles.user), text=_text(at),
+        read=[sql("{t} AS {n}", t=_instant(at, form), n=name(f"at {i}")) for i, form in enumerate(forms)],
+        raw=raw, rows=relation.rows,
+    )  # fmt: skip
+
+
+def _rival(chosen: Reading, found: Sequence[Reading]) -> Reading | None:
+    """Another reading that reads as many values and gives other days."""
+    days = (chosen.first_day, chosen.last_day)
+    return next((r for r in found if r.n_read == chosen.n_read and (r.first_day, r.last_day) != days), None)
+
+
 def _fixed(roles: Roles) -> list[Sql]:
-    money, quantity = (_text(look) for look in (roles.money, roles.quantity))
+    money = _text(roles.money)
     offset = sql(
         "CASE WHEN {has} OR at_text LIKE '% UTC' THEN regexp_extract(at_text, '(Z|UTC|[+-]\\d\\d(:?\\d\\d)?)$', 1) ELSE '' END",
         has=shim("has_offset", sql("at_text")),
@@ -295,10 +268,6 @@ def _fixed(roles: Roles) -> list[Sql]:
         sql("count({m})", m=money),
         sql("count(*) FILTER (WHERE {m} IS NOT NULL AND (money IS NULL OR NOT isfinite(money)))", m=money),
         sql("count(*) FILTER (WHERE money <= 0)"),
-        sql(
-            "count(*) FILTER (WHERE {q} IS NOT NULL AND (quantity IS NULL OR NOT isfinite(quantity)))",
-            q=quantity,
-        ),
         sql("count(*) FILTER (WHERE quantity <= 0)"),
         sql("count(*) FILTER (WHERE isfinite(quantity) AND quantity <> floor(quantity))"),
     ]

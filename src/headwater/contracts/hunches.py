@@ -243,6 +243,7 @@ def check_proposal(
     looks: Sequence[Look],
     roles: Roles,
     facts: Facts,
+    *,
     currency: Currency,
     repeats: tuple[int, int],
 ) -> tuple[Finding, ...]:

@@ -27,7 +27,7 @@ from headwater.contracts.hunches import (
     window_of,
     zone_of,
 )
-from headwater.contracts.looks import Look, look_at, sample_rows
+from headwater.contracts.looks import Look, encoding_of, look_at, sample_rows
 from headwater.contracts.roles import money_divisor
 from headwater.core.contract import Aggregate, Measure, RuleSpec, Source
 from headwater.core.errors import DataError
@@ -35,7 +35,7 @@ from headwater.core.finding import Finding
 from headwater.core.span import date_of
 from headwater.core.table import Kind
 from headwater.engine.duckdb import DuckDB
-from headwater.engine.sources import open_relation
+from headwater.engine.sources import find_files, open_relation
 
 __all__ = ["Choice", "Proposal", "Sure", "propose"]
 
@@ -116,7 +116,8 @@ def propose(
     DataError
         There are columns but no row (``source.no_rows``).
     """
-    relation = open_relation(engine, path)
+    encoding = encoding_of(find_files(path))
+    relation = open_relation(engine, path, encoding=encoding)
     looks = look_at(engine, relation)
     _require_rows(looks, path)
     roles = choose_roles(looks, user=user, at=at)
@@ -125,12 +126,12 @@ def propose(
     repeats = repeats_of(engine, relation)
     draft = _Draft(
         roles=roles, facts=facts, zone=zone_of(facts), currency=currency, window=window_of(facts.reading.last_day - facts.reading.first_day + 1),
-        buying=paying_events(engine, relation, roles), repeats=repeats, path=path, user_named=user is not None, at_named=at is not None,
+        buying=paying_events(engine, relation, roles), repeats=repeats, path=path, encoding=encoding, user_named=user is not None, at_named=at is not None,
     )  # fmt: skip
     return draft.proposal(
         format=relation.format,
         n_looked=min(facts.n_rows, sample_rows(relation)),
-        findings=check_proposal(relation, looks, roles, facts, currency, repeats),
+        findings=check_proposal(relation, looks, roles, facts, currency=currency, repeats=repeats),
     )
 
 
@@ -154,6 +155,7 @@ class _Draft:
     buying: tuple[tuple[str, ...], tuple[str, ...]]
     repeats: tuple[int, int]
     path: Path
+    encoding: str
     user_named: bool
     at_named: bool
 
@@ -193,7 +195,7 @@ class _Draft:
         return Source(
             path=str(self.path), user=roles.user.column, at=self.facts.at.column, at_format=self.facts.reading.at_format, time_zone=self.zone.source,
             event=roles.event.column if roles.event else None, event_is=None if roles.event else self._event_is(),
-            keep=tuple(k.column for k in roles.keep), types=types,
+            keep=tuple(k.column for k in roles.keep), types=types, encoding=self.encoding,
         )  # fmt: skip
 
     def _event_is(self) -> str:
@@ -318,7 +320,7 @@ class _Draft:
 
     def _source_choices(self) -> list[Choice]:
         facts, roles = self.facts, self.roles
-        user, at = roles.user, facts.at
+        user = roles.user
         read = facts.reading.at_format or "ISO dates and times"
         event = (
             Choice(
@@ -343,6 +345,7 @@ class _Draft:
             event,
             *([Choice(setting="sources.keep", reason="Few, short values: good for cohorts. Free text and what looks personal is left out.", sure=Sure.LIKELY)] if roles.keep else []),
             *([Choice(setting="sources.types", reason=f"{' and '.join(amounts)} {'is' if len(amounts) == 1 else 'are'} calculated with.", sure=Sure.SURE)] if amounts else []),
+            *([Choice(setting="sources.encoding", reason="The file is not UTF-8; check that accents look right.", sure=Sure.CONFIRM)] if self.encoding != "utf-8" else []),
             *([Choice(setting="sources.time_zone", reason="The times say UTC.", sure=Sure.SURE)] if self.zone.source else []),
         ]  # fmt: skip
 

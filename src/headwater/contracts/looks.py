@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
+from codecs import getincrementaldecoder
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from headwater.contracts.typing import kind_of_engine_type
+from headwater.core.errors import SourceError
 from headwater.core.table import Kind
 from headwater.engine.duckdb import DuckDB
 from headwater.engine.sources import ROW, Relation
 from headwater.engine.sql import Sql, commas, name, shim, sql
 
-__all__ = ["MAX_COLUMNS", "Look", "look_at", "sample_rows", "time_readings", "value_counts", "words_of"]
+__all__ = [
+    "MAX_COLUMNS",
+    "Look",
+    "encoding_of",
+    "look_at",
+    "sample_rows",
+    "time_readings",
+    "value_counts",
+    "words_of",
+]
 
 MAX_COLUMNS = 300
 _SAMPLE_ROWS, _SAMPLE_CELLS = 200_000, 4_000_000
 _N_EXAMPLES = 12
+_ENCODED_BYTES = 8_000_000
+_PLAIN_TEXT = {".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json"}
 _ISO = r"^\d{4}[-/]\d{1,2}[-/]\d{1,2}([T ].*)?$"
 _MONEY_TEXT = r"^[-(]?\s*[\p{Sc}]?\s*[-+]?\d[\d,. ]*\s*([\p{Sc}]|[A-Z]{3})?\s*\)?$"
 _EPOCH_SECONDS = (631_152_000, 4_102_444_800)
@@ -126,6 +142,46 @@ def words_of(column: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def encoding_of(files: Sequence[Path]) -> str:
+    """``utf-8``, or ``latin-1`` where the first megabytes of a text file cannot be UTF-8.
+
+    Raises ``SourceError`` (``source.encoding``) for what neither can be, such as GBK, Windows-1252 or UTF-16.
+    """
+    for file in files:
+        packed = file.suffix == ".gz"
+        if (file.with_suffix("").suffix if packed else file.suffix).lower() in _PLAIN_TEXT:
+            found = _encoding(_head(file, packed=packed), file)
+            if found != "utf-8":
+                return found
+    return "utf-8"
+
+
+def _head(file: Path, *, packed: bool) -> bytes:
+    """The first bytes; none of a damaged file, which the reader will tell."""
+    try:
+        with gzip.open(file) if packed else file.open("rb") as stream:
+            return stream.read(_ENCODED_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def _encoding(head: bytes, file: Path) -> str:
+    try:
+        getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        runs = re.findall(rb"[\x80-\xff]+", head)
+        paired = sum(len(run) % 2 == 0 for run in runs) / len(runs)
+        if head[:2] in {b"\xff\xfe", b"\xfe\xff"} or paired > 0.6 or re.search(rb"[\x80-\x9f]", head):
+            raise SourceError(
+                "source.encoding",
+                what=f"'{file.name}' is not UTF-8, and looks like a Windows code page, a Chinese or Japanese encoding, or UTF-16.",
+                why="Read as anything else, its names and values would be wrong letters.",
+                do="Save it as UTF-8 (in Excel: 'CSV UTF-8'), then run init again.",
+            ) from None
+        return "latin-1"
+    return "utf-8"
+
+
 def sample_rows(relation: Relation) -> int:
     """How many first rows are looked at: 200,000, fewer where there are many columns."""
     return min(_SAMPLE_ROWS, _SAMPLE_CELLS // max(1, len(relation.columns)))
@@ -164,7 +220,8 @@ def value_counts(
     row = engine.one(
         sql("SELECT {h} FROM {texts}{kept}", h=commas(counted), texts=_texts(relation, wanted), kept=kept)
     )
-    return [{str(k): int(v) for k, v in (found or {}).items()} for found in row]
+    histograms: list[dict[str, int] | None] = list(row)
+    return [found or {} for found in histograms]
 
 
 def time_readings(look: Look) -> tuple[str | None, ...]:

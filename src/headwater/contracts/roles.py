@@ -267,6 +267,8 @@ def is_keepable(look: Look) -> bool:
         or look.kind is not Kind.TEXT
         or _mentions(words, personal)
         or look.n_at_sign
+        or look.share(look.n_money_text) > 0.5
+        or any(e[0] in "{[" for e in look.examples)
         or time_readings(look)
     ):
         return False

@@ -16,7 +16,7 @@ from headwater.engine.sql import Sql, commas, name, sql
 from headwater.snapshots.feature import Feature, FeatureColumn, FeatureSpec, in_units
 from headwater.snapshots.features import FEATURES
 
-__all__ = ["FeatureChoice", "build_snapshot", "snapshot_query"]
+__all__ = ["FeatureChoice", "Plan", "build_snapshot", "every_feature", "snapshot_query"]
 
 FeatureChoice = Sequence[type[Feature]]
 
@@ -51,7 +51,7 @@ def build_snapshot(
     """
     end = min(ledger.end_day, as_of) if as_of is not None else ledger.end_day
     _require_inside(ledger, cutoffs, end)
-    plan = snapshot_query(ledger, cutoffs=cutoffs, horizons=horizons, end_day=end, features=_shelf())
+    plan = snapshot_query(ledger, cutoffs=cutoffs, horizons=horizons, end_day=end, features=every_feature())
     rows = engine.write(plan.query, folder, table=table, columns=plan.columns)
     if rows.n_rows == 0:
         raise DataError(
@@ -80,7 +80,8 @@ class Plan:
     columns: tuple[Column, ...]
 
 
-def _shelf() -> FeatureChoice:
+def every_feature() -> FeatureChoice:
+    """Every group of features on the shelf."""
     return tuple(FEATURES.load(n) for n in FEATURES.names())
 
 

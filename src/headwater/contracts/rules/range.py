@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from headwater.contracts.rule import BrokenWhen, Columns, in_column_units, number_setting, one_column, refuse_settings
+from headwater.contracts.rule import (
+    BrokenWhen,
+    Columns,
+    in_column_units,
+    number_setting,
+    one_column,
+    refuse_settings,
+)
 from headwater.core.contract import RuleSpec
 from headwater.core.errors import ConfigError
 from headwater.core.table import Kind

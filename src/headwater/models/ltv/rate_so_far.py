@@ -7,7 +7,7 @@ from typing import ClassVar, cast
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import nbinom
+from scipy import special
 
 from headwater.core.finding import Finding
 from headwater.core.ledger import Task
@@ -62,13 +62,19 @@ class _Rate:
         repeats, value, age = (np.nan_to_num(column_floats(rows, c)) for c in self.columns)
         share = _days(age) / (_days(age) + self.task.horizon_days)
         worth = np.divide(value, repeats, out=np.full(value.shape, self.worth), where=repeats > 0)
-        tails = [nbinom.ppf(q, repeats + 0.5, share) * worth for q in ((1 - level) / 2, (1 + level) / 2)]
+        tails = [_count_quantile(q, repeats + 0.5, share) * worth for q in ((1 - level) / 2, (1 + level) / 2)]
         del rng
         variance = (repeats + 0.5) * (1 - share) / share**2 * worth**2
         return Draws(low=np.minimum(*tails), high=np.maximum(*tails), variance=variance)
 
     def state(self) -> State:
         return {"worth": self.worth}
+
+
+def _count_quantile(q: float, size: Floats, share: Floats) -> Floats:
+    """The quantile of a negative binomial count with a size that need not be whole."""
+    at = special.nbdtrik(q, size, share)
+    return np.where(share**size >= q, 0.0, np.ceil(np.nan_to_num(at)))
 
 
 def _days(age: Floats) -> Floats:

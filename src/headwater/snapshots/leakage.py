@@ -1,0 +1,179 @@
+"""The proof that nothing after a cutoff reaches a feature: poison the future, and see what moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headwater.core.finding import Finding, Severity
+from headwater.core.ledger import Ledger
+from headwater.core.span import date_of
+from headwater.core.table import Column, Known, Purpose, Table
+from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.sql import Sql, commas, conjunction, name, sql
+from headwater.snapshots.build import every_feature, snapshot_query
+
+__all__ = ["LeakageReport", "check_leakage", "poisoned_days"]
+
+_ABSURD = 7_777_777_777_777
+_ROWS = "which users are in the snapshot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakageReport:
+    """What was compared and what moved.
+
+    ``n_features`` counts the columns known by the cutoff (features and flags), ``n_users`` the rows
+    compared (user x cutoff), ``n_targets`` the targets and ``n_targets_moved`` those that moved at every
+    cutoff, as they must. ``moved`` names the columns that should have stood still.
+    """
+
+    findings: tuple[Finding, ...]
+    cutoffs: tuple[int, ...]
+    n_features: int
+    n_users: int
+    n_targets: int
+    n_targets_moved: int
+    moved: tuple[str, ...]
+
+
+def check_leakage(
+    engine: DuckDB, ledger: Ledger, *, cutoffs: Sequence[int], horizons: Sequence[int], folder: Path
+) -> LeakageReport:
+    """Build each cutoff's snapshot twice, the second time with an absurd future, and compare.
+
+    In the poisoned ledger everything that happened or became known at or after the cutoff has absurd
+    values; every user also has absurd rows on the cutoff day, on the days after it, and on the day
+    before it that became known only on the cutoff day. No column known by the cutoff may move, and every target must
+    (a check in which no target moves sees nothing: ``leakage.blind``). The log is taken to go on to the
+    end of each window, so that today's cutoff can be checked too. Both snapshots stay under ``folder``.
+    """
+    made = [_compared(engine, ledger, cutoff, horizons, folder) for cutoff in sorted(set(cutoffs))]
+    moved = tuple(dict.fromkeys(n for one in made for n in one.moved))
+    targets = set(made[0].targets_moved).intersection(*(one.targets_moved for one in made)) if made else set[str]()
+    blind = tuple(one.cutoff for one in made if not one.targets_moved)
+    return LeakageReport(
+        findings=(*_moved_finding(made, moved), *_blind_finding(blind, len(made))),
+        cutoffs=tuple(one.cutoff for one in made),
+        n_features=made[0].n_features if made else 0,
+        n_users=sum(one.n_users for one in made),
+        n_targets=made[0].n_targets if made else 0,
+        n_targets_moved=len(targets),
+        moved=moved,
+    )
+
+
+def poisoned_days(ledger: Ledger, cutoff: int) -> Sql:
+    """The ledger's rows as a FROM item, all that a snapshot at ``cutoff`` must not see made absurd."""
+    measures = [m.name for m in ledger.measures]
+    days = table_scan(ledger.days)
+    past = sql("(app_day < {c} AND known_day < {c})", c=cutoff)
+    kept = _rows(measures, [name(m) for m in measures], days, past, n_events=sql("n_events"))
+    replaced = _rows(measures, [sql("{a}", a=_ABSURD)] * len(measures), days, sql("NOT {p}", p=past), n_events=sql("999983"))
+    users = sql("(SELECT user_id, any_value(bucket) AS bucket FROM {d} GROUP BY user_id)", d=days)
+    added = [
+        _rows(measures, [sql("{a}", a=value)] * len(measures), _at(users, app_day, known_day), sql("TRUE"), n_events=sql("999983"))
+        for app_day, known_day, value in (
+            (cutoff, cutoff, _ABSURD),
+            (cutoff, cutoff - 1, -3 * _ABSURD),
+            (cutoff + 1, cutoff + 1, 5 * _ABSURD),
+            (cutoff - 1, cutoff, 11 * _ABSURD),
+        )
+    ]
+    parts = [kept, replaced, *added]
+    union = parts[0]
+    for part in parts[1:]:
+        union = sql("{a} UNION ALL {b}", a=union, b=part)
+    return sql("({u})", u=union)
+
+
+def _at(users: Sql, app_day: int, known_day: int) -> Sql:
+    return sql("(SELECT *, {a} AS app_day, {k} AS known_day FROM {u})", a=app_day, k=known_day, u=users)
+
+
+def _rows(measures: Sequence[str], values: Sequence[Sql], rows: Sql, where: Sql, *, n_events: Sql) -> Sql:
+    named = [sql("CAST({v} AS BIGINT) AS {m}", v=v, m=name(m)) for v, m in zip(values, measures, strict=True)]
+    return sql(
+        "SELECT user_id, bucket, CAST(app_day AS INTEGER) AS app_day, CAST(known_day AS INTEGER) AS known_day, {fields} FROM {rows} WHERE {w}",
+        fields=commas([sql("CAST({n} AS BIGINT) AS n_events", n=n_events), *named]), rows=rows, w=where,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compared:
+    cutoff: int
+    n_users: int
+    n_features: int
+    n_targets: int
+    moved: dict[str, int]
+    targets_moved: tuple[str, ...]
+
+
+def _compared(engine: DuckDB, ledger: Ledger, cutoff: int, horizons: Sequence[int], folder: Path) -> _Compared:
+    end = max(ledger.end_day, cutoff + max(horizons))
+    tables: list[Table] = []
+    for label, days in (("clean", table_scan(ledger.days)), ("poisoned", poisoned_days(ledger, cutoff))):
+        plan = snapshot_query(ledger, cutoffs=(cutoff,), horizons=horizons, end_day=end, features=every_feature(), days=days)
+        tables.append(engine.write(plan.query, folder, table=f"{label} {date_of(cutoff)}", columns=plan.columns))
+    clean, poisoned = tables
+    early = [c for c in clean.columns if c.purpose is Purpose.FEATURE or (c.known is Known.BY_CUTOFF and c.purpose is not Purpose.KEY)]
+    targets = [c for c in clean.columns if c.purpose is Purpose.TARGET and c not in early]
+    n_moved = _count_moved(engine, clean, poisoned, [*early, *targets])
+    moved = {c: n for c, n in n_moved.items() if n and c not in {t.name for t in targets}}
+    return _Compared(
+        cutoff=cutoff,
+        n_users=clean.n_rows,
+        n_features=len(early),
+        n_targets=len(targets),
+        moved=moved,
+        targets_moved=tuple(t.name for t in targets if n_moved[t.name]),
+    )
+
+
+def _count_moved(engine: DuckDB, clean: Table, poisoned: Table, columns: Sequence[Column]) -> dict[str, int]:
+    """How many users each column moved for; a user who comes or goes is counted apart."""
+    both = sql("a.user_id IS NOT NULL AND b.user_id IS NOT NULL")
+    counts = [
+        sql("count(*) FILTER (WHERE {w})", w=conjunction([both, sql("a.{c} IS DISTINCT FROM b.{c}", c=name(c.name))])) for c in columns
+    ]
+    row = engine.one(
+        sql(
+            "SELECT count(*) FILTER (WHERE NOT ({both})), {counts} FROM {a} a FULL JOIN {b} b ON a.user_id = b.user_id AND a.cutoff = b.cutoff",
+            both=both, counts=commas(counts), a=table_scan(clean), b=table_scan(poisoned),
+        )
+    )
+    return dict(zip([_ROWS, *(c.name for c in columns)], row, strict=True))
+
+
+def _moved_finding(made: Sequence[_Compared], moved: Sequence[str]) -> list[Finding]:
+    if not moved:
+        return []
+    worst = max(n for one in made for n in one.moved.values())
+    shown = ", ".join(moved[:8]) + (f" and {len(moved) - 8} more" if len(moved) > 8 else "")
+    return [
+        Finding(
+            code="leakage.feature_moved",
+            severity=Severity.BLOCK,
+            what=f"{len(moved)} columns known by the cutoff moved, for up to {worst:,} users, when only the future was changed: {shown}.",
+            why="A model would learn from what it cannot know; every backtest would flatter it.",
+            do="Correct the feature: it may use days with app_day < cutoff and known_day < cutoff only.",
+            numbers={"n_columns": len(moved), "n_users": worst},
+        )
+    ]
+
+
+def _blind_finding(blind: Sequence[int], n_cutoffs: int) -> list[Finding]:
+    if not blind and n_cutoffs:
+        return []
+    days = ", ".join(str(date_of(c)) for c in blind) or "no cutoff was given"
+    return [
+        Finding(
+            code="leakage.blind",
+            severity=Severity.BLOCK,
+            what=f"No target moved although the future was changed ({days}).",
+            why="The check did not reach the numbers it is about; that no feature moved proves nothing.",
+            do="Check that the snapshot reads the ledger's rows it is given.",
+            numbers={"n_cutoffs": len(blind)},
+        )
+    ]

@@ -1,0 +1,122 @@
+"""What many tests need: an engine, and a bench that turns a few lines of data into events, a ledger, a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import headwater.engine.arrays  # registers the reader of tables
+from headwater.contracts.check import check
+from headwater.core.contract import Aggregate, App, Contract, Events, Measure, RuleSpec, Source
+from headwater.core.ledger import Ledger, Snapshot
+from headwater.core.span import day_of
+from headwater.core.table import Table
+from headwater.engine.duckdb import DuckDB
+from headwater.ledgers.build import build_ledger
+from headwater.snapshots.build import build_snapshot
+
+assert headwater.engine.arrays
+
+
+@dataclass
+class Bench:
+    """Each call works in a folder of its own."""
+
+    engine: DuckDB
+    root: Path
+    _calls: list[Path] = field(default_factory=list)
+
+    def folder(self) -> Path:
+        made = self.root / f"call {len(self._calls)}"
+        made.mkdir()
+        self._calls.append(made)
+        return made
+
+    def contract(
+        self,
+        path: str,
+        *,
+        zone: str = "UTC",
+        rules: Sequence[RuleSpec] = (),
+        measures: Sequence[Measure] = (),
+        max_share: float = 1.0,
+        left_edge_days: int = 0,
+        launched_on: str | None = None,
+        **source: Any,
+    ) -> Contract:
+        app = App(name="test", time_zone=zone, currency="GBP", launched_on=launched_on, left_edge_days=left_edge_days)
+        declared = {"user": "user", "at": "at"} | source
+        if "event" not in declared:
+            declared["event_is"] = "purchase"
+        return Contract(
+            app=app,
+            source=Source(path=path, **declared),
+            measures=tuple(measures),
+            rules=tuple(rules),
+            max_share=max_share,
+        )
+
+    def check(self, data: str | bytes | pa.Table | None, *, path: str = "log.csv", **settings: Any) -> Events:
+        """Write ``data`` to ``path`` (nothing where it is None) and check it."""
+        root = self.folder()
+        match data:
+            case bytes():
+                (root / path).write_bytes(data)
+            case str():
+                (root / path).write_bytes(data.encode())
+            case pa.Table():
+                pq.write_table(data, root / path)
+        return self.check_in(root, self.contract(path, **settings))
+
+    def check_in(self, root: Path, contract: Contract) -> Events:
+        return check(self.engine, contract, root=root, folder=self.folder(), source_fingerprint="none")
+
+    def ledger(self, data: str | bytes | pa.Table, **settings: Any) -> Ledger:
+        return build_ledger(self.engine, self.check(data, **settings), folder=self.folder())
+
+    def snapshot(self, ledger: Ledger, *, cutoffs: Sequence[str | int], **settings: Any) -> Snapshot:
+        days = [c if isinstance(c, int) else day_of(c) for c in cutoffs]
+        return build_snapshot(self.engine, ledger, cutoffs=days, folder=self.folder(), **{"horizons": (7,), **settings})
+
+
+def _bench(root: Path) -> Iterator[Bench]:
+    engine = DuckDB(threads=2, memory="500MB", spill=root / "spill")
+    yield Bench(engine=engine, root=root)
+    engine.close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    yield from _bench(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """One engine for a whole module: for Hypothesis, which asks many times."""
+    yield from _bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture
+def engine(bench: Bench) -> DuckDB:
+    return bench.engine
+
+
+@pytest.fixture
+def revenue() -> Measure:
+    return Measure(name="revenue", aggregate=Aggregate.SUM, expression="quantity * price", unit="GBP")
+
+
+@pytest.fixture
+def rows_of() -> Any:
+    """The rows of a table as dicts, in file order."""
+
+    def read(table: Table, *columns: str) -> list[dict[str, Any]]:
+        return table.to_arrow(columns or None).to_pylist()
+
+    return read
