@@ -19,7 +19,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headwater.app.road import backtest, check, decide, fit, forecast, ledger, read, snapshot, write
 
-__all__ = ["__version__", "backtest", "check", "decide", "fit", "forecast", "ledger", "read", "snapshot", "write"]
+__all__ = [
+    "__version__",
+    "backtest",
+    "check",
+    "decide",
+    "fit",
+    "forecast",
+    "ledger",
+    "read",
+    "snapshot",
+    "write",
+]
 
 __version__ = "0.1.0"
 

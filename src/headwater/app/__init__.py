@@ -1,0 +1,1 @@
+"""The road, wired together: settings, workspace, run, report, Python, command line."""

@@ -10,7 +10,9 @@ from pathlib import Path
 
 __all__ = ["source_fingerprint"]
 
-_TABLE = "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, changed_ns INTEGER, sha256 TEXT)"
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, changed_ns INTEGER, sha256 TEXT)"
+)
 
 
 def source_fingerprint(catalog: Path, files: Sequence[Path], *, root: Path) -> str:
@@ -25,16 +27,25 @@ def source_fingerprint(catalog: Path, files: Sequence[Path], *, root: Path) -> s
 
 
 def _name(file: Path, root: Path) -> str:
-    return str(file.resolve().relative_to(root.resolve())) if file.resolve().is_relative_to(root.resolve()) else file.name
+    return (
+        str(file.resolve().relative_to(root.resolve()))
+        if file.resolve().is_relative_to(root.resolve())
+        else file.name
+    )
 
 
 def _known_or_read(connection: sqlite3.Connection, file: Path) -> str:
     stat = file.stat()
     path = str(file.resolve())
-    row = connection.execute("SELECT sha256 FROM files WHERE path = ? AND size = ? AND changed_ns = ?", (path, stat.st_size, stat.st_mtime_ns)).fetchone()
+    row = connection.execute(
+        "SELECT sha256 FROM files WHERE path = ? AND size = ? AND changed_ns = ?",
+        (path, stat.st_size, stat.st_mtime_ns),
+    ).fetchone()
     if row is not None:
         return str(row[0])
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (path, stat.st_size, stat.st_mtime_ns, digest))
+    connection.execute(
+        "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", (path, stat.st_size, stat.st_mtime_ns, digest)
+    )
     return digest

@@ -39,7 +39,9 @@ class AppSettings(_Section):
         try:
             ZoneInfo(value)
         except (KeyError, ValueError, OSError):
-            raise ValueError(f"'{value}' is not a time zone; write one such as Europe/London, Asia/Shanghai or UTC") from None
+            raise ValueError(
+                f"'{value}' is not a time zone; write one such as Europe/London, Asia/Shanghai or UTC"
+            ) from None
         return value
 
     @field_validator("left_edge")
@@ -233,15 +235,25 @@ def contract_of(settings: Settings, *, today: date) -> Contract:
 
 def _measure(name: str, given: MeasureSettings) -> Measure:
     if given.sum is not None:
-        return Measure(name=name, aggregate=Aggregate.SUM, expression=given.sum, unit=given.unit, where=given.where)
+        return Measure(
+            name=name, aggregate=Aggregate.SUM, expression=given.sum, unit=given.unit, where=given.where
+        )
     if given.count_distinct is not None:
-        return Measure(name=name, aggregate=Aggregate.COUNT_DISTINCT, expression=given.count_distinct, unit=given.unit, where=given.where)
+        return Measure(
+            name=name,
+            aggregate=Aggregate.COUNT_DISTINCT,
+            expression=given.count_distinct,
+            unit=given.unit,
+            where=given.where,
+        )
     return Measure(name=name, aggregate=Aggregate.COUNT, unit=given.unit, where=given.where)
 
 
 def _rule(given: RuleSettings, *, today: date) -> RuleSpec:
     settings = {k: _rule_value(v, today=today) for k, v in (given.model_extra or {}).items()}
-    return RuleSpec(rule=given.rule, columns=tuple(given.columns), settings=settings, max_share=given.max_share)
+    return RuleSpec(
+        rule=given.rule, columns=tuple(given.columns), settings=settings, max_share=given.max_share
+    )
 
 
 def _rule_value(value: object, *, today: date) -> RuleValue:
@@ -286,7 +298,7 @@ def _explained(error: ValidationError) -> ConfigError:
                 "config.missing_key",
                 what=f"The setting '{where}' is missing.{more}",
                 why="There is no safe default for it.",
-                do=f"Add it; 'headwater init DATA' writes a complete example.",
+                do="Add it; 'headwater init DATA' writes a complete example.",
             )
         case _:
             return ConfigError(

@@ -37,7 +37,9 @@ class Delivered:
     sha256: str
 
 
-def deliver(document: Document, formats: Sequence[str], folder: Path, *, stem: str = "report") -> tuple[Delivered, ...]:
+def deliver(
+    document: Document, formats: Sequence[str], folder: Path, *, stem: str = "report"
+) -> tuple[Delivered, ...]:
     """Write ``folder/stem.suffix`` for each format. Raises ``UsageError`` for an unknown one."""
     writers = [(f, EXPORTERS.load(f)()) for f in formats]
     folder.mkdir(parents=True, exist_ok=True)

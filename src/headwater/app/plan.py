@@ -32,7 +32,9 @@ class Job:
         return f"{self.task.measure}_{self.task.horizon_days}d"
 
 
-def jobs_of(settings: Sequence[PredictSettings], ledger: Ledger, all_models: Sequence[str]) -> tuple[Job, ...]:
+def jobs_of(
+    settings: Sequence[PredictSettings], ledger: Ledger, all_models: Sequence[str]
+) -> tuple[Job, ...]:
     """The jobs of the ``[[predict]]`` sections, horizons in order."""
     return tuple(
         Job(
@@ -46,13 +48,20 @@ def jobs_of(settings: Sequence[PredictSettings], ledger: Ledger, all_models: Seq
     )
 
 
-def task_of(ledger: Ledger, measure: str, horizon_days: int, *, occasions: str | None = None, level: float = 0.9) -> Task:
+def task_of(
+    ledger: Ledger, measure: str, horizon_days: int, *, occasions: str | None = None, level: float = 0.9
+) -> Task:
     """A task in full: its target column, its unit, and the measure whose days are occasions."""
     counted = [m.name for m in ledger.measures if m.counts]
     if measure == "active_days":
         return Task(
-            measure=measure, unit="days", horizon_days=horizon_days, target=f"active_days_next_{horizon_days}d", occasions="active_days",
-            value="active_days", level=level,
+            measure=measure,
+            unit="days",
+            horizon_days=horizon_days,
+            target=f"active_days_next_{horizon_days}d",
+            occasions="active_days",
+            value="active_days",
+            level=level,
         )
     column = _measure(ledger, measure)
     if occasions is not None and occasions != "active_days":
@@ -61,8 +70,13 @@ def task_of(ledger: Ledger, measure: str, horizon_days: int, *, occasions: str |
     chosen = occasions or own or (counted[0] if counted else "active_days")
     unit = column.unit if column.kind is Kind.MONEY else column.unit or column.name
     return Task(
-        measure=measure, unit=unit, horizon_days=horizon_days, target=f"{column.label}_next_{horizon_days}d", occasions=chosen,
-        value=column.label, level=level,
+        measure=measure,
+        unit=unit,
+        horizon_days=horizon_days,
+        target=f"{column.label}_next_{horizon_days}d",
+        occasions=chosen,
+        value=column.label,
+        level=level,
     )
 
 
@@ -75,7 +89,9 @@ def origins_of(ledger: Ledger, *, horizon_days: int, every_days: int, n_origins:
     """
     latest = ledger.end_day - horizon_days
     for history in (horizon_days + _LEAST_HISTORY, horizon_days):
-        ladder = [o for o in (latest - k * every_days for k in range(n_origins)) if o - ledger.first_day >= history]
+        ladder = [
+            o for o in (latest - k * every_days for k in range(n_origins)) if o - ledger.first_day >= history
+        ]
         if ladder:
             return tuple(ladder)
     raise DataError(

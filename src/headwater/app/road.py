@@ -34,13 +34,30 @@ from headwater.models.model import Training
 from headwater.numerics.forecast import Forecast
 from headwater.snapshots.rows import rows_at
 
-__all__ = ["UserForecast", "backtest", "check", "decide", "fit", "forecast", "ledger", "read", "snapshot", "write"]
+__all__ = [
+    "UserForecast",
+    "backtest",
+    "check",
+    "decide",
+    "fit",
+    "forecast",
+    "ledger",
+    "read",
+    "snapshot",
+    "write",
+]
 
 _DAY = str | date | int
 _studies: dict[Path, Study] = {}
 
 
-def read(settings: str | Path | dict[str, Any], *, root: str | Path = ".", threads: int | None = None, memory: str | None = None) -> Events:
+def read(
+    settings: str | Path | dict[str, Any],
+    *,
+    root: str | Path = ".",
+    threads: int | None = None,
+    memory: str | None = None,
+) -> Events:
     """Read a source through its contract: what is kept, what is in quarantine, and why.
 
     Parameters
@@ -80,7 +97,11 @@ def ledger(events: Events) -> Ledger:
 
 
 def snapshot(
-    ledger: Ledger, *, cutoff: _DAY | Sequence[_DAY], horizons: Sequence[str | timedelta], as_of: _DAY | None = None
+    ledger: Ledger,
+    *,
+    cutoff: _DAY | Sequence[_DAY],
+    horizons: Sequence[str | timedelta],
+    as_of: _DAY | None = None,
 ) -> Snapshot:
     """Users as known at one cutoff or several, with targets over each horizon. Raises ``UsageError``."""
     cutoffs = [cutoff] if isinstance(cutoff, str | date | int) else list(cutoff)
@@ -92,16 +113,27 @@ def snapshot(
 
 
 def fit(
-    model: str | Choice, snapshot: Snapshot, *, target: str, horizon: str | timedelta, occasions: str | None = None, level: float = 0.9, seed: int = 7
+    model: str | Choice,
+    snapshot: Snapshot,
+    *,
+    target: str,
+    horizon: str | timedelta,
+    occasions: str | None = None,
+    level: float = 0.9,
+    seed: int = 7,
 ) -> FittedModel:
     """Fit a model on a snapshot. Raises ``UsageError`` for an unknown name, ``DataError`` where data cannot carry it."""
     study = _study_of(snapshot.rows)
     task = _task(study, target, as_days(horizon), occasions=occasions, level=level)
     name = model.name if isinstance(model, Choice) else model
-    return fit_model(name, Training(snapshot=snapshot, task=task, engine=study.engine, rng=np.random.default_rng(seed)))
+    return fit_model(
+        name, Training(snapshot=snapshot, task=task, engine=study.engine, rng=np.random.default_rng(seed))
+    )
 
 
-def forecast(model: FittedModel, snapshot: Snapshot, *, cutoff: _DAY | None = None, seed: int = 7) -> UserForecast:
+def forecast(
+    model: FittedModel, snapshot: Snapshot, *, cutoff: _DAY | None = None, seed: int = 7
+) -> UserForecast:
     """Forecast every user of a snapshot's cutoff (the latest, unless named)."""
     day = max(snapshot.cutoffs) if cutoff is None else _day(cutoff)
     made = model.forecast(snapshot, cutoff=day, rng=np.random.default_rng(seed))
@@ -186,23 +218,42 @@ class UserForecast(Shown):
         fields = (
             Field(name="user_id", label="User", form=Form.ID),
             Field(name="forecast", label="Forecast", form=Form.NUMBER, unit=unit),
-            Field(name="low", label="Low", form=Form.NUMBER, unit=unit, note=f"{self.forecast.level:.0%} interval"),
+            Field(
+                name="low",
+                label="Low",
+                form=Form.NUMBER,
+                unit=unit,
+                note=f"{self.forecast.level:.0%} interval",
+            ),
             Field(name="high", label="High", form=Form.NUMBER, unit=unit),
         )
         f = self.forecast
         rows = zip(self.user_ids, f.mean.tolist(), f.low.tolist(), f.high.tolist(), strict=True)
-        return (Prose(text=self.summary()), Grid.of(f"forecast_{self.task.target}", "Forecast by user", fields, rows))
+        return (
+            Prose(text=self.summary()),
+            Grid.of(f"forecast_{self.task.target}", "Forecast by user", fields, rows),
+        )
 
     def to_arrow(self) -> pa.Table:
         """The forecasts as a ``pyarrow.Table``."""
         f = self.forecast
-        return pa.table({"user_id": list(self.user_ids), "forecast": f.mean, "low": f.low, "high": f.high, "variance": f.variance})
+        return pa.table(
+            {
+                "user_id": list(self.user_ids),
+                "forecast": f.mean,
+                "low": f.low,
+                "high": f.high,
+                "variance": f.variance,
+            }
+        )
 
 
 def _document(result: Shown | Verdict) -> Document:
     if isinstance(result, Verdict):
         fields = (Field(name="point", label="Point"), Field(name="text", label="Text"))
-        rows = [("because", b) for b in result.because] + [("what would change our mind", w) for w in result.would_change]
+        rows = [("because", b) for b in result.because] + [
+            ("what would change our mind", w) for w in result.would_change
+        ]
         page = Page(name="verdict", title="Verdict", blocks=(Grid.of("verdict", "Why", fields, rows),))
         return Document(title=result.question, lead=f"{result.stance.value.capitalize()}.", pages=(page,))
     name = type(result).__name__

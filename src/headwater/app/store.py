@@ -62,7 +62,9 @@ class Store:
                 ) from None
             yield
 
-    def step(self, name: str, key: Mapping[str, object], shape: type[T], make: Callable[[Path], T]) -> StepResult[T]:
+    def step(
+        self, name: str, key: Mapping[str, object], shape: type[T], make: Callable[[Path], T]
+    ) -> StepResult[T]:
         """The value of a step: read back where it was made before, otherwise made and published."""
         print_ = fingerprint_of({"step": name, "version": __version__, **key})
         folder = self.root / "steps" / name / print_
@@ -75,7 +77,10 @@ class Store:
         value = make(folder)
         plain = _moved(adapter.dump_python(value, mode="json"), str(folder), "")
         content = fingerprint_of(_content(plain))
-        write_whole(folder / _MANIFEST, json.dumps({"name": name, "content": content, "key": _readable(key), "value": plain}, indent=1))
+        write_whole(
+            folder / _MANIFEST,
+            json.dumps({"name": name, "content": content, "key": _readable(key), "value": plain}, indent=1),
+        )
         return StepResult(name=name, value=value, fingerprint=content, reused=False)
 
     def has(self, name: str, key: Mapping[str, object]) -> bool:
@@ -124,7 +129,9 @@ class Store:
 
 def fingerprint_of(value: object) -> str:
     """A fingerprint of JSON-like content, keys in any order."""
-    return hashlib.sha256(json.dumps(_readable(value), sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:32]
+    return hashlib.sha256(
+        json.dumps(_readable(value), sort_keys=True, ensure_ascii=False).encode()
+    ).hexdigest()[:32]
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -141,8 +148,15 @@ def _moved(value: Any, old: str, new: str) -> Any:
     """File paths of tables, relative to their step's folder or absolute again."""
     match value:
         case {"files": list(files), "fingerprint": _, **rest}:
-            moved = [f.removeprefix(f"{old}/") if old else f"{new}/{f}" if not f.startswith("/") else f for f in files]
-            return {**{k: _moved(v, old, new) for k, v in rest.items()}, "files": moved, "fingerprint": value["fingerprint"]}
+            moved = [
+                f.removeprefix(f"{old}/") if old else f"{new}/{f}" if not f.startswith("/") else f
+                for f in files
+            ]
+            return {
+                **{k: _moved(v, old, new) for k, v in rest.items()},
+                "files": moved,
+                "fingerprint": value["fingerprint"],
+            }
         case dict():
             return {k: _moved(v, old, new) for k, v in value.items()}
         case list():

@@ -69,7 +69,15 @@ def tell(study: Study) -> Told:
             refused.append((job.name, error.finding))
             continue
         snapshot = study.snapshot(cutoffs=(ledger.end_day,), horizons=(job.task.horizon_days,))
-        chapters.append(_Chapter(proof=proof, worth=worth_of(study, forecast), snapshot=snapshot, facts=fitted.facts, findings=fitted.findings))
+        chapters.append(
+            _Chapter(
+                proof=proof,
+                worth=worth_of(study, forecast),
+                snapshot=snapshot,
+                facts=fitted.facts,
+                findings=fitted.findings,
+            )
+        )
     document = _document(study, events, ledger, chapters, refused)
     return Told(
         document=document,
@@ -109,11 +117,17 @@ def _lead(chapters: list[_Chapter], events: Events, refused: list[tuple[str, Fin
     )
 
 
-def _answer_page(study: Study, ledger: Ledger, chapters: list[_Chapter], refused: list[tuple[str, Finding]]) -> Page:
+def _answer_page(
+    study: Study, ledger: Ledger, chapters: list[_Chapter], refused: list[tuple[str, Finding]]
+) -> Page:
     blocks: list[Block] = []
     for c in chapters[:1]:
         given = verdicts(c.proof, c.worth)
-        blocks += [Prose(text=_how_sure(c), lead=True), verdict_grid(given, "verdicts"), _history_chart(study, ledger, c.worth)]
+        blocks += [
+            Prose(text=_how_sure(c), lead=True),
+            verdict_grid(given, "verdicts"),
+            _history_chart(study, ledger, c.worth),
+        ]
     if chapters:
         blocks.append(_totals_grid(chapters, ledger))
     blocks += [*callouts(f for _, f in refused)]
@@ -122,7 +136,7 @@ def _answer_page(study: Study, ledger: Ledger, chapters: list[_Chapter], refused
 
 def _how_sure(c: _Chapter) -> str:
     bias = [a for a in c.proof.standing("total_bias").answers[c.proof.choice.name] if hasattr(a, "value")]
-    figures = ", ".join(f"{getattr(a, 'value'):+.0%}" for a in bias)
+    figures = ", ".join(f"{a.value:+.0%}" for a in bias)
     return (
         f"{c.proof.choice.name} was chosen among {len(c.proof.models)} models. Had it been used at {len(c.proof.origins)} past dates, "
         f"its totals would have been off by {figures}. {c.proof.choice.reason}"
@@ -143,7 +157,17 @@ def _totals_grid(chapters: list[_Chapter], ledger: Ledger) -> Grid:
     )
     del ledger
     rows = [
-        (c.worth.task.measure, c.worth.task.horizon_days, c.worth.forecast.model, c.worth.total.value, c.worth.total.low, c.worth.total.high, c.worth.total.unit, c.worth.total.n_users, c.worth.total.method)
+        (
+            c.worth.task.measure,
+            c.worth.task.horizon_days,
+            c.worth.forecast.model,
+            c.worth.total.value,
+            c.worth.total.low,
+            c.worth.total.high,
+            c.worth.total.unit,
+            c.worth.total.n_users,
+            c.worth.total.method,
+        )
         for c in sorted(chapters, key=lambda c: (c.worth.task.measure, c.worth.task.horizon_days))
     ]
     return Grid.of("totals", "Expected totals", fields, rows)
@@ -153,20 +177,36 @@ def _history_chart(study: Study, ledger: Ledger, worth: Worth) -> Chart:
     rows = weekly_rows(study.engine, ledger, worth.task)
     fields = (
         Field(name="week", label="Week from", form=Form.DATE),
-        Field(name="value", label=worth.task.value.replace("_", " "), form=value_form(ledger, worth.task), unit=worth.task.unit),
+        Field(
+            name="value",
+            label=worth.task.value.replace("_", " "),
+            form=value_form(ledger, worth.task),
+            unit=worth.task.unit,
+        ),
         Field(name="n_users", label="Active users", form=Form.INTEGER),
     )
     values = [float(r[1] or 0) for r in rows]
-    finding = f"Weekly {worth.task.measure} ran from {min(values):,.0f} to {max(values):,.0f} {worth.task.unit}; the last whole week brought {values[-1]:,.0f}." if values else "No whole week yet."
+    finding = (
+        f"Weekly {worth.task.measure} ran from {min(values):,.0f} to {max(values):,.0f} {worth.task.unit}; the last whole week brought {values[-1]:,.0f}."
+        if values
+        else "No whole week yet."
+    )
     return Chart(
-        name=f"history_{worth.task.measure}", title=f"{worth.task.measure.capitalize()} by week", kind=ChartKind.LINE, fields=fields, rows=tuple(rows),
-        roles=((Role.X, "week"), (Role.Y, "value")), finding=finding,
+        name=f"history_{worth.task.measure}",
+        title=f"{worth.task.measure.capitalize()} by week",
+        kind=ChartKind.LINE,
+        fields=fields,
+        rows=tuple(rows),
+        roles=((Role.X, "week"), (Role.Y, "value")),
+        finding=finding,
     )
 
 
 def _data_page(study: Study, events: Events, ledger: Ledger, chapters: list[_Chapter]) -> Page:
     del study, chapters
-    held = Prose(text=f"They make {ledger.days.n_rows:,} user-days of {ledger.users.n_rows:,} users. Quarantined rows are in '{events.quarantine.name}', each with the codes of all rules it broke, its file and its row ({events.rows_are}).")
+    held = Prose(
+        text=f"They make {ledger.days.n_rows:,} user-days of {ledger.users.n_rows:,} users. Quarantined rows are in '{events.quarantine.name}', each with the codes of all rules it broke, its file and its row ({events.rows_are})."
+    )
     return Page(name="data", title="What was wrong with the data", blocks=(*events.blocks(), held))
 
 
@@ -187,8 +227,17 @@ def _worth_page(study: Study, events: Events, ledger: Ledger, c: _Chapter) -> Pa
         roles=((Role.X, "tenth"), (Role.Y, "total")),
         finding=f"The top tenth ({c.worth.top.n_users:,} customers) carries {c.worth.top.share:.0%} of the expected {task.measure}.",
     )
-    blocks = (chart, tenths, cohort_grid(study.engine, ledger, c.worth, form), user_grid(study.engine, events, ledger, c.worth, form))
-    return Page(name=f"worth_{_name(c)}", title=f"What customers are worth: {task.measure}, {task.horizon_days} days", blocks=blocks)
+    blocks = (
+        chart,
+        tenths,
+        cohort_grid(study.engine, ledger, c.worth, form),
+        user_grid(study.engine, events, ledger, c.worth, form),
+    )
+    return Page(
+        name=f"worth_{_name(c)}",
+        title=f"What customers are worth: {task.measure}, {task.horizon_days} days",
+        blocks=blocks,
+    )
 
 
 def _limits_page(events: Events, ledger: Ledger, chapters: list[_Chapter]) -> Page:
@@ -197,7 +246,11 @@ def _limits_page(events: Events, ledger: Ledger, chapters: list[_Chapter]) -> Pa
         for f in (*limits(events, ledger, c.snapshot, c.proof), *c.findings):
             found.setdefault(f.code, f)
     text = "A forecast is about customers already seen: those who come for the first time after the cutoff are not in it. It says what happens if nothing changes; it does not say what a campaign would change."
-    return Page(name="limits", title="What the models cannot say", blocks=(Prose(text=text), *callouts(found.values())))
+    return Page(
+        name="limits",
+        title="What the models cannot say",
+        blocks=(Prose(text=text), *callouts(found.values())),
+    )
 
 
 def _what_if_page(worth: Worth, ledger: Ledger) -> Page:
@@ -205,24 +258,80 @@ def _what_if_page(worth: Worth, ledger: Ledger) -> Page:
     mean, n = worth.top.mean, worth.top.n_users
     margin, cost, lift = 0.3, 1.0, 0.05
     inputs = (
-        WhatIfInput(name="n_treated", label="Customers treated", value=float(n), form=Form.INTEGER, low=0, high=1e9, note="default: the top tenth"),
-        WhatIfInput(name="mean_value", label="Expected value of one", value=round(mean, 2), form=form, low=0, high=1e12, note="default: the top tenth's mean forecast"),
-        WhatIfInput(name="margin_share", label="Margin on that value", value=margin, form=Form.SHARE, low=0, high=1),
-        WhatIfInput(name="cost_each", label="Cost of treating one", value=cost, form=Form.MONEY, low=0, high=1e9),
-        WhatIfInput(name="lift_share", label="Lift you believe in", value=lift, form=Form.SHARE, low=-1, high=10, note="not known before a test"),
+        WhatIfInput(
+            name="n_treated",
+            label="Customers treated",
+            value=float(n),
+            form=Form.INTEGER,
+            low=0,
+            high=1e9,
+            note="default: the top tenth",
+        ),
+        WhatIfInput(
+            name="mean_value",
+            label="Expected value of one",
+            value=round(mean, 2),
+            form=form,
+            low=0,
+            high=1e12,
+            note="default: the top tenth's mean forecast",
+        ),
+        WhatIfInput(
+            name="margin_share", label="Margin on that value", value=margin, form=Form.SHARE, low=0, high=1
+        ),
+        WhatIfInput(
+            name="cost_each", label="Cost of treating one", value=cost, form=Form.MONEY, low=0, high=1e9
+        ),
+        WhatIfInput(
+            name="lift_share",
+            label="Lift you believe in",
+            value=lift,
+            form=Form.SHARE,
+            low=-1,
+            high=10,
+            note="not known before a test",
+        ),
     )
     mean = round(mean, 2)
     outputs = (
-        WhatIfOutput(name="spend", label="Cost of the campaign", value=n * cost, form=Form.MONEY, formula="n_treated*cost_each"),
-        WhatIfOutput(name="gain", label="Extra margin", value=n * mean * margin * lift, form=Form.MONEY, formula="n_treated*mean_value*margin_share*lift_share"),
-        WhatIfOutput(name="profit", label="Profit", value=n * mean * margin * lift - n * cost, form=Form.MONEY, formula="gain-spend"),
         WhatIfOutput(
-            name="break_even_lift", label="Lift that just pays", value=cost / (mean * margin) if mean > 0 else 0.0, form=Form.SHARE,
-            formula="IF(mean_value*margin_share>0,cost_each/(mean_value*margin_share),0)", note="below it the campaign loses money, whatever the forecast",
+            name="spend",
+            label="Cost of the campaign",
+            value=n * cost,
+            form=Form.MONEY,
+            formula="n_treated*cost_each",
+        ),
+        WhatIfOutput(
+            name="gain",
+            label="Extra margin",
+            value=n * mean * margin * lift,
+            form=Form.MONEY,
+            formula="n_treated*mean_value*margin_share*lift_share",
+        ),
+        WhatIfOutput(
+            name="profit",
+            label="Profit",
+            value=n * mean * margin * lift - n * cost,
+            form=Form.MONEY,
+            formula="gain-spend",
+        ),
+        WhatIfOutput(
+            name="break_even_lift",
+            label="Lift that just pays",
+            value=cost / (mean * margin) if mean > 0 else 0.0,
+            form=Form.SHARE,
+            formula="IF(mean_value*margin_share>0,cost_each/(mean_value*margin_share),0)",
+            note="below it the campaign loses money, whatever the forecast",
         ),
     )
     note = "Change a yellow cell. The lift is a belief until a test has measured it."
-    block = WhatIf(name="what_if", title=f"What a campaign must bring over {worth.task.horizon_days} days", inputs=inputs, outputs=outputs, note=note)
+    block = WhatIf(
+        name="what_if",
+        title=f"What a campaign must bring over {worth.task.horizon_days} days",
+        inputs=inputs,
+        outputs=outputs,
+        note=note,
+    )
     return Page(name="what_if", title="What if", blocks=(block,))
 
 
@@ -234,7 +343,12 @@ def _definitions_page(ledger: Ledger, chapters: list[_Chapter]) -> Page:
         Field(name="about", label="Defined as"),
     )
     about = {c.name: c.about for c in ledger.days.columns}
-    measures = Grid.of("measures", "Measures", fields, [(m.name, m.kind.value, m.unit, about[m.name]) for m in ledger.measures])
+    measures = Grid.of(
+        "measures",
+        "Measures",
+        fields,
+        [(m.name, m.kind.value, m.unit, about[m.name]) for m in ledger.measures],
+    )
     blocks: list[Block] = [measures]
     if chapters:
         blocks.append(column_grid(chapters[0].snapshot.rows, "snapshot_columns", "Columns of a snapshot"))
@@ -259,7 +373,10 @@ def _provenance(study: Study, events: Events, ledger: Ledger) -> tuple[tuple[str
     return (
         ("Headwater", __version__),
         ("source", f"{events.contract.source.path} ({events.source_fingerprint})"),
-        ("log", f"{date_of(events.first_day)} to {date_of(events.end_day - 1)}, days cut in {events.contract.app.time_zone}"),
+        (
+            "log",
+            f"{date_of(events.first_day)} to {date_of(events.end_day - 1)}, days cut in {events.contract.app.time_zone}",
+        ),
         ("events", events.events.fingerprint),
         ("quarantine", events.quarantine.fingerprint),
         ("ledger", ledger.days.fingerprint),

@@ -46,7 +46,9 @@ _SHOWN = frozenset({"check", "ledger", "backtest", "fit", "forecast"})
 class Watcher(Protocol):
     """Told which step runs; given the engine's progress."""
 
-    def step(self, title: str, *, engine: DuckDB, n_rows: int | None) -> AbstractContextManager[None]: ...
+    def step(self, title: str, *, engine: DuckDB, n_rows: int | None) -> AbstractContextManager[None]:
+        """Watch a step while it runs; ``n_rows`` is what it reads, where that is known."""
+        ...
 
 
 class Silent:
@@ -119,7 +121,9 @@ class Study:
         self.seed = settings.run.seed if seed is None else seed
         self.store = Store(root)
         self.engine = DuckDB(
-            threads=threads or settings.run.threads, memory=memory or settings.run.memory, spill=self.store.root / "spill"
+            threads=threads or settings.run.threads,
+            memory=memory or settings.run.memory,
+            spill=self.store.root / "spill",
         )
         self.watcher: Watcher = watcher or Silent()
         self.steps: dict[str, StepResult[Any]] = {}
@@ -132,7 +136,9 @@ class Study:
             "check",
             {"contract": self.contract, "source": read},
             Events,
-            lambda folder: check(self.engine, self.contract, root=self.root, folder=folder, source_fingerprint=read),
+            lambda folder: check(
+                self.engine, self.contract, root=self.root, folder=folder, source_fingerprint=read
+            ),
             title="checking the data",
             n_rows=known_rows(files),
         )
@@ -143,10 +149,24 @@ class Study:
     def ledger(self) -> Ledger:
         """The ledger of the kept events."""
         events = self.events()
-        inputs = {"events": events.events.fingerprint, "measures": self.contract.measures, "app": self.contract.app, "keep": self.contract.source.keep}
-        return self.step("ledger", inputs, Ledger, lambda folder: build_ledger(self.engine, events, folder=folder), title="building the ledger", n_rows=events.events.n_rows)
+        inputs = {
+            "events": events.events.fingerprint,
+            "measures": self.contract.measures,
+            "app": self.contract.app,
+            "keep": self.contract.source.keep,
+        }
+        return self.step(
+            "ledger",
+            inputs,
+            Ledger,
+            lambda folder: build_ledger(self.engine, events, folder=folder),
+            title="building the ledger",
+            n_rows=events.events.n_rows,
+        )
 
-    def snapshot(self, *, cutoffs: tuple[int, ...], horizons: tuple[int, ...], as_of: int | None = None) -> Snapshot:
+    def snapshot(
+        self, *, cutoffs: tuple[int, ...], horizons: tuple[int, ...], as_of: int | None = None
+    ) -> Snapshot:
         """A snapshot; ``as_of`` cuts the ledger itself."""
         ledger = self.ledger()
         inputs = {"ledger": _ledger_key(ledger), "cutoffs": cutoffs, "horizons": horizons, "as_of": as_of}
@@ -154,7 +174,9 @@ class Study:
             "snapshot",
             inputs,
             Snapshot,
-            lambda folder: build_snapshot(self.engine, ledger, cutoffs=cutoffs, horizons=horizons, folder=folder, as_of=as_of),
+            lambda folder: build_snapshot(
+                self.engine, ledger, cutoffs=cutoffs, horizons=horizons, folder=folder, as_of=as_of
+            ),
             title="taking snapshots",
             n_rows=ledger.days.n_rows,
         )
@@ -166,9 +188,18 @@ class Study:
     def backtest(self, job: Job) -> Backtest:
         """Every model at every origin. Raises ``DataError`` where none can be tested."""
         ledger, task = self.ledger(), job.task
-        origins = origins_of(ledger, horizon_days=task.horizon_days, every_days=job.every_days, n_origins=job.n_origins)
+        origins = origins_of(
+            ledger, horizon_days=task.horizon_days, every_days=job.every_days, n_origins=job.n_origins
+        )
         ranks = {m: LTV_MODELS.load(m).simplicity for m in job.models}
-        inputs = {"ledger": _ledger_key(ledger), "task": task, "models": ranks, "origins": origins, "every": job.every_days, "seed": self.seed}
+        inputs = {
+            "ledger": _ledger_key(ledger),
+            "task": task,
+            "models": ranks,
+            "origins": origins,
+            "every": job.every_days,
+            "seed": self.seed,
+        }
         return self.step(
             "backtest",
             inputs,
@@ -187,17 +218,32 @@ class Study:
     def fit(self, model: str, job: Job) -> FittedStep:
         """A model fitted on everything known today, saved."""
         ledger = self.ledger()
-        snapshot = self.snapshot(cutoffs=self._learning(job, ledger.end_day), horizons=(job.task.horizon_days,))
+        snapshot = self.snapshot(
+            cutoffs=self._learning(job, ledger.end_day), horizons=(job.task.horizon_days,)
+        )
         inputs = {"snapshot": snapshot.rows.fingerprint, "model": model, "task": job.task, "seed": self.seed}
-        return self.step("fit", inputs, FittedStep, lambda folder: self._fit(model, job, snapshot, folder), title=f"fitting {model} ({job.name})")
+        return self.step(
+            "fit",
+            inputs,
+            FittedStep,
+            lambda folder: self._fit(model, job, snapshot, folder),
+            title=f"fitting {model} ({job.name})",
+        )
 
     def forecast(self, model: str, job: Job, *, proof: Backtest | None = None) -> ForecastStep:
         """Forecasts for every user, from today on."""
         fitted = self.fit(model, job)
         ledger = self.ledger()
-        snapshot = self.snapshot(cutoffs=self._learning(job, ledger.end_day), horizons=(job.task.horizon_days,))
+        snapshot = self.snapshot(
+            cutoffs=self._learning(job, ledger.end_day), horizons=(job.task.horizon_days,)
+        )
         shared = proof.shared_errors.get(model) if proof else None
-        inputs = {"snapshot": snapshot.rows.fingerprint, "model": fitted.fingerprint, "shared": asdict(shared) if shared else None, "seed": self.seed}
+        inputs = {
+            "snapshot": snapshot.rows.fingerprint,
+            "model": fitted.fingerprint,
+            "shared": asdict(shared) if shared else None,
+            "seed": self.seed,
+        }
         return self.step(
             "forecast",
             inputs,
@@ -231,7 +277,14 @@ class Study:
         return {label: r.fingerprint for label, r in sorted(self.steps.items()) if r.name in _SHOWN}
 
     def step(
-        self, step: str, key: Mapping[str, object], shape: type[T], make: Callable[[Path], T], *, title: str, n_rows: int | None = None
+        self,
+        step: str,
+        key: Mapping[str, object],
+        shape: type[T],
+        make: Callable[[Path], T],
+        *,
+        title: str,
+        n_rows: int | None = None,
     ) -> T:
         """A step's value, from this session, from the workspace, or made now under the watcher's eyes."""
         label = f"{step} {fingerprint_of(key)[:8]}"
@@ -251,20 +304,29 @@ class Study:
         return np.random.default_rng([self.seed, int(fingerprint_of(list(what))[:12], 16)])
 
     def _learning(self, job: Job, origin: int) -> tuple[int, ...]:
-        return learning_cutoffs(self.ledger(), origin=origin, horizon_days=job.task.horizon_days, every_days=job.every_days)
+        return learning_cutoffs(
+            self.ledger(), origin=origin, horizon_days=job.task.horizon_days, every_days=job.every_days
+        )
 
     def _actual(self, task: Task, origin: int) -> np.ndarray:
         snapshot = self.snapshot(cutoffs=(origin,), horizons=(task.horizon_days,))
         return column_floats(rows_at(snapshot, origin, (task.target,)), task.target)
 
     def _forecast_at(self, model: str, job: Job, origin: int) -> Forecast:
-        past = self.snapshot(cutoffs=self._learning(job, origin), horizons=(job.task.horizon_days,), as_of=origin)
+        past = self.snapshot(
+            cutoffs=self._learning(job, origin), horizons=(job.task.horizon_days,), as_of=origin
+        )
         rng = self._rng("forecast", model, job.name, str(origin))
         fitted = fit_model(model, Training(snapshot=past, task=job.task, engine=self.engine, rng=rng))
         return fitted.forecast(past, cutoff=origin, rng=rng)
 
     def _fit(self, model: str, job: Job, snapshot: Snapshot, folder: Path) -> FittedStep:
-        fitted = fit_model(model, Training(snapshot=snapshot, task=job.task, engine=self.engine, rng=self._rng("fit", model, job.name)))
+        fitted = fit_model(
+            model,
+            Training(
+                snapshot=snapshot, task=job.task, engine=self.engine, rng=self._rng("fit", model, job.name)
+            ),
+        )
         text = json.dumps(fitted.state(), sort_keys=True)
         write_whole(folder / "model.json", text)
         return FittedStep(
@@ -277,13 +339,18 @@ class Study:
         )
 
     def _forecast_table(self, fitted: FittedStep, snapshot: Snapshot, cutoff: int, folder: Path) -> Table:
-        made = self.open_model(fitted).forecast(snapshot, cutoff=cutoff, rng=self._rng("forecast", fitted.name, fitted.task.target))
+        made = self.open_model(fitted).forecast(
+            snapshot, cutoff=cutoff, rng=self._rng("forecast", fitted.name, fitted.task.target)
+        )
         rows = rows_at(snapshot, cutoff, ("user_id", "at_left_edge"))
         arrays = {"forecast": made.mean, "low": made.low, "high": made.high, "variance": made.variance}
         for column, values in arrays.items():
             rows = rows.append_column(column, pa.array(values))
         self.engine.register("forecast rows", rows)
-        query = sql("SELECT user_id, forecast, low, high, variance, at_left_edge FROM {t} ORDER BY user_id", t=name("forecast rows"))
+        query = sql(
+            "SELECT user_id, forecast, low, high, variance, at_left_edge FROM {t} ORDER BY user_id",
+            t=name("forecast rows"),
+        )
         return self.engine.write(query, folder, table="forecast", columns=_forecast_columns(fitted.task))
 
 
@@ -304,6 +371,16 @@ def _forecast_columns(task: Task) -> tuple[Column, ...]:
         Column(name="forecast", kind=Kind.NUMBER, unit=task.unit, about=f"expected {what}"),
         Column(name="low", kind=Kind.NUMBER, unit=task.unit, about=f"lower bound at {task.level:.0%}"),
         Column(name="high", kind=Kind.NUMBER, unit=task.unit, about=f"upper bound at {task.level:.0%}"),
-        Column(name="variance", kind=Kind.NUMBER, unit=f"{task.unit} squared", about="for totals: variances add, bounds do not"),
-        Column(name="at_left_edge", kind=Kind.BOOLEAN, purpose=Purpose.FLAG, about="may not have been new when first seen"),
+        Column(
+            name="variance",
+            kind=Kind.NUMBER,
+            unit=f"{task.unit} squared",
+            about="for totals: variances add, bounds do not",
+        ),
+        Column(
+            name="at_left_edge",
+            kind=Kind.BOOLEAN,
+            purpose=Purpose.FLAG,
+            about="may not have been new when first seen",
+        ),
     )

@@ -46,13 +46,27 @@ def _ranking(proof: Backtest) -> Verdict:
     values = _known(gini, proof.choice.name)
     question = "May customers be put in order by this forecast?"
     if not values:
-        return _unknown(question, "the order could not be scored", "A longer log, so that outcomes can be compared.")
+        return _unknown(
+            question, "the order could not be scored", "A longer log, so that outcomes can be compared."
+        )
     low = min(v.low for v in values)
     figures = ", ".join(f"{v.value:.2f}" for v in values)
-    because = (f"On past customers the order had a normalized Gini of {figures} (1 is perfect, 0 is chance); the lowest interval begins at {low:.2f}.",)
+    because = (
+        f"On past customers the order had a normalized Gini of {figures} (1 is perfect, 0 is chance); the lowest interval begins at {low:.2f}.",
+    )
     if low > 0:
-        return Verdict(question=question, stance=Stance.ACT, because=because, would_change=("A backtest whose interval includes zero.",))
-    return Verdict(question=question, stance=Stance.CANNOT_SAY, because=because, would_change=("More users or a longer log.",))
+        return Verdict(
+            question=question,
+            stance=Stance.ACT,
+            because=because,
+            would_change=("A backtest whose interval includes zero.",),
+        )
+    return Verdict(
+        question=question,
+        stance=Stance.CANNOT_SAY,
+        because=because,
+        would_change=("More users or a longer log.",),
+    )
 
 
 def _level(proof: Backtest, worth: Worth) -> Verdict:
@@ -68,14 +82,23 @@ def _level(proof: Backtest, worth: Worth) -> Verdict:
         f"That error is in the interval: {total.low:,.0f} to {total.high:,.0f} {total.unit} at {total.level:.0%}.",
     )
     if worst <= _TIGHT:
-        return Verdict(question=question, stance=Stance.ACT, because=because, would_change=(f"A past total off by more than {_TIGHT:.0%}.",))
+        return Verdict(
+            question=question,
+            stance=Stance.ACT,
+            because=because,
+            would_change=(f"A past total off by more than {_TIGHT:.0%}.",),
+        )
     if worst <= _LOOSE:
         return Verdict(
-            question=question, stance=Stance.HOLD, because=("Only with its interval.", *because),
+            question=question,
+            stance=Stance.HOLD,
+            because=("Only with its interval.", *because),
             would_change=(f"Past totals within {_TIGHT:.0%}; a full second year would show the season.",),
         )
     return Verdict(
-        question=question, stance=Stance.CANNOT_SAY, because=because,
+        question=question,
+        stance=Stance.CANNOT_SAY,
+        because=because,
         would_change=(f"Past totals within {_LOOSE:.0%}: more history, or a model that knows the season.",),
     )
 
@@ -88,7 +111,9 @@ def _response(worth: Worth) -> Verdict:
             "A forecast ranks value, not response: valuable customers may buy anyway.",
             f"The top tenth is {worth.top.n_users:,} customers with {worth.top.share:.0%} of the expected value.",
         ),
-        would_change=("An A/B test: treat a random half of the top tenth, compare what both halves bring. The what-if sheet says which lift pays.",),
+        would_change=(
+            "An A/B test: treat a random half of the top tenth, compare what both halves bring. The what-if sheet says which lift pays.",
+        ),
     )
 
 
@@ -131,4 +156,6 @@ def _known(standing: Standing, model: str) -> list[Estimate]:
 
 
 def _unknown(question: str, why: str, change: str) -> Verdict:
-    return Verdict(question=question, stance=Stance.CANNOT_SAY, because=(f"Here {why}.",), would_change=(change,))
+    return Verdict(
+        question=question, stance=Stance.CANNOT_SAY, because=(f"Here {why}.",), would_change=(change,)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 from headwater.app.study import ForecastStep, Study
 from headwater.core.answer import Estimate
@@ -17,7 +18,16 @@ from headwater.engine.duckdb import DuckDB, table_scan
 from headwater.engine.sql import Sql, name, shim, sql
 from headwater.numerics.intervals import interval_of_total
 
-__all__ = ["Tenth", "Worth", "cohort_grid", "tenth_grid", "user_grid", "value_form", "weekly_rows", "worth_of"]
+__all__ = [
+    "Tenth",
+    "Worth",
+    "cohort_grid",
+    "tenth_grid",
+    "user_grid",
+    "value_form",
+    "weekly_rows",
+    "worth_of",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +63,9 @@ class Worth:
 def worth_of(study: Study, forecast: ForecastStep) -> Worth:
     """Add a forecast up: users' variances add, the error they share does not average out."""
     scan = table_scan(forecast.rows)
-    total, variance, n = study.engine.one(sql("SELECT sum(forecast), sum(variance), count(*) FROM {s}", s=scan))
+    total, variance, n = study.engine.one(
+        sql("SELECT sum(forecast), sum(variance), count(*) FROM {s}", s=scan)
+    )
     tenths = study.engine.rows(
         sql(
             "SELECT tenth, count(*), sum(forecast), avg(forecast) FROM (SELECT forecast, ntile(10) OVER (ORDER BY forecast, user_id) AS tenth FROM {s})"
@@ -64,7 +76,10 @@ def worth_of(study: Study, forecast: ForecastStep) -> Worth:
     return Worth(
         forecast=forecast,
         total=total_estimate(forecast, total, variance, n),
-        tenths=tuple(Tenth(tenth=t, n_users=k, total=s, share=s / total if total else 0.0, mean=m) for t, k, s, m in tenths),
+        tenths=tuple(
+            Tenth(tenth=t, n_users=k, total=s, share=s / total if total else 0.0, mean=m)
+            for t, k, s, m in tenths
+        ),
     )
 
 
@@ -108,12 +123,19 @@ def tenth_grid(worth: Worth, form: Form) -> Grid:
 
 def cohort_grid(engine: DuckDB, ledger: Ledger, worth: Worth, form: Form) -> Grid:
     """Users by month first seen: what they brought so far, what they are expected to bring."""
-    so_far = sql("SELECT user_id, {v} AS so_far FROM {d} GROUP BY user_id", v=_so_far(ledger, worth.task), d=table_scan(ledger.days))
+    so_far = sql(
+        "SELECT user_id, {v} AS so_far FROM {d} GROUP BY user_id",
+        v=_so_far(ledger, worth.task),
+        d=table_scan(ledger.days),
+    )
     rows = engine.rows(
         sql(
             "SELECT {month} AS cohort, count(*), sum(so_far), sum(f.forecast), sum(f.variance) FROM {users} u JOIN {f} f USING (user_id)"
             " JOIN ({so_far}) s USING (user_id) GROUP BY cohort ORDER BY cohort",
-            month=shim("month_of_day", sql("u.first_day")), users=table_scan(ledger.users), f=table_scan(worth.forecast.rows), so_far=so_far,
+            month=shim("month_of_day", sql("u.first_day")),
+            users=table_scan(ledger.users),
+            f=table_scan(worth.forecast.rows),
+            so_far=so_far,
         )
     )
     unit = worth.task.unit
@@ -123,11 +145,31 @@ def cohort_grid(engine: DuckDB, ledger: Ledger, worth: Worth, form: Form) -> Gri
         Field(name="so_far", label="So far", form=form, unit=unit),
         Field(name="so_far_mean", label="So far, per user", form=form, unit=unit),
         Field(name="forecast", label=f"Next {worth.task.horizon_days} days", form=form, unit=unit),
-        Field(name="low", label="Low", form=form, unit=unit, note=f"{worth.task.level:.0%} interval of the total"),
-        Field(name="high", label="High", form=form, unit=unit, note=f"{worth.task.level:.0%} interval of the total"),
-        Field(name="forecast_mean", label=f"Next {worth.task.horizon_days} days, per user", form=form, unit=unit),
+        Field(
+            name="low",
+            label="Low",
+            form=form,
+            unit=unit,
+            note=f"{worth.task.level:.0%} interval of the total",
+        ),
+        Field(
+            name="high",
+            label="High",
+            form=form,
+            unit=unit,
+            note=f"{worth.task.level:.0%} interval of the total",
+        ),
+        Field(
+            name="forecast_mean", label=f"Next {worth.task.horizon_days} days, per user", form=form, unit=unit
+        ),
     )
-    return Grid.of(f"cohorts_{_name(worth)}", "By month first seen", fields, [_cohort_row(worth, *r) for r in rows], note="Users first seen at the log's left edge may be older customers.")
+    return Grid.of(
+        f"cohorts_{_name(worth)}",
+        "By month first seen",
+        fields,
+        [_cohort_row(worth, r) for r in rows],
+        note="Users first seen at the log's left edge may be older customers.",
+    )
 
 
 def user_grid(engine: DuckDB, events: Events, ledger: Ledger, worth: Worth, form: Form) -> Grid:
@@ -136,17 +178,38 @@ def user_grid(engine: DuckDB, events: Events, ledger: Ledger, worth: Worth, form
     query = sql(
         "SELECT f.user_id, f.forecast, f.low, f.high, s.so_far, {last} AS last_on, {first} AS first_on, f.at_left_edge FROM {f} f"
         " JOIN (SELECT user_id, {v} AS so_far, max(app_day) AS last_day, min(app_day) AS first_day FROM {d} GROUP BY user_id) s USING (user_id) ORDER BY f.forecast DESC, f.user_id",
-        last=shim("iso_of_day", sql("s.last_day")), first=shim("iso_of_day", sql("s.first_day")), f=table_scan(worth.forecast.rows), v=_so_far(ledger, task), d=table_scan(ledger.days),
+        last=shim("iso_of_day", sql("s.last_day")),
+        first=shim("iso_of_day", sql("s.first_day")),
+        f=table_scan(worth.forecast.rows),
+        v=_so_far(ledger, task),
+        d=table_scan(ledger.days),
     )
     fields = (
         Field(name="user_id", label=events.contract.source.user, form=Form.ID),
-        Field(name="forecast", label=f"Next {task.horizon_days} days", form=form, unit=unit, note="expected value"),
-        Field(name="low", label="Low", form=form, unit=unit, note=f"{task.level:.0%} of users end above low and below high"),
+        Field(
+            name="forecast",
+            label=f"Next {task.horizon_days} days",
+            form=form,
+            unit=unit,
+            note="expected value",
+        ),
+        Field(
+            name="low",
+            label="Low",
+            form=form,
+            unit=unit,
+            note=f"{task.level:.0%} of users end above low and below high",
+        ),
         Field(name="high", label="High", form=form, unit=unit),
         Field(name="so_far", label="So far", form=form, unit=unit),
         Field(name="last_on", label="Last seen", form=Form.DATE),
         Field(name="first_on", label="First seen", form=Form.DATE),
-        Field(name="at_left_edge", label="May be older", form=Form.BOOLEAN, note="first seen at the left edge of the log"),
+        Field(
+            name="at_left_edge",
+            label="May be older",
+            form=Form.BOOLEAN,
+            note="first seen at the left edge of the log",
+        ),
     )
     return Grid(
         name=f"users_{_name(worth)}",
@@ -165,7 +228,11 @@ def weekly_rows(engine: DuckDB, ledger: Ledger, task: Task) -> list[tuple[Cell, 
     rows = engine.rows(
         sql(
             "SELECT {week} AS week, {v}, count(DISTINCT user_id) FROM {d} WHERE app_day >= {f} AND app_day < {e} GROUP BY week ORDER BY week",
-            week=week, v=_so_far(ledger, task), d=table_scan(ledger.days), f=first, e=ledger.end_day - (ledger.end_day - first) % 7,
+            week=week,
+            v=_so_far(ledger, task),
+            d=table_scan(ledger.days),
+            f=first,
+            e=ledger.end_day - (ledger.end_day - first) % 7,
         )
     )
     return [(date_of(first + 7 * int(w)).isoformat(), v, n) for w, v, n in rows]
@@ -178,7 +245,8 @@ def _so_far(ledger: Ledger, task: Task) -> Sql:
     return sql("(CAST(sum({m}) AS DOUBLE) / {s})", m=name(measure.name), s=float(measure.scale))
 
 
-def _cohort_row(worth: Worth, cohort: str, n: int, so_far: float, forecast: float, variance: float) -> tuple[Cell, ...]:
+def _cohort_row(worth: Worth, row: tuple[Any, ...]) -> tuple[Cell, ...]:
+    cohort, n, so_far, forecast, variance = row
     total = total_estimate(worth.forecast, forecast, variance, n)
     return (cohort, n, so_far, so_far / n, forecast, total.low, total.high, forecast / n)
 
@@ -190,5 +258,3 @@ def _streamed(engine: DuckDB, query: Sql) -> Iterator[tuple[Cell, ...]]:
 
 def _name(worth: Worth) -> str:
     return f"{worth.task.measure}_{worth.task.horizon_days}d"
-
-

@@ -72,7 +72,9 @@ def _quarantined(events: Table, quarantine: Table, rules: tuple[RuleResult, ...]
     ]
 
 
-def _clocks(contract: Contract, *, offsets: int, naive: int, n_rows: int, early: int, twice: int) -> list[Finding]:
+def _clocks(
+    contract: Contract, *, offsets: int, naive: int, n_rows: int, early: int, twice: int
+) -> list[Finding]:
     found: list[Finding] = []
     zone = contract.source.time_zone or contract.app.time_zone
     if offsets and naive:

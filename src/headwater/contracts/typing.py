@@ -10,14 +10,37 @@ from headwater.core.table import Kind
 from headwater.engine.expression import MICROS, columns_of
 from headwater.engine.sql import Sql, name, shim, sql
 
-__all__ = ["TypedColumn", "kind_of_engine_type", "local_time", "raw_name", "source_columns", "time_column", "typed_column", "user_column", "without_nan"]
+__all__ = [
+    "TypedColumn",
+    "kind_of_engine_type",
+    "local_time",
+    "raw_name",
+    "source_columns",
+    "time_column",
+    "typed_column",
+    "user_column",
+    "without_nan",
+]
 
 _TYPES = (
     (("TIMESTAMP", "DATETIME"), Kind.TIMESTAMP),
     (("DATE",), Kind.DAY),
     (("BOOL",), Kind.BOOLEAN),
     (("DECIMAL", "FLOAT", "DOUBLE", "REAL"), Kind.NUMBER),
-    (("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"), Kind.INTEGER),
+    (
+        (
+            "TINYINT",
+            "SMALLINT",
+            "INTEGER",
+            "BIGINT",
+            "HUGEINT",
+            "UTINYINT",
+            "USMALLINT",
+            "UINTEGER",
+            "UBIGINT",
+        ),
+        Kind.INTEGER,
+    ),
 )
 _FLOATS = ("FLOAT", "DOUBLE", "REAL")
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
@@ -89,7 +112,7 @@ def without_nan(value: Sql, engine_type: str) -> Sql:
 def typed_column(column: str, kind: Kind, engine_type: str, zone: str) -> TypedColumn:
     """Parse one column to its declared type. Times without an offset are read in ``zone``; a DAY is an app day."""
     raw = raw_name(column)
-    text = sql("nullif(trim(CAST({r} AS VARCHAR)), '')", r=raw)
+    text = sql("nullif({t}, '')", t=shim("trimmed", raw))
     native = kind_of_engine_type(engine_type)
     match kind:
         case Kind.TEXT:
@@ -99,40 +122,64 @@ def typed_column(column: str, kind: Kind, engine_type: str, zone: str) -> TypedC
         case Kind.INTEGER:
             whole = sql("TRY_CAST({t} AS DECIMAL(38, 6))", t=text)
             value = sql(
-                "CASE WHEN {d} = floor({d}) AND CAST({d} AS DOUBLE) = TRY_CAST({t} AS DOUBLE) THEN TRY_CAST({d} AS BIGINT) END", d=whole, t=text
+                "CASE WHEN {d} = floor({d}) AND CAST({d} AS DOUBLE) = TRY_CAST({t} AS DOUBLE) THEN TRY_CAST({d} AS BIGINT) END",
+                d=whole,
+                t=text,
             )
         case Kind.MONEY:
-            value = sql("TRY_CAST(TRY_CAST({t} AS DECIMAL(24, 6)) * {m} AS BIGINT)", t=text if native is Kind.TEXT else raw, m=MICROS)
+            value = sql(
+                "TRY_CAST(TRY_CAST({t} AS DECIMAL(24, 6)) * {m} AS BIGINT)",
+                t=text if native is Kind.TEXT else raw,
+                m=MICROS,
+            )
         case Kind.NUMBER:
             number = sql("TRY_CAST({t} AS DOUBLE)", t=text if native is Kind.TEXT else raw)
             value = sql("CASE WHEN isfinite({n}) THEN {n} END", n=number)
-            return TypedColumn(column=column, kind=kind, value=value, unreadable=sql("({t} IS NOT NULL AND ({n} IS NULL OR isinf({n})))", t=text, n=number))
+            return TypedColumn(
+                column=column,
+                kind=kind,
+                value=value,
+                unreadable=sql("({t} IS NOT NULL AND ({n} IS NULL OR isinf({n})))", t=text, n=number),
+            )
         case Kind.BOOLEAN:
             value = sql("TRY_CAST({r} AS BOOLEAN)", r=raw)
         case Kind.TIMESTAMP:
             value = _instant(raw, None, engine_type, zone)
         case Kind.DAY:
-            value = sql("CAST(floor({us} / 86400000000.0) AS INTEGER)", us=shim("micros", shim("try_timestamp", raw)))
+            value = sql(
+                "CAST(floor({us} / 86400000000.0) AS INTEGER)", us=shim("micros", shim("try_timestamp", raw))
+            )
     unreadable = None if kind is Kind.TEXT else sql("({t} IS NOT NULL AND {v} IS NULL)", t=text, v=value)
     return TypedColumn(column=column, kind=kind, value=value, unreadable=unreadable)
 
 
 def user_column(source: Source, engine_type: str) -> Sql:
     """The user id as text; ``17850.0``, an integer that passed through a float, becomes ``17850``."""
-    text = sql("nullif(trim(CAST({r} AS VARCHAR)), '')", r=raw_name(source.user))
+    text = sql("nullif({t}, '')", t=shim("trimmed", raw_name(source.user)))
     native = kind_of_engine_type(engine_type)
     if native is Kind.INTEGER:
         return text
     if native is Kind.NUMBER:
         whole = sql("{r} = floor({r}) AND abs({r}) < 1e18", r=raw_name(source.user))
-        return sql("CASE WHEN {w} THEN CAST(CAST({r} AS BIGINT) AS VARCHAR) ELSE {t} END", w=whole, r=raw_name(source.user), t=text)
-    return sql("CASE WHEN {t} LIKE '%.0' AND {m} THEN left({t}, length({t}) - 2) ELSE {t} END", t=text, m=shim("matches", text, r"\d+\.0"))
+        return sql(
+            "CASE WHEN {w} THEN CAST(CAST({r} AS BIGINT) AS VARCHAR) ELSE {t} END",
+            w=whole,
+            r=raw_name(source.user),
+            t=text,
+        )
+    return sql(
+        "CASE WHEN {t} LIKE '%.0' AND {m} THEN left({t}, length({t}) - 2) ELSE {t} END",
+        t=text,
+        m=shim("matches", text, r"\d+\.0"),
+    )
 
 
 def time_column(column: str, source: Source, engine_type: str, zone: str) -> Sql:
     """A time as UTC microseconds, NULL outside the years 1 to 9999. Times without an offset are read in ``zone``."""
     us = _instant(raw_name(column), source.at_format, engine_type, zone)
-    return sql("CASE WHEN {us} BETWEEN {first} AND {last} THEN {us} END", us=us, first=_FIRST_US, last=_LAST_US)
+    return sql(
+        "CASE WHEN {us} BETWEEN {first} AND {last} THEN {us} END", us=us, first=_FIRST_US, last=_LAST_US
+    )
 
 
 def _instant(raw: Sql, form: str | None, engine_type: str, zone: str) -> Sql:
@@ -142,12 +189,17 @@ def _instant(raw: Sql, form: str | None, engine_type: str, zone: str) -> Sql:
         return shim("micros", raw)
     if kind_of_engine_type(engine_type) in {Kind.TIMESTAMP, Kind.DAY}:
         return _zoned(sql("CAST({r} AS TIMESTAMP)", r=raw), zone)
-    text = sql("trim(CAST({r} AS VARCHAR))", r=raw)
+    text = shim("trimmed", raw)
     if form is not None:
         parsed = shim("try_format", text, form)
         return shim("micros", parsed) if _names_offset(form) else _zoned(parsed, zone)
     local = _zoned(shim("try_timestamp", text), zone)
-    return sql("CASE WHEN {o} THEN {z} ELSE {l} END", o=shim("has_offset", text), z=shim("micros", shim("try_zoned", text)), l=local)
+    return sql(
+        "CASE WHEN {o} THEN {z} ELSE {l} END",
+        o=shim("has_offset", text),
+        z=shim("micros", shim("try_zoned", text)),
+        l=local,
+    )
 
 
 def local_time(column: str, source: Source, engine_type: str) -> Sql | None:
@@ -157,7 +209,7 @@ def local_time(column: str, source: Source, engine_type: str) -> Sql | None:
     raw = raw_name(column)
     if kind_of_engine_type(engine_type) in {Kind.TIMESTAMP, Kind.DAY}:
         return sql("CAST({r} AS TIMESTAMP)", r=raw)
-    text = sql("trim(CAST({r} AS VARCHAR))", r=raw)
+    text = shim("trimmed", raw)
     if source.at_format is not None:
         return None if _names_offset(source.at_format) else shim("try_format", text, source.at_format)
     return sql("CASE WHEN NOT {o} THEN {t} END", o=shim("has_offset", text), t=shim("try_timestamp", text))

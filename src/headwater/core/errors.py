@@ -43,9 +43,7 @@ class HeadwaterError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, code: str, *, what: str, why: str, do: str, **numbers: Number) -> None:
-        self.finding = Finding(
-            code=code, severity=Severity.BLOCK, what=what, why=why, do=do, numbers=numbers
-        )
+        self.finding = Finding(code=code, severity=Severity.BLOCK, what=what, why=why, do=do, numbers=numbers)
         super().__init__(f"{code}: {what} {why} {do}")
 
 

@@ -74,7 +74,11 @@ class Ledger(Shown):
             f"{self.days.n_rows:,} user-days of {self.users.n_rows:,} users, "
             f"{date_of(self.first_day)} to {date_of(self.end_day - 1)}."
         )
-        return (Prose(text=held), column_grid(self.days, "ledger_columns", "The ledger"), *callouts(self.findings))
+        return (
+            Prose(text=held),
+            column_grid(self.days, "ledger_columns", "The ledger"),
+            *callouts(self.findings),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +139,11 @@ class Snapshot(Shown):
         """What it holds, and what its columns mean."""
         days = ", ".join(str(date_of(c)) for c in self.cutoffs)
         held = f"{self.rows.n_rows:,} rows: every user known at {days}; {len(self.features)} features."
-        return (Prose(text=held), column_grid(self.rows, "snapshot_columns", "The snapshot"), *callouts(self.findings))
+        return (
+            Prose(text=held),
+            column_grid(self.rows, "snapshot_columns", "The snapshot"),
+            *callouts(self.findings),
+        )
 
 
 def column_grid(table: Table, name: str, title: str) -> Grid:
@@ -148,5 +156,8 @@ def column_grid(table: Table, name: str, title: str) -> Grid:
         Field(name="known", label="Known"),
         Field(name="about", label="Meaning", form=Form.TEXT),
     )
-    rows = [(c.name, c.kind.value, c.unit, c.purpose.value, c.known.value.replace("_", " "), c.about) for c in table.columns]
+    rows = [
+        (c.name, c.kind.value, c.unit, c.purpose.value, c.known.value.replace("_", " "), c.about)
+        for c in table.columns
+    ]
     return Grid.of(name, title, fields, rows)

@@ -12,6 +12,7 @@ from headwater.core.block import Block, Callout, Cell, Form, Grid, Heading, Pros
 __all__ = ["Shown", "cell_text"]
 
 _PREVIEW = 20
+_PATTERNS = {Form.SHARE: ".1%", Form.INTEGER: ",.0f", Form.MONEY: ",.2f", Form.NUMBER: ",.4g"}
 
 
 class Shown(ABC):
@@ -53,19 +54,10 @@ def cell_text(value: Cell, form: Form) -> str:
     """
     if value is None:
         return ""
-    if isinstance(value, bool) or isinstance(value, str):
+    if isinstance(value, bool | str):
         return str(value)
-    match form:
-        case Form.SHARE:
-            return f"{value:.1%}"
-        case Form.INTEGER:
-            return f"{value:,.0f}"
-        case Form.MONEY:
-            return f"{value:,.2f}"
-        case Form.NUMBER:
-            return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
-        case _:
-            return str(value)
+    pattern = ",.0f" if form is Form.NUMBER and abs(value) >= 10_000 else _PATTERNS.get(form)
+    return format(value, pattern) if pattern else str(value)
 
 
 def _html(block: Block) -> str:
@@ -88,6 +80,12 @@ def _grid_html(grid: Grid) -> str:
     for number, row in enumerate(grid.stream()):
         if number == _PREVIEW:
             break
-        rows.append("<tr>" + "".join(f"<td>{escape(cell_text(v, f.form))}</td>" for v, f in zip(row, grid.fields, strict=True)) + "</tr>")
+        rows.append(
+            "<tr>"
+            + "".join(
+                f"<td>{escape(cell_text(v, f.form))}</td>" for v, f in zip(row, grid.fields, strict=True)
+            )
+            + "</tr>"
+        )
     more = f"<p>{len(rows)} of {grid.n_rows:,} rows</p>" if grid.n_rows > len(rows) else ""
     return f"<table><caption>{escape(grid.title)}</caption><tr>{head}</tr>{''.join(rows)}</table>{more}"

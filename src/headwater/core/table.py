@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from typing import Any
 
 __all__ = ["Column", "Kind", "Known", "Purpose", "Table", "set_table_reader"]
@@ -83,7 +84,7 @@ class Table:
 
     def to_polars(self, columns: Sequence[str] | None = None) -> Any:
         """The rows as a ``polars.DataFrame`` (needs polars)."""
-        return _frame_module("polars").from_arrow(self.to_arrow(columns))
+        return import_module("polars").from_arrow(self.to_arrow(columns))
 
 
 TableReader = Callable[[Table, Sequence[str] | None], Any]
@@ -103,9 +104,3 @@ def _reader() -> TableReader:
 
 def _missing(name: str) -> Column:
     raise KeyError(name)
-
-
-def _frame_module(name: str) -> Any:
-    from importlib import import_module
-
-    return import_module(name)

@@ -18,12 +18,19 @@ __all__ = ["column_floats", "column_objects", "read_arrow", "stream_rows"]
 def read_arrow(table: Table, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of a table, or some of its columns, in file order."""
     names = list(columns) if columns is not None else [c.name for c in table.columns]
-    return pa.concat_tables([pq.ParquetFile(f).read(columns=names).select(names) for f in table.files], promote_options="default")
+    return pa.concat_tables(
+        [pq.ParquetFile(f).read(columns=names).select(names) for f in table.files], promote_options="default"
+    )
 
 
 def column_floats(rows: pa.Table, column: str) -> NDArray[np.float64]:
     """A numeric column as float64, NULL as NaN."""
-    return rows.column(column).cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+    return (
+        rows.column(column)
+        .cast(pa.float64(), safe=False)
+        .to_numpy(zero_copy_only=False)
+        .astype(np.float64, copy=False)
+    )
 
 
 def column_objects(rows: pa.Table, column: str) -> NDArray[Any]:

@@ -21,6 +21,9 @@ class Dialect:
     functions: Mapping[str, Callable[..., str]]
 
 
+_BLANKS = " || ".join(f"chr({ord(c)})" for c in " \t\n\r\u00a0\u3000")
+
+
 def _double_quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
@@ -49,8 +52,11 @@ DUCKDB = Dialect(
         "try_timestamp": lambda text: f"TRY_CAST({text} AS TIMESTAMP)",
         "try_zoned": lambda text: f"TRY_CAST({text} AS TIMESTAMPTZ)",
         "try_format": lambda text, form: f"try_strptime({text}, {form})",
-        "has_offset": lambda text: f"regexp_matches({text}, ':\\d\\d(\\.\\d+)?\\s*(Z|UTC|GMT|[+-]\\d\\d(:?\\d\\d)?)$')",
+        "has_offset": lambda text: (
+            f"regexp_matches({text}, ':\\d\\d(\\.\\d+)?\\s*(Z|UTC|GMT|[+-]\\d\\d(:?\\d\\d)?)$')"
+        ),
         "matches": lambda text, pattern: f"regexp_full_match({text}, {pattern})",
+        "trimmed": lambda text: f"trim(CAST({text} AS VARCHAR), {_BLANKS})",
         "integer_division": lambda a, b: f"({a} // {b})",
         "bucket": lambda text: f"CAST(CAST('0x' || substr(md5({text}), 1, 8) AS BIGINT) % 64 AS INTEGER)",
         "digest": lambda text: f"(md5_number_upper({text}) >> 4)",

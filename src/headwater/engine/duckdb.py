@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import duckdb
 import pyarrow as pa
 
-from headwater.core.errors import DataError, HeadwaterError
+from headwater.core.errors import DataError, HeadwaterError, SourceError
 from headwater.core.table import Column, Table
 from headwater.engine.dialect import DUCKDB
 from headwater.engine.sql import Sql, commas, name, render, shim, sql
@@ -25,7 +25,9 @@ _PARQUET = sql("(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)")
 class Progress(Protocol):
     """Told how far the running query is, 0 to 1."""
 
-    def __call__(self, share_done: float) -> None: ...
+    def __call__(self, share_done: float) -> None:
+        """Take note."""
+        ...
 
 
 class DuckDB:
@@ -110,9 +112,7 @@ class DuckDB:
         """The names and engine types of a query's columns; reads no rows."""
         return [(row[0], row[1]) for row in self.rows(sql("DESCRIBE {q}", q=query))]
 
-    def write(
-        self, query: Sql, folder: Path, *, table: str, columns: Sequence[Column]
-    ) -> Table:
+    def write(self, query: Sql, folder: Path, *, table: str, columns: Sequence[Column]) -> Table:
         """Write a query to Parquet under ``folder`` and return it as a fingerprinted table."""
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{table}.parquet"
@@ -132,7 +132,11 @@ class DuckDB:
         line = sql("concat_ws(chr(31), {fields})", fields=commas(fields))
         digest = shim("digest", line)
         count, total = self.one(
-            sql("SELECT count(*), coalesce(sum({digest}), 0) FROM {scan}", digest=digest, scan=table_scan(table))
+            sql(
+                "SELECT count(*), coalesce(sum({digest}), 0) FROM {scan}",
+                digest=digest,
+                scan=table_scan(table),
+            )
         )
         whole = f"{'|'.join(names)}|{count}|{total}"
         return int(count), hashlib.sha256(whole.encode()).hexdigest()[:32]
@@ -174,11 +178,11 @@ class DuckDB:
                 do="Raise --memory, lower --threads, or free disk in the spill folder.",
             ) from error
         except duckdb.InvalidInputException as error:
-            raise DataError(
+            raise SourceError(
                 "source.unreadable",
                 what=f"The engine cannot read its input: {_first_line(error)}",
                 why="Nothing was loaded.",
-                do="Check the file's kind, encoding and line ends; name delimiter or encoding in the source.",
+                do="Check the file's kind and line ends; name its delimiter, and its encoding: utf-8, utf-16 or latin-1.",
             ) from error
         except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
             raise DataError(
@@ -196,5 +200,3 @@ def table_scan(table: Table) -> Sql:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0][:300]
-
-

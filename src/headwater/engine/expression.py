@@ -41,7 +41,9 @@ class Typed:
 def columns_of(text: str) -> tuple[str, ...]:
     """The columns an expression names, in order of appearance."""
     found: dict[str, None] = {}
-    functions = {n.func.id for n in ast.walk(_parsed(text)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    functions = {
+        n.func.id for n in ast.walk(_parsed(text)) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+    }
     for node in ast.walk(_parsed(text)):
         if isinstance(node, ast.Name) and node.id not in functions:
             found[node.id] = None
@@ -65,14 +67,18 @@ def compile_condition(text: str, columns: Mapping[str, Kind]) -> Sql:
 
 def _parsed(text: str) -> ast.Expression:
     if len(text) > 2_000:
-        raise _refused(text[:40] + "...", "is longer than 2,000 characters", "Split it into several measures.")
+        raise _refused(
+            text[:40] + "...", "is longer than 2,000 characters", "Split it into several measures."
+        )
     try:
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise _refused(text, "cannot be read", "Write it like Quantity * UnitPrice.") from None
     if _depth(tree) > _DEEPEST:
-        raise _refused(text[:40] + "...", f"is nested more than {_DEEPEST} deep", "Split it into several measures.")
+        raise _refused(
+            text[:40] + "...", f"is nested more than {_DEEPEST} deep", "Split it into several measures."
+        )
     return tree
 
 
@@ -127,13 +133,25 @@ class _Compiler:
             case ast.Compare(left=left, ops=[op], comparators=[right]):
                 return self._comparison(left, op, right)
             case ast.Call(func=ast.Name(id=function), args=args, keywords=[]):
-                return self._column(_col_name(node, self.text)) if function == "col" else self._call(function, args)
+                return (
+                    self._column(_col_name(node, self.text))
+                    if function == "col"
+                    else self._call(function, args)
+                )
             case _:
-                raise _refused(self.text, f"uses {type(node).__name__}, which is not allowed", "Keep to columns, numbers, + - * /, comparisons, and/or/not.")
+                raise _refused(
+                    self.text,
+                    f"uses {type(node).__name__}, which is not allowed",
+                    "Keep to columns, numbers, + - * /, comparisons, and/or/not.",
+                )
 
     def _column(self, column: str) -> Typed:
         if column not in self.columns:
-            raise _refused(self.text, f"names the column '{column}', which the source does not have", near_miss(column, self.columns))
+            raise _refused(
+                self.text,
+                f"names the column '{column}', which the source does not have",
+                near_miss(column, self.columns),
+            )
         return Typed(name(column), self.columns[column])
 
     def _constant(self, value: object) -> Typed:
@@ -147,17 +165,25 @@ class _Compiler:
             case str():
                 return Typed(sql("{v}", v=value), Kind.TEXT)
             case _:
-                raise _refused(self.text, f"holds the constant {value!r}", "Use whole numbers, decimals or quoted text.")
+                raise _refused(
+                    self.text, f"holds the constant {value!r}", "Use whole numbers, decimals or quoted text."
+                )
 
     def _numeric(self, typed: Typed) -> Typed:
         if typed.kind not in _NUMERIC:
-            raise _refused(self.text, f"calculates with a {typed.kind} value", "Declare the column's type under types, such as integer, number or money.")
+            raise _refused(
+                self.text,
+                f"calculates with a {typed.kind} value",
+                "Declare the column's type under types, such as integer, number or money.",
+            )
         return typed
 
     def _boolean(self, node: ast.AST) -> Sql:
         typed = self.compile(node)
         if typed.kind is not Kind.BOOLEAN:
-            raise _refused(self.text, f"uses a {typed.kind} value as a condition", "Compare it with something.")
+            raise _refused(
+                self.text, f"uses a {typed.kind} value as a condition", "Compare it with something."
+            )
         return typed.sql
 
     def _arithmetic(self, op: ast.operator, left: Typed, right: Typed) -> Typed:
@@ -181,30 +207,46 @@ class _Compiler:
         if kinds == {a.kind}:
             return a.sql, b.sql, a.kind
         if Kind.MONEY in kinds:
-            raise _refused(self.text, "adds money to a plain number or compares them", "Declare both columns as money, or multiply instead.")
+            raise _refused(
+                self.text,
+                "adds money to a plain number or compares them",
+                "Declare both columns as money, or multiply instead.",
+            )
         return sql("CAST({x} AS DOUBLE)", x=a.sql), sql("CAST({y} AS DOUBLE)", y=b.sql), Kind.NUMBER
 
     def _product(self, a: Typed, b: Typed) -> Typed:
         if a.kind is Kind.MONEY and b.kind is Kind.MONEY:
-            raise _refused(self.text, "multiplies money by money", "Declare one of the two as integer or number.")
+            raise _refused(
+                self.text, "multiplies money by money", "Declare one of the two as integer or number."
+            )
         if Kind.NUMBER not in {a.kind, b.kind}:
             kind = Kind.MONEY if Kind.MONEY in {a.kind, b.kind} else Kind.INTEGER
             return Typed(sql("(CAST({x} AS DECIMAL(38, 0)) * {y})", x=a.sql, y=b.sql), kind)
         product = sql("(CAST({x} AS DOUBLE) * CAST({y} AS DOUBLE))", x=a.sql, y=b.sql)
-        return Typed(sql("round({p})", p=product), Kind.MONEY) if Kind.MONEY in {a.kind, b.kind} else Typed(product, Kind.NUMBER)
+        return (
+            Typed(sql("round({p})", p=product), Kind.MONEY)
+            if Kind.MONEY in {a.kind, b.kind}
+            else Typed(product, Kind.NUMBER)
+        )
 
     def _quotient(self, a: Typed, b: Typed) -> Typed:
         ratio = sql("(CAST({x} AS DOUBLE) / nullif(CAST({y} AS DOUBLE), 0))", x=a.sql, y=b.sql)
         if a.kind is Kind.MONEY and b.kind is not Kind.MONEY:
             return Typed(sql("round({r})", r=ratio), Kind.MONEY)
         if b.kind is Kind.MONEY and a.kind is not Kind.MONEY:
-            raise _refused(self.text, "divides a plain number by money", "Divide money by a number, or money by money.")
+            raise _refused(
+                self.text, "divides a plain number by money", "Divide money by a number, or money by money."
+            )
         return Typed(ratio, Kind.NUMBER)
 
     def _logic(self, op: ast.boolop, values: list[Sql]) -> Typed:
         result = values[0]
         for value in values[1:]:
-            result = sql("({a} AND {b})", a=result, b=value) if isinstance(op, ast.And) else sql("({a} OR {b})", a=result, b=value)
+            result = (
+                sql("({a} AND {b})", a=result, b=value)
+                if isinstance(op, ast.And)
+                else sql("({a} OR {b})", a=result, b=value)
+            )
         return Typed(result, Kind.BOOLEAN)
 
     def _comparison(self, left: ast.AST, op: ast.cmpop, right: ast.AST) -> Typed:
@@ -215,7 +257,9 @@ class _Compiler:
             return self._membership(left, op, right)
         a, b = self._comparable(self.compile(left), self.compile(right))
         if type(op) not in _COMPARISONS:
-            raise _refused(self.text, f"uses the comparison {type(op).__name__}", "Use == != < <= > >= or in.")
+            raise _refused(
+                self.text, f"uses the comparison {type(op).__name__}", "Use == != < <= > >= or in."
+            )
         return Typed(sql("({a} {op} {b})", a=a, op=_COMPARISONS[type(op)], b=b), Kind.BOOLEAN)
 
     def _membership(self, left: ast.AST, op: ast.cmpop, right: ast.AST) -> Typed:
@@ -224,8 +268,12 @@ class _Compiler:
         value = self.compile(left)
         pairs = [self._comparable(value, self.compile(e)) for e in right.elts]
         alike = all(left_side == value.sql for left_side, _ in pairs)
-        options = [b if alike else _in_units(self.compile(e)) for (_, b), e in zip(pairs, right.elts, strict=True)]
-        test = sql("({x} IN ({options}))", x=value.sql if alike else _in_units(value), options=commas(options))
+        options = [
+            b if alike else _in_units(self.compile(e)) for (_, b), e in zip(pairs, right.elts, strict=True)
+        ]
+        test = sql(
+            "({x} IN ({options}))", x=value.sql if alike else _in_units(value), options=commas(options)
+        )
         return Typed(test if isinstance(op, ast.In) else sql("(NOT {t})", t=test), Kind.BOOLEAN)
 
     def _comparable(self, a: Typed, b: Typed) -> tuple[Sql, Sql]:
@@ -233,7 +281,9 @@ class _Compiler:
             return a.sql, b.sql
         if {a.kind, b.kind} <= _NUMERIC:
             return _in_units(a), _in_units(b)
-        raise _refused(self.text, f"compares {a.kind} with {b.kind}", "Declare the column's type under types.")
+        raise _refused(
+            self.text, f"compares {a.kind} with {b.kind}", "Declare the column's type under types."
+        )
 
     def _call(self, function: str, args: list[ast.expr]) -> Typed:
         typed = [self.compile(a) for a in args]
@@ -249,7 +299,11 @@ class _Compiler:
             case "coalesce", [x, y] if x.kind is y.kind:
                 return Typed(sql("coalesce({x}, {y})", x=x.sql, y=y.sql), x.kind)
             case _:
-                raise _refused(self.text, f"calls {function}() with {len(typed)} arguments of kinds that do not fit", "Functions: abs(x), starts_with(text, prefix), lower(text), upper(text), coalesce(x, y), col(name).")
+                raise _refused(
+                    self.text,
+                    f"calls {function}() with {len(typed)} arguments of kinds that do not fit",
+                    "Functions: abs(x), starts_with(text, prefix), lower(text), upper(text), coalesce(x, y), col(name).",
+                )
 
 
 def _in_units(typed: Typed) -> Sql:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb import Error as DuckDBError
-from python_calamine import CalamineWorkbook
+from python_calamine import CalamineError
 
 from headwater.core.errors import SourceError
 from headwater.engine.duckdb import DuckDB
+from headwater.engine.sheets import distinct_names, read_sheet
 from headwater.engine.sql import Sql, commas, name, sql
 
 __all__ = ["FILE", "ROW", "Relation", "find_files", "known_rows", "open_relation", "require_closed_quotes"]
@@ -68,7 +67,9 @@ def find_files(path: Path) -> tuple[Path, ...]:
         found = [path]
     else:
         anchor = Path(path.anchor) if path.anchor else Path()
-        found = sorted(p for p in anchor.glob(str(path.relative_to(path.anchor) if path.anchor else path)) if p.is_file())
+        found = sorted(
+            p for p in anchor.glob(str(path.relative_to(path.anchor) if path.anchor else path)) if p.is_file()
+        )
     if not found:
         raise SourceError(
             "source.not_found",
@@ -90,7 +91,9 @@ def known_rows(files: Sequence[Path]) -> int | None:
         return None
 
 
-def open_relation(engine: DuckDB, path: Path, *, delimiter: str | None = None, encoding: str = "utf-8") -> Relation:
+def open_relation(
+    engine: DuckDB, path: Path, *, delimiter: str | None = None, encoding: str = "utf-8"
+) -> Relation:
     """Open the files of a source as one relation. Raises ``SourceError``."""
     files = find_files(path)
     formats = {_format_of(f) for f in files}
@@ -122,7 +125,11 @@ def require_closed_quotes(engine: DuckDB, relation: Relation) -> None:
     """
     if relation.format != "csv":
         return
-    endless = sql("SELECT min(line) FROM {e} WHERE error_type = 'UNQUOTED VALUE' AND length(csv_line) >= {n}", e=_REJECTS, n=_SHOWN_OF_LINE)
+    endless = sql(
+        "SELECT min(line) FROM {e} WHERE error_type = 'UNQUOTED VALUE' AND length(csv_line) >= {n}",
+        e=_REJECTS,
+        n=_SHOWN_OF_LINE,
+    )
     (line,) = engine.one(endless)
     if line is not None:
         raise SourceError(
@@ -173,11 +180,18 @@ def _csv(engine: DuckDB, files: tuple[Path, ...], *, delimiter: str | None, enco
     rows = sql(
         "(SELECT *, row_number() OVER () AS {row} FROM read_csv({paths}, auto_detect=false,"
         " header=true, columns={struct}, delim={delim}, quote={quote}, escape={quote}, encoding={encoding}, filename={file}, ",
-        file=FILE, row=name(ROW), paths=_paths(files), struct=struct, delim=separator, quote=quote, encoding=encoding,
+        file=FILE,
+        row=name(ROW),
+        paths=_paths(files),
+        struct=struct,
+        delim=separator,
+        quote=quote,
+        encoding=encoding,
     )
     aside = sql(
         "SELECT f, line + generate_subscripts(lines, 1) - 1, why, unnest(lines) FROM ({rejected}) r"
-        " ORDER BY 1, 2", rejected=_rejected_lines()
+        " ORDER BY 1, 2",
+        rejected=_rejected_lines(),
     )
     return Relation(
         format="csv",
@@ -201,7 +215,8 @@ def _rejected_lines() -> Sql:
     return sql(
         "SELECT s.file_path AS f, e.line, string_agg(DISTINCT lower(CAST(e.error_type AS VARCHAR)), ', ') AS why,"
         " CASE WHEN bool_or(e.error_type = 'UNQUOTED VALUE') THEN regexp_split_to_array(trim(any_value(e.csv_line), chr(10) || chr(13)), '\\r?\\n') ELSE [trim(any_value(e.csv_line), chr(10) || chr(13))] END AS lines"
-        " FROM {rejects} e JOIN reject_scans s USING (scan_id, file_id) GROUP BY 1, e.line", rejects=_REJECTS
+        " FROM {rejects} e JOIN reject_scans s USING (scan_id, file_id) GROUP BY 1, e.line",
+        rejects=_REJECTS,
     )
 
 
@@ -216,7 +231,9 @@ def _sniff(
             sql(
                 "SELECT Delimiter, Quote, list_transform(Columns, lambda c: c.name) FROM"
                 " sniff_csv({f}, all_varchar=true, header=true, ignore_errors=true, strict_mode=false, encoding={e}{o})",
-                f=str(file), e=encoding, o=options,
+                f=str(file),
+                e=encoding,
+                o=options,
             )
         )
         separator, quote = str(found[0]), '"' if found[1] in ("", "(empty)", "\0") else str(found[1])
@@ -241,14 +258,24 @@ def _json_lines(engine: DuckDB, files: tuple[Path, ...], *, encoding: str) -> Re
     scan = sql(
         "(SELECT line, {filed} AS {filed}, {row}, CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE FALSE END AS valid FROM (SELECT *, row_number() OVER () AS {row} FROM read_csv({paths}, auto_detect=false,"
         " header=false, columns={{line: 'VARCHAR'}}, delim={delim}, quote='', escape='', encoding={encoding}, filename={file}, strict_mode=false, max_line_size=16000000, ",
-        filed=name(FILE), file=FILE, row=name(ROW), paths=_paths(files), delim="\x01", encoding=encoding,
+        filed=name(FILE),
+        file=FILE,
+        row=name(ROW),
+        paths=_paths(files),
+        delim="\x01",
+        encoding=encoding,
     )
     lines = sql("{scan} ignore_errors=true)) WHERE trim(line) <> '')", scan=scan)
-    lines_keeping_aside = sql("{scan} store_rejects=true, rejects_limit=0)) WHERE trim(line) <> '')", scan=scan)
+    lines_keeping_aside = sql(
+        "{scan} store_rejects=true, rejects_limit=0)) WHERE trim(line) <> '')", scan=scan
+    )
     keys = [
         r[0]
         for r in engine.rows(
-            sql("SELECT DISTINCT unnest(json_keys(line)) AS k FROM (SELECT line FROM {lines} WHERE valid LIMIT 50000) ORDER BY k", lines=lines)
+            sql(
+                "SELECT DISTINCT unnest(json_keys(line)) AS k FROM (SELECT line FROM {lines} WHERE valid LIMIT 50000) ORDER BY k",
+                lines=lines,
+            )
         )
     ]
     if not keys:
@@ -258,14 +285,18 @@ def _json_lines(engine: DuckDB, files: tuple[Path, ...], *, encoding: str) -> Re
             why="Each line must be one event.",
             do="Write one JSON object a line (JSON Lines), or convert the file to Parquet.",
         )
-    columns = _distinct(keys)
+    columns = distinct_names(keys)
     values = [
-        sql("json_extract_string(line, {path}) AS {c}", path='$."' + k.replace('"', '\\"') + '"', c=name(c)) for k, c in zip(keys, columns, strict=True)
+        sql("json_extract_string(line, {path}) AS {c}", path='$."' + k.replace('"', '\\"') + '"', c=name(c))
+        for k, c in zip(keys, columns, strict=True)
     ]
     select = sql("(SELECT {values}, {file}, {row} FROM ", values=values, file=name(FILE), row=name(ROW))
     broken = sql(
         "SELECT {file}, {row}, 'not a json object', line FROM {lines} WHERE NOT valid UNION ALL SELECT f, line, why, unnest(lines) FROM ({rejected}) r",
-        file=name(FILE), row=name(ROW), lines=lines, rejected=_rejected_lines(),
+        file=name(FILE),
+        row=name(ROW),
+        lines=lines,
+        rejected=_rejected_lines(),
     )
     return Relation(
         format="jsonl",
@@ -279,9 +310,21 @@ def _json_lines(engine: DuckDB, files: tuple[Path, ...], *, encoding: str) -> Re
 
 
 def _parquet(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
-    scan = sql("read_parquet({paths}, union_by_name=true, filename={file}, file_row_number=true)", paths=_paths(files), file=FILE)
-    columns = [(c, t) for c, t in engine.describe(sql("SELECT * FROM {scan}", scan=scan)) if c not in (FILE, "file_row_number")]
-    rows = sql("(SELECT * EXCLUDE (file_row_number), file_row_number + 1 AS {row} FROM {scan})", row=name(ROW), scan=scan)
+    scan = sql(
+        "read_parquet({paths}, union_by_name=true, filename={file}, file_row_number=true)",
+        paths=_paths(files),
+        file=FILE,
+    )
+    columns = [
+        (c, t)
+        for c, t in engine.describe(sql("SELECT * FROM {scan}", scan=scan))
+        if c not in (FILE, "file_row_number")
+    ]
+    rows = sql(
+        "(SELECT * EXCLUDE (file_row_number), file_row_number + 1 AS {row} FROM {scan})",
+        row=name(ROW),
+        scan=scan,
+    )
     return Relation(
         format="parquet",
         files=files,
@@ -294,7 +337,7 @@ def _parquet(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
 
 
 def _excel(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
-    tables = [_sheet(f) for f in files]
+    tables = [_placed(f) for f in files]
     merged = pa.concat_tables(tables, promote_options="default")
     view = f"excel {sha256('|'.join(map(str, files)).encode()).hexdigest()[:12]}"
     engine.register(view, merged)
@@ -310,46 +353,18 @@ def _excel(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
     )
 
 
-def _sheet(file: Path) -> pa.Table:
+def _placed(file: Path) -> pa.Table:
     try:
-        sheet = CalamineWorkbook.from_path(str(file)).get_sheet_by_index(0)
-        cells = sheet.to_python()
-    except Exception as error:
+        rows, first = read_sheet(file)
+    except CalamineError as error:
         raise _unreadable([file], error) from error
-    if not cells:
+    if first is None:
         raise SourceError(
             "source.empty",
             what=f"The first sheet of '{file.name}' is empty.",
             why="There is nothing to read.",
             do="Put the table on the first sheet, its header in the first row.",
         )
-    header = _distinct([_cell_text(h) or f"column_{i + 1}" for i, h in enumerate(cells[0])])
-    first = (sheet.start[0] if sheet.start else 0) + 2
-    columns = {h: pa.array([_cell_text(row[i]) for row in cells[1:]], pa.string()) for i, h in enumerate(header)}
-    n = len(cells) - 1
-    places = {FILE: pa.array([str(file)] * n, pa.string()), ROW: pa.array(range(first, n + first), pa.int64())}
-    return pa.table(columns | places)
-
-
-def _distinct(columns: Sequence[str]) -> list[str]:
-    """Column names as the engine tells them apart: a repeat, or one that differs in case only, is numbered."""
-    made: dict[str, str] = {}
-    for column in columns:
-        free, copy = column, 0
-        while free.casefold() in made:
-            copy += 1
-            free = f"{column}_{copy}"
-        made[free.casefold()] = free
-    return list(made.values())
-
-
-def _cell_text(value: Any) -> str | None:
-    match value:
-        case "" | None:
-            return None
-        case float() if value.is_integer() and abs(value) < 2**53:
-            return str(int(value))
-        case datetime() | date():
-            return value.isoformat(sep=" ") if isinstance(value, datetime) else value.isoformat()
-        case _:
-            return str(value)
+    places = pa.array(range(first, first + rows.num_rows), pa.int64())
+    files = pa.array([str(file)] * rows.num_rows, pa.string())
+    return rows.append_column(FILE, files).append_column(ROW, places)

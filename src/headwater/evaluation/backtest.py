@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headwater.core.errors import DataError
 from headwater.core.block import Block
+from headwater.core.errors import DataError
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Task
 from headwater.core.show import Shown
@@ -115,7 +115,9 @@ def run_backtest(
             except DataError as error:
                 refused[model] = error.finding
                 continue
-            scored[at][model] = ScoredUsers(actual=happened, predicted=made.mean, low=made.low, high=made.high, level=made.level)
+            scored[at][model] = ScoredUsers(
+                actual=happened, predicted=made.mean, low=made.low, high=made.high, level=made.level
+            )
     kept = [m for m in models if m not in refused]
     if not kept:
         raise _nothing_fitted(refused)
@@ -128,7 +130,12 @@ def run_backtest(
         n_users=tuple(users[kept[0]].actual.size for users in rounds),
         standings=standings,
         choice=choose(standings, models),
-        deciles=tuple(d for origin, users in zip(origins, rounds, strict=True) for m in kept for d in _deciles(m, origin, users[m])),
+        deciles=tuple(
+            d
+            for origin, users in zip(origins, rounds, strict=True)
+            for m in kept
+            for d in _deciles(m, origin, users[m])
+        ),
         shared_errors={m: _shared_error([users[m] for users in rounds]) for m in kept},
         refused=refused,
         findings=_few_origins(origins),
@@ -145,8 +152,14 @@ def _deciles(model: str, origin: int, users: ScoredUsers) -> list[Decile]:
         mean = float(actual.mean())
         made.append(
             Decile(
-                model=model, origin=origin, decile=number, n_users=group.size, predicted=float(users.predicted[group].mean()),
-                actual=mean, low=mean - float(reach), high=mean + float(reach),
+                model=model,
+                origin=origin,
+                decile=number,
+                n_users=group.size,
+                predicted=float(users.predicted[group].mean()),
+                actual=mean,
+                low=mean - float(reach),
+                high=mean + float(reach),
             )
         )
     return made

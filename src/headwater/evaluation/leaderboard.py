@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headwater.core.answer import Estimate
-from headwater.core.block import Block, Cell, Chart, ChartKind, Field, Form, Grid, Heading, Prose, Role, callouts
+from headwater.core.block import (
+    Block,
+    Cell,
+    Chart,
+    ChartKind,
+    Field,
+    Form,
+    Grid,
+    Heading,
+    Prose,
+    Role,
+    callouts,
+)
 from headwater.core.span import date_of
 from headwater.evaluation.scores import SCORES
 from headwater.evaluation.standing import PRIMARY_SCORES, Standing
@@ -13,7 +25,14 @@ from headwater.evaluation.standing import PRIMARY_SCORES, Standing
 if TYPE_CHECKING:
     from headwater.evaluation.backtest import Backtest
 
-__all__ = ["SHOWN_SCORES", "backtest_blocks", "calibration_chart", "decile_grid", "leaderboard", "scores_by_origin"]
+__all__ = [
+    "SHOWN_SCORES",
+    "backtest_blocks",
+    "calibration_chart",
+    "decile_grid",
+    "leaderboard",
+    "scores_by_origin",
+]
 
 SHOWN_SCORES = (
     ("normalized_gini", "Ranking (normalized Gini)", Form.NUMBER),
@@ -29,7 +48,8 @@ SHOWN_SCORES = (
 def backtest_blocks(backtest: Backtest) -> tuple[Block, ...]:
     """Everything a reader needs to judge the models."""
     refused = [
-        Prose(text=f"{model} could not be tested: {finding.what} {finding.do}") for model, finding in backtest.refused.items()
+        Prose(text=f"{model} could not be tested: {finding.what} {finding.do}")
+        for model, finding in backtest.refused.items()
     ]
     return (
         Prose(text=backtest.choice.reason),
@@ -50,12 +70,17 @@ def leaderboard(backtest: Backtest) -> Grid:
     fields = (
         Field(name="model", label="Model"),
         Field(name="choice", label="Choice"),
-        *(Field(name=s, label=label, form=form, note=f"mean over {len(backtest.origins)} origins") for s, label, form in known),
+        *(
+            Field(name=s, label=label, form=form, note=f"mean over {len(backtest.origins)} origins")
+            for s, label, form in known
+        ),
         *(Field(name=f"place_{s.score}", label=f"Place by {s.score.replace('_', ' ')}") for s in places),
     )
     rows = [_leader_row(backtest, model, [k[0] for k in known], places) for model in _ranked(backtest)]
     note = f"{_origins(backtest)}. 'Clearly worse': the paired difference from the leader is clear of zero, with the same sign, at every origin."
-    return Grid.of(f"leaderboard_{_name(backtest)}", "How each model would have done", fields, rows, note=note)
+    return Grid.of(
+        f"leaderboard_{_name(backtest)}", "How each model would have done", fields, rows, note=note
+    )
 
 
 def scores_by_origin(backtest: Backtest) -> Grid:
@@ -81,8 +106,20 @@ def decile_grid(backtest: Backtest) -> Grid:
         Field(name="n_users", label="Users", form=Form.INTEGER),
         Field(name="predicted", label="Forecast, mean", form=Form.MONEY, unit=backtest.task.unit),
         Field(name="actual", label="Actual, mean", form=Form.MONEY, unit=backtest.task.unit),
-        Field(name="low", label="Actual, low", form=Form.MONEY, unit=backtest.task.unit, note="95% interval of the mean"),
-        Field(name="high", label="Actual, high", form=Form.MONEY, unit=backtest.task.unit, note="95% interval of the mean"),
+        Field(
+            name="low",
+            label="Actual, low",
+            form=Form.MONEY,
+            unit=backtest.task.unit,
+            note="95% interval of the mean",
+        ),
+        Field(
+            name="high",
+            label="Actual, high",
+            form=Form.MONEY,
+            unit=backtest.task.unit,
+            note="95% interval of the mean",
+        ),
     )
     latest = max(backtest.origins)
     rows = [
@@ -90,40 +127,72 @@ def decile_grid(backtest: Backtest) -> Grid:
         for d in backtest.deciles
         if d.model == backtest.choice.name and d.origin == latest
     ]
-    return Grid.of(f"deciles_{_name(backtest)}", f"Forecast against what happened, {backtest.choice.name}, from {date_of(latest)}", fields, rows)
+    return Grid.of(
+        f"deciles_{_name(backtest)}",
+        f"Forecast against what happened, {backtest.choice.name}, from {date_of(latest)}",
+        fields,
+        rows,
+    )
 
 
 def calibration_chart(backtest: Backtest) -> Chart:
     """Forecast against actual by tenth at the latest origin: the chosen model and the rate so far."""
     latest = max(backtest.origins)
-    shown = list(dict.fromkeys([backtest.choice.name, *(m for m in ("rate_so_far", "bg_nbd") if m in backtest.models)]))
+    shown = list(
+        dict.fromkeys([backtest.choice.name, *(m for m in ("rate_so_far", "bg_nbd") if m in backtest.models)])
+    )
     fields = (
-        Field(name="predicted", label="Forecast, mean of the tenth", form=Form.MONEY, unit=backtest.task.unit),
+        Field(
+            name="predicted", label="Forecast, mean of the tenth", form=Form.MONEY, unit=backtest.task.unit
+        ),
         Field(name="actual", label="Actual, mean of the tenth", form=Form.MONEY, unit=backtest.task.unit),
         Field(name="low", label="low", form=Form.MONEY),
         Field(name="high", label="high", form=Form.MONEY),
         Field(name="model", label="Model"),
     )
     rows: list[tuple[Cell, ...]] = [
-        (d.predicted, d.actual, d.low, d.high, d.model) for m in shown for d in backtest.deciles if d.model == m and d.origin == latest
+        (d.predicted, d.actual, d.low, d.high, d.model)
+        for m in shown
+        for d in backtest.deciles
+        if d.model == m and d.origin == latest
     ]
     bias = backtest.standing("total_bias").answers[backtest.choice.name][backtest.origins.index(latest)]
-    off = f"its total was off by {bias.value:+.0%}" if isinstance(bias, Estimate) else "its total could not be compared"
+    off = (
+        f"its total was off by {bias.value:+.0%}"
+        if isinstance(bias, Estimate)
+        else "its total could not be compared"
+    )
     return Chart(
         name=f"calibration_{_name(backtest)}",
         title="Forecast against what happened, by tenth of customers",
         kind=ChartKind.CALIBRATION,
         fields=fields,
         rows=tuple(rows),
-        roles=((Role.X, "predicted"), (Role.Y, "actual"), (Role.LOW, "low"), (Role.HIGH, "high"), (Role.SERIES, "model")),
+        roles=(
+            (Role.X, "predicted"),
+            (Role.Y, "actual"),
+            (Role.LOW, "low"),
+            (Role.HIGH, "high"),
+            (Role.SERIES, "model"),
+        ),
         finding=f"From {date_of(latest)}, {backtest.choice.name} on the diagonal would be perfect; {off}.",
     )
 
 
-def _leader_row(backtest: Backtest, model: str, scores: list[str], places: list[Standing]) -> tuple[Cell, ...]:
+def _leader_row(
+    backtest: Backtest, model: str, scores: list[str], places: list[Standing]
+) -> tuple[Cell, ...]:
     chosen = "chosen" if model == backtest.choice.name else ""
-    values = [backtest.standing(s).mean_value(model) if model in backtest.standing(s).places else None for s in scores]
-    return (model, chosen, *values, *(str(s.places[model].value) if model in s.places else "refused" for s in places))
+    values = [
+        backtest.standing(s).mean_value(model) if model in backtest.standing(s).places else None
+        for s in scores
+    ]
+    return (
+        model,
+        chosen,
+        *values,
+        *(str(s.places[model].value) if model in s.places else "refused" for s in places),
+    )
 
 
 def _score_rows(backtest: Backtest, standing: Standing) -> list[tuple[Cell, ...]]:
@@ -153,5 +222,3 @@ def _origins(backtest: Backtest) -> str:
 
 def _name(backtest: Backtest) -> str:
     return f"{backtest.task.measure}_{backtest.task.horizon_days}d"
-
-

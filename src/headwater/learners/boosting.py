@@ -53,7 +53,13 @@ class Boosted:
 
 
 def fit_boosting(
-    features: Floats, target: Floats, *, objective: Objective, names: Sequence[str], seed: int, settings: Settings | None = None
+    features: Floats,
+    target: Floats,
+    *,
+    objective: Objective,
+    names: Sequence[str],
+    seed: int,
+    settings: Settings | None = None,
 ) -> Boosted:
     """Grow trees on a matrix of shape (n_rows, n_features); NaN is a value of its own."""
     chosen = settings or Settings()
@@ -92,6 +98,8 @@ def cross_fit(
     held = np.empty(target.size)
     for fold in np.unique(folds):
         inside = folds == fold
-        model = fit_boosting(features[~inside], target[~inside], objective=objective, names=names, seed=seed, settings=settings)
+        model = fit_boosting(
+            features[~inside], target[~inside], objective=objective, names=names, seed=seed, settings=settings
+        )
         held[inside] = model.predict(features[inside])
     return held

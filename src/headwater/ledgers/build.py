@@ -24,7 +24,21 @@ __all__ = ["FIRST_HOURS", "build_ledger"]
 FIRST_HOURS = 168
 _HOUR_US = 3_600_000_000
 _FIXED = frozenset(
-    {"user_id", "bucket", "app_day", "known_day", "n_events", "first_us", "last_us", "active_days", "cutoff", "age", "ahead", "oldest", "hour"}
+    {
+        "user_id",
+        "bucket",
+        "app_day",
+        "known_day",
+        "n_events",
+        "first_us",
+        "last_us",
+        "active_days",
+        "cutoff",
+        "age",
+        "ahead",
+        "oldest",
+        "hour",
+    }
 )
 
 
@@ -37,8 +51,12 @@ def build_ledger(engine: DuckDB, events: Events, *, folder: Path) -> Ledger:
     query = _days_query(compiled, scan, late=events.contract.source.known_at is not None)
     days = engine.write(query, folder, table="ledger", columns=_day_columns(compiled))
     users = engine.write(_users_query(events, days), folder, table="users", columns=_user_columns(events))
-    hours = engine.write(_hours_query(compiled, scan, users), folder, table="user_hours", columns=_hour_columns(compiled))
-    n_user_days = engine.one(sql("SELECT count(*) FROM (SELECT DISTINCT user_id, app_day FROM {s})", s=table_scan(days)))[0]
+    hours = engine.write(
+        _hours_query(compiled, scan, users), folder, table="user_hours", columns=_hour_columns(compiled)
+    )
+    n_user_days = engine.one(
+        sql("SELECT count(*) FROM (SELECT DISTINCT user_id, app_day FROM {s})", s=table_scan(days))
+    )[0]
     return Ledger(
         days=days,
         users=users,
@@ -82,7 +100,11 @@ def _compiled(measure: Measure, kinds: dict[str, Kind], currency: str) -> _Compi
             why="Only numbers add up.",
             do="Declare the column's type under types (integer, number, money), or use count_distinct.",
         )
-    scaled = sql("CAST(round({x} * {m}) AS BIGINT)", x=typed.sql, m=MICROS) if typed.kind is Kind.NUMBER else sql("CAST({x} AS BIGINT)", x=typed.sql)
+    scaled = (
+        sql("CAST(round({x} * {m}) AS BIGINT)", x=typed.sql, m=MICROS)
+        if typed.kind is Kind.NUMBER
+        else sql("CAST({x} AS BIGINT)", x=typed.sql)
+    )
     amount = sql("CASE WHEN {w} THEN coalesce({x}, 0) ELSE 0 END", w=where, x=scaled)
     scale = 1 if typed.kind is Kind.INTEGER else MICROS
     unit = measure.unit or (currency if typed.kind is Kind.MONEY else "")
@@ -116,31 +138,48 @@ def _days_query(compiled: Sequence[_Compiled], scan: Sql, *, late: bool) -> Sql:
     moves to the earlier day on the day that became known, so every cutoff counts the key once, where it
     stood then.
     """
-    sums = [sql("CAST(sum({a}) AS BIGINT) AS {n}", a=c.amount, n=name(c.measure.name)) for c in compiled if c.amount is not None]
+    sums = [
+        sql("CAST(sum({a}) AS BIGINT) AS {n}", a=c.amount, n=name(c.measure.name))
+        for c in compiled
+        if c.amount is not None
+    ]
     days = sql(
         "SELECT user_id, app_day, known_day, count(*) AS n_events, min(at_us) AS first_us, max(at_us) AS last_us{sums} FROM {scan} GROUP BY user_id, app_day, known_day",
-        sums=_each_after_comma(sums), scan=scan,
+        sums=_each_after_comma(sums),
+        scan=scan,
     )
     keyed = [c for c in compiled if c.key is not None]
     if late and keyed:
-        days = sql("SELECT * FROM ({days}) UNION ALL BY NAME {moves}", days=days, moves=_moved_days(keyed, scan))
+        days = sql(
+            "SELECT * FROM ({days}) UNION ALL BY NAME {moves}", days=days, moves=_moved_days(keyed, scan)
+        )
     joins = [_first_sight(c, scan, late=late) for c in keyed]
     counts = [sql("CAST(coalesce({n}, 0) AS BIGINT) AS {n}", n=name(c.measure.name)) for c in compiled]
     return sql(
         "SELECT user_id, {bucket} AS bucket, app_day, known_day, n_events, first_us, last_us{counts} FROM ({days}) d{joins}",
-        bucket=shim("bucket", sql("user_id")), counts=_each_after_comma(counts), days=days, joins=Sql(tuple(p for j in joins for p in j.pieces)),
+        bucket=shim("bucket", sql("user_id")),
+        counts=_each_after_comma(counts),
+        days=days,
+        joins=Sql(tuple(p for j in joins for p in j.pieces)),
     )
 
 
 def _first_sight(compiled: _Compiled, scan: Sql, *, late: bool) -> Sql:
-    first = _sightings(compiled, scan) if late else sql(
-        "SELECT user_id, min(app_day) AS app_day, min(app_day) AS known_day, 1 AS step FROM (SELECT user_id, app_day, {key} AS key FROM {scan}) k"
-        " WHERE key IS NOT NULL GROUP BY user_id, key",
-        key=compiled.key, scan=scan,
+    first = (
+        _sightings(compiled, scan)
+        if late
+        else sql(
+            "SELECT user_id, min(app_day) AS app_day, min(app_day) AS known_day, 1 AS step FROM (SELECT user_id, app_day, {key} AS key FROM {scan}) k"
+            " WHERE key IS NOT NULL GROUP BY user_id, key",
+            key=compiled.key,
+            scan=scan,
+        )
     )
     return sql(
         " LEFT JOIN (SELECT user_id, app_day, known_day, sum(step) AS {n} FROM ({first}) f GROUP BY user_id, app_day, known_day) {alias} USING (user_id, app_day, known_day)",
-        n=name(compiled.measure.name), first=first, alias=name(f"seen {compiled.measure.name}"),
+        n=name(compiled.measure.name),
+        first=first,
+        alias=name(f"seen {compiled.measure.name}"),
     )
 
 
@@ -152,19 +191,24 @@ def _sightings(compiled: _Compiled, scan: Sql) -> Sql:
         " FROM (SELECT user_id, app_day, known_day, {key} AS key FROM {scan}) k WHERE key IS NOT NULL GROUP BY user_id, key, known_day) f"
         " WINDOW w AS (PARTITION BY user_id, key ORDER BY known_day)) s, (VALUES (1), (-1)) AS t(step)"
         " WHERE coalesce(first_day < stood, TRUE) AND (step = 1 OR stood IS NOT NULL)",
-        key=compiled.key, scan=scan,
+        key=compiled.key,
+        scan=scan,
     )
 
 
 def _moved_days(keyed: Sequence[_Compiled], scan: Sql) -> Sql:
     """Rows without events for the days from which a key moved away, where no event became known that day."""
-    moves = [sql("SELECT user_id, app_day, known_day FROM ({s}) WHERE step = -1", s=_sightings(c, scan)) for c in keyed]
+    moves = [
+        sql("SELECT user_id, app_day, known_day FROM ({s}) WHERE step = -1", s=_sightings(c, scan))
+        for c in keyed
+    ]
     every = moves[0]
     for move in moves[1:]:
         every = sql("{a} UNION {b}", a=every, b=move)
     return sql(
         "SELECT DISTINCT user_id, app_day, known_day, 0 AS n_events FROM ({every}) m ANTI JOIN {scan} USING (user_id, app_day, known_day)",
-        every=every, scan=scan,
+        every=every,
+        scan=scan,
     )
 
 
@@ -174,28 +218,42 @@ def _users_query(events: Events, days: Table) -> Sql:
     firsts = [sql("arg_min({c}, (at_us, {c})) AS {f}", c=name(c), f=name(f"first {c}")) for c in kept]
     values = _each_after_comma([name(f"first {c}") for c in kept])
     attributes = sql(
-        " LEFT JOIN (SELECT user_id{firsts} FROM {scan} GROUP BY user_id) a USING (user_id)", firsts=_each_after_comma(firsts), scan=table_scan(events.events)
+        " LEFT JOIN (SELECT user_id{firsts} FROM {scan} GROUP BY user_id) a USING (user_id)",
+        firsts=_each_after_comma(firsts),
+        scan=table_scan(events.events),
     )
     return sql(
         "SELECT user_id, bucket, first_day, first_us, known_day{values} FROM (SELECT user_id, any_value(bucket) AS bucket, min(app_day) AS first_day,"
         " min(first_us) AS first_us, min(known_day) AS known_day FROM {days} GROUP BY user_id) u{attributes}",
-        values=values, days=table_scan(days), attributes=attributes if kept else sql(""),
+        values=values,
+        days=table_scan(days),
+        attributes=attributes if kept else sql(""),
     )
 
 
 def _hours_query(compiled: Sequence[_Compiled], scan: Sql, users: Table) -> Sql:
     """The first hours; a distinct key counts in the hour it was first seen, so that hours add up."""
-    sums = [sql("CAST(sum({a}) AS BIGINT) AS {n}", a=c.amount, n=name(c.measure.name)) for c in compiled if c.amount is not None]
+    sums = [
+        sql("CAST(sum({a}) AS BIGINT) AS {n}", a=c.amount, n=name(c.measure.name))
+        for c in compiled
+        if c.amount is not None
+    ]
     hour = sql("CAST({h} AS INTEGER)", h=shim("integer_division", sql("(at_us - first_us)"), _HOUR_US))
     timed = sql(
         "(SELECT e.*, {hour} AS hour FROM {scan} e JOIN (SELECT user_id, first_us FROM {users}) u USING (user_id) WHERE at_us - first_us < {limit})",
-        hour=hour, scan=scan, users=table_scan(users), limit=FIRST_HOURS * _HOUR_US,
+        hour=hour,
+        scan=scan,
+        users=table_scan(users),
+        limit=FIRST_HOURS * _HOUR_US,
     )
     joins = [
         sql(
             " LEFT JOIN (SELECT user_id, hour, count(*) AS {n} FROM (SELECT user_id, {k} AS key, min(hour) AS hour FROM {timed} t GROUP BY user_id, {k}) f"
             " WHERE key IS NOT NULL GROUP BY user_id, hour) {alias} USING (user_id, hour)",
-            n=name(c.measure.name), k=c.key, timed=timed, alias=name(f"seen {c.measure.name}"),
+            n=name(c.measure.name),
+            k=c.key,
+            timed=timed,
+            alias=name(f"seen {c.measure.name}"),
         )
         for c in compiled
         if c.key is not None
@@ -203,7 +261,10 @@ def _hours_query(compiled: Sequence[_Compiled], scan: Sql, users: Table) -> Sql:
     counts = [sql("CAST(coalesce({n}, 0) AS BIGINT) AS {n}", n=name(c.measure.name)) for c in compiled]
     return sql(
         "SELECT user_id, hour, n_events{counts} FROM (SELECT user_id, hour, count(*) AS n_events{sums} FROM {timed} h GROUP BY user_id, hour) d{joins}",
-        counts=_each_after_comma(counts), sums=_each_after_comma(sums), timed=timed, joins=Sql(tuple(p for j in joins for p in j.pieces)),
+        counts=_each_after_comma(counts),
+        sums=_each_after_comma(sums),
+        timed=timed,
+        joins=Sql(tuple(p for j in joins for p in j.pieces)),
     )
 
 
@@ -213,7 +274,12 @@ def _each_after_comma(parts: Sequence[Sql]) -> Sql:
 
 def _measure_columns(compiled: Sequence[_Compiled]) -> tuple[Column, ...]:
     return tuple(
-        Column(name=c.measure.name, kind=c.measure.kind, unit=f"1/{c.measure.scale:,} {c.measure.unit}" if c.measure.scale > 1 else c.measure.unit, about=c.about)
+        Column(
+            name=c.measure.name,
+            kind=c.measure.kind,
+            unit=f"1/{c.measure.scale:,} {c.measure.unit}" if c.measure.scale > 1 else c.measure.unit,
+            about=c.about,
+        )
         for c in compiled
     )
 
@@ -239,21 +305,37 @@ def _user_columns(events: Events) -> tuple[Column, ...]:
         Column(name="first_day", kind=Kind.DAY, about="first app day in the log"),
         Column(name="first_us", kind=Kind.TIMESTAMP),
         Column(name="known_day", kind=Kind.DAY),
-        *(Column(name=f"first {c}", kind=kinds[c], about=f"{c} of the first event") for c in events.contract.source.keep),
+        *(
+            Column(name=f"first {c}", kind=kinds[c], about=f"{c} of the first event")
+            for c in events.contract.source.keep
+        ),
     )
 
 
 def _hour_columns(compiled: Sequence[_Compiled]) -> tuple[Column, ...]:
     return (
         Column(name="user_id", kind=Kind.TEXT, purpose=Purpose.KEY),
-        Column(name="hour", kind=Kind.INTEGER, purpose=Purpose.KEY, about="whole hours since the user's first event"),
+        Column(
+            name="hour",
+            kind=Kind.INTEGER,
+            purpose=Purpose.KEY,
+            about="whole hours since the user's first event",
+        ),
         Column(name="n_events", kind=Kind.INTEGER),
         *_measure_columns(compiled),
     )
 
 
-def _findings(engine: DuckDB, compiled: Sequence[_Compiled], days: Table, events: Events) -> tuple[Finding, ...]:
-    totals = engine.one(sql("SELECT count(DISTINCT user_id){sums} FROM {s}", sums=_each_after_comma([sql("sum(abs({n}))", n=name(c.measure.name)) for c in compiled]), s=table_scan(days)))
+def _findings(
+    engine: DuckDB, compiled: Sequence[_Compiled], days: Table, events: Events
+) -> tuple[Finding, ...]:
+    totals = engine.one(
+        sql(
+            "SELECT count(DISTINCT user_id){sums} FROM {s}",
+            sums=_each_after_comma([sql("sum(abs({n}))", n=name(c.measure.name)) for c in compiled]),
+            s=table_scan(days),
+        )
+    )
     found = [_all_zero(c) for c, total in zip(compiled, totals[1:], strict=True) if not total]
     if totals[0] < 2:
         found.append(

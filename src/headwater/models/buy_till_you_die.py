@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from headwater.core.errors import DataError
 from headwater.core.finding import Finding, Severity
@@ -33,12 +34,25 @@ _FEWEST_REPEATERS = 30
 
 
 class Process(Protocol):
-    """A purchase process: the functions of one numerics module."""
+    """A purchase process: the functions of one numerics module, over users' ``RfmRows``."""
 
-    def fit(self, rows: RfmRows) -> Fit[Any]: ...
-    def restore(self, params: Mapping[str, float]) -> Any: ...
-    def expected(self, params: Any, x: Floats, t_x: Floats, T: Floats, horizon: float) -> Floats: ...
-    def draw(self, params: Any, x: Floats, t_x: Floats, T: Floats, horizon: float, rng: np.random.Generator, n: int) -> Any: ...
+    def fit(self, rows: RfmRows) -> Fit[Any]:
+        """Maximum likelihood on grouped rows."""
+        ...
+
+    def restore(self, params: Mapping[str, float]) -> Any:
+        """Parameters from plain numbers."""
+        ...
+
+    def expected(self, params: Any, users: RfmRows, horizon: float) -> Floats:
+        """Expected purchase days of each user over the horizon."""
+        ...
+
+    def draw(
+        self, params: Any, users: RfmRows, horizon: float, *, rng: np.random.Generator, n_draws: int
+    ) -> Any:
+        """Drawn purchase days, shape (n_draws, n_users)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,19 +80,18 @@ class _Fitted:
         return _columns(self.task)
 
     def predict(self, rows: pa.Table) -> Floats:
-        x, t_x, T, value = (column_floats(rows, c) for c in self.columns)
-        bought = np.isfinite(x)
-        mean = np.full(x.shape, self.worth.never)
+        users, value, bought = self._read(rows)
+        mean = np.full(bought.shape, self.worth.never)
         if bought.any():
-            mean[bought] = self._expected(x[bought], t_x[bought], T[bought], value[bought])
+            days = self.process.expected(self.params, users, float(self.task.horizon_days))
+            mean[bought] = days * self._day_worth(users, value) * self.worth.kept_share
         return mean
 
     def spread(self, rows: pa.Table, *, level: float, rng: np.random.Generator) -> Draws | None:
-        x, t_x, T, value = (column_floats(rows, c) for c in self.columns)
-        n_draws = _MANY_DRAWS if x.size <= _MANY_USERS else _FEW_DRAWS
+        n_draws = _MANY_DRAWS if rows.num_rows <= _MANY_USERS else _FEW_DRAWS
         parts = [
-            self._draw(x[i : i + _CHUNK], t_x[i : i + _CHUNK], T[i : i + _CHUNK], value[i : i + _CHUNK], rng, n_draws)
-            for i in range(0, x.size, _CHUNK)
+            self._draw(rows.slice(at, _CHUNK), rng=rng, n_draws=n_draws)
+            for at in range(0, rows.num_rows, _CHUNK)
         ]
         tail = (1 - level) / 2
         bounds = [np.quantile(p, [tail, 1 - tail], axis=0) for p in parts]
@@ -90,31 +103,40 @@ class _Fitted:
 
     def state(self) -> State:
         spend = asdict(self.worth.spend) if self.worth.spend else None
-        worth = {"per_day": self.worth.per_day, "kept_share": self.worth.kept_share, "never": self.worth.never}
+        worth = {
+            "per_day": self.worth.per_day,
+            "kept_share": self.worth.kept_share,
+            "never": self.worth.never,
+        }
         return {"params": asdict(self.params), "spend": spend, **worth}
 
-    def _expected(self, x: Floats, t_x: Floats, T: Floats, value: Floats) -> Floats:
-        days = self.process.expected(self.params, x, t_x, T, float(self.task.horizon_days))
-        return days * self._day_worth(x, value) * self.worth.kept_share
+    def _read(self, rows: pa.Table) -> tuple[RfmRows, Floats, NDArray[np.bool_]]:
+        """The users with an occasion, their value on repeat days, and which of the rows they are."""
+        x, t_x, T, value = (column_floats(rows, c) for c in self.columns)
+        bought = np.isfinite(x)
+        if not bought.any():
+            return RfmRows.of([0.0], t_x=[0.0], T=[0.0]), np.zeros(0), bought
+        return RfmRows.of(x[bought], t_x=t_x[bought], T=T[bought]), value[bought], bought
 
-    def _day_worth(self, x: Floats, value: Floats) -> Floats:
+    def _day_worth(self, users: RfmRows, value: Floats) -> Floats:
         if self.worth.spend is None:
-            return np.full(x.shape, self.worth.per_day)
-        repeats, mean_spend = _spend_inputs(x, value)
+            return np.full(value.shape, self.worth.per_day)
+        repeats, mean_spend = _spend_inputs(users.x, value)
         return gamma_gamma.expected_spend(self.worth.spend, x=repeats, z=mean_spend)
 
-    def _draw(self, x: Floats, t_x: Floats, T: Floats, value: Floats, rng: np.random.Generator, n: int) -> Floats:
-        bought = np.isfinite(x)
-        total = np.zeros((n, x.size))
+    def _draw(self, rows: pa.Table, *, rng: np.random.Generator, n_draws: int) -> Floats:
+        users, value, bought = self._read(rows)
+        total = np.zeros((n_draws, bought.size))
         if not bought.any():
             return total
-        x, t_x, T, value = x[bought], t_x[bought], T[bought], value[bought]
-        days = self.process.draw(self.params, x, t_x, T, float(self.task.horizon_days), rng, n)
+        days = self.process.draw(self.params, users, float(self.task.horizon_days), rng=rng, n_draws=n_draws)
         if self.worth.spend is None:
             total[:, bought] = days * self.worth.per_day * self.worth.kept_share
             return total
-        repeats, mean_spend = _spend_inputs(x, value)
-        money = gamma_gamma.draw_total_spend(self.worth.spend, x=repeats, z=mean_spend, n_purchases=days, rng=rng)
+        repeats, mean_spend = _spend_inputs(users.x, value)
+        money = gamma_gamma.draw_total_spend(
+            self.worth.spend, x=repeats, z=mean_spend, n_purchases=days, rng=rng
+        )
         total[:, bought] = money * self.worth.kept_share
         return total
 
@@ -126,7 +148,9 @@ def fit_process(process: Process, training: Training) -> _Fitted:
     """
     task = training.task
     repeats, last, age, _ = _columns(task)
-    (x, t_x, T), users = grouped_counts(training.engine, training.snapshot, training.now, (repeats, last, age))
+    (x, t_x, T), users = grouped_counts(
+        training.engine, training.snapshot, training.now, (repeats, last, age)
+    )
     n_repeaters = float(users[x > 0].sum())
     if n_repeaters < _FEWEST_REPEATERS:
         raise DataError(
@@ -188,11 +212,17 @@ def _worth(training: Training) -> tuple[_Worth, list[Finding], list[tuple[str, s
     x, on_repeat = x[bought], on_repeat[bought]
     if _kind(training) is not Kind.MONEY:
         per_day = float(on_repeat.sum() / x.sum()) if x.sum() else 1.0
-        return _Worth(spend=None, per_day=per_day, kept_share=kept, never=never), [], [("per purchase day", f"{per_day:.3f}")]
+        return (
+            _Worth(spend=None, per_day=per_day, kept_share=kept, never=never),
+            [],
+            [("per purchase day", f"{per_day:.3f}")],
+        )
     return _money_worth(x, on_repeat, kept=kept, never=never)
 
 
-def _money_worth(x: Floats, on_repeat: Floats, *, kept: float, never: float) -> tuple[_Worth, list[Finding], list[tuple[str, str]]]:
+def _money_worth(
+    x: Floats, on_repeat: Floats, *, kept: float, never: float
+) -> tuple[_Worth, list[Finding], list[tuple[str, str]]]:
     repeater = x > 0
     mean = on_repeat[repeater] / x[repeater]
     usable = mean > 0
@@ -203,11 +233,21 @@ def _money_worth(x: Floats, on_repeat: Floats, *, kept: float, never: float) -> 
             why="What a purchase is worth cannot be learned from so few.",
             do="Check the money measure.",
         )
-    fit = gamma_gamma.fit(SpendRows(x=x[repeater][usable], z=mean[usable], weights=np.ones(int(usable.sum()))))
+    fit = gamma_gamma.fit(
+        SpendRows(x=x[repeater][usable], z=mean[usable], weights=np.ones(int(usable.sum())))
+    )
     correlation = float(np.corrcoef(x[repeater][usable], mean[usable])[0, 1])
-    findings = [*gamma_gamma.check_finite_mean(fit.params), *_fit_findings(fit), *_left_out(int((~usable).sum()), usable.size), *_correlated(correlation)]
+    findings = [
+        *gamma_gamma.check_finite_mean(fit.params),
+        *_fit_findings(fit),
+        *_left_out(int((~usable).sum()), usable.size),
+        *_correlated(correlation),
+    ]
     facts = [(f"spend {k}", f"{v:.4g}") for k, v in asdict(fit.params).items()]
-    facts += [("kept after refunds", f"{kept:.1%}"), ("correlation of spend and frequency", f"{correlation:.2f}")]
+    facts += [
+        ("kept after refunds", f"{kept:.1%}"),
+        ("correlation of spend and frequency", f"{correlation:.2f}"),
+    ]
     return _Worth(spend=fit.params, per_day=1.0, kept_share=kept, never=never), findings, facts
 
 
@@ -279,4 +319,8 @@ def _correlated(correlation: float) -> list[Finding]:
 
 def _fit_facts(fit: Fit[Any], *, n_groups: int) -> list[tuple[str, str]]:
     numbers = [(k, f"{v:.4g}") for k, v in asdict(fit.params).items()]
-    return [*numbers, ("log-likelihood", f"{fit.log_likelihood:,.1f}"), ("distinct histories", f"{n_groups:,} of {fit.n_users:,.0f} users")]
+    return [
+        *numbers,
+        ("log-likelihood", f"{fit.log_likelihood:,.1f}"),
+        ("distinct histories", f"{n_groups:,} of {fit.n_users:,.0f} users"),
+    ]

@@ -87,7 +87,12 @@ class FittedModel:
         if self.errors is not None:
             low, high = intervals.apply(self.errors.bins, mean)
             return Forecast(
-                mean=mean, low=low, high=high, variance=self.errors.variance(mean), level=level, method="errors on matured windows"
+                mean=mean,
+                low=low,
+                high=high,
+                variance=self.errors.variance(mean),
+                level=level,
+                method="errors on matured windows",
             )
         draws = self.predictor.spread(rows, level=level, rng=rng)
         if draws is None:
@@ -97,12 +102,24 @@ class FittedModel:
                 why="A forecast without an interval looks surer than it is.",
                 do="Use a shorter horizon or a longer log.",
             )
-        return Forecast(mean=mean, low=draws.low, high=draws.high, variance=draws.variance, level=level, method="the model's own draws")
+        return Forecast(
+            mean=mean,
+            low=draws.low,
+            high=draws.high,
+            variance=draws.variance,
+            level=level,
+            method="the model's own draws",
+        )
 
     def state(self) -> State:
         """Numbers and text from which ``restore_model`` makes the same model."""
         errors = None if self.errors is None else {k: _plain(v) for k, v in asdict(self.errors).items()}
-        return {"name": self.name, "task": asdict(self.task), "predictor": self.predictor.state(), "errors": errors}
+        return {
+            "name": self.name,
+            "task": asdict(self.task),
+            "predictor": self.predictor.state(),
+            "errors": errors,
+        }
 
 
 def fit_model(name: str, training: Training) -> FittedModel:
@@ -110,7 +127,9 @@ def fit_model(name: str, training: Training) -> FittedModel:
     predictor = LTV_MODELS.load(name)().fit(training)
     pairs = predictor.held_out or _past_pairs(predictor, training)
     errors = PastErrors.of(pairs, level=training.task.level)
-    return FittedModel(name=name, task=training.task, predictor=predictor, errors=errors, findings=predictor.findings)
+    return FittedModel(
+        name=name, task=training.task, predictor=predictor, errors=errors, findings=predictor.findings
+    )
 
 
 def restore_model(state: State) -> FittedModel:
@@ -154,5 +173,3 @@ def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     return value
-
-

@@ -86,7 +86,13 @@ def every_feature() -> FeatureChoice:
 
 
 def snapshot_query(
-    ledger: Ledger, *, cutoffs: Sequence[int], horizons: Sequence[int], end_day: int, features: FeatureChoice, days: Sql | None = None
+    ledger: Ledger,
+    *,
+    cutoffs: Sequence[int],
+    horizons: Sequence[int],
+    end_day: int,
+    features: FeatureChoice,
+    days: Sql | None = None,
 ) -> Plan:
     """The query of a snapshot; ``days`` replaces the ledger's rows (the leakage check poisons them)."""
     made = [c for kind in features for c in kind().columns(FeatureSpec(measures=ledger.measures))]
@@ -95,21 +101,30 @@ def snapshot_query(
     seen = _seen(ledger, rows, ladder)
     past = sql(
         "SELECT user_id, cutoff, any_value(bucket) AS bucket, CAST(max(age) AS INTEGER) AS oldest, {a} FROM ({seen}) s GROUP BY user_id, cutoff",
-        a=commas([sql("{x} AS {n}", x=c.aggregate, n=name(c.column.name)) for c in made if c.aggregate is not None]),
+        a=commas(
+            [sql("{x} AS {n}", x=c.aggregate, n=name(c.column.name)) for c in made if c.aggregate is not None]
+        ),
         seen=seen,
     )
     targets = _targets(ledger, horizons)
     ahead = sql(
         "SELECT user_id, cutoff, {t} FROM (SELECT c.cutoff, l.*, l.app_day - c.cutoff AS ahead FROM ({rows}) l JOIN {ladder}"
         " ON l.app_day >= c.cutoff AND l.app_day < c.cutoff + {h}) f GROUP BY user_id, cutoff",
-        t=commas([sql("{x} AS {n}", x=t.total, n=name(t.column.name)) for t in targets]), rows=rows, ladder=ladder, h=max(horizons),
+        t=commas([sql("{x} AS {n}", x=t.total, n=name(t.column.name)) for t in targets]),
+        rows=rows,
+        ladder=ladder,
+        h=max(horizons),
     )
     columns = _columns(made, targets, horizons)
     query = sql(
         "SELECT {columns} FROM (SELECT *, {derived} FROM ({past}) p) LEFT JOIN ({ahead}) a USING (user_id, cutoff) ORDER BY cutoff, user_id",
         columns=commas([_selected(c, ledger, targets, horizons, end_day) for c in columns]),
-        derived=commas([sql("{x} AS {n}", x=c.derive, n=name(c.column.name)) for c in made if c.derive is not None] or [sql("NULL AS nothing")]),
-        past=past, ahead=ahead,
+        derived=commas(
+            [sql("{x} AS {n}", x=c.derive, n=name(c.column.name)) for c in made if c.derive is not None]
+            or [sql("NULL AS nothing")]
+        ),
+        past=past,
+        ahead=ahead,
     )
     return Plan(query=query, columns=columns)
 
@@ -117,18 +132,31 @@ def snapshot_query(
 def _rows_of_days(ledger: Ledger, days: Sql, end_day: int) -> Sql:
     """User-days before the end; merged to one row a day only later, since what was known differs by cutoff."""
     names = commas([name(m.name) for m in ledger.measures]) if ledger.measures else sql("0 AS nothing")
-    return sql("SELECT user_id, bucket, app_day, known_day, n_events, {m} FROM {days} WHERE app_day < {e} AND known_day < {e}", m=names, days=days, e=end_day)
+    return sql(
+        "SELECT user_id, bucket, app_day, known_day, n_events, {m} FROM {days} WHERE app_day < {e} AND known_day < {e}",
+        m=names,
+        days=days,
+        e=end_day,
+    )
 
 
 def _seen(ledger: Ledger, rows: Sql, ladder: Sql) -> Sql:
     joined = sql(
         "SELECT c.cutoff, l.*, c.cutoff - l.app_day AS age FROM ({rows}) l JOIN {ladder} ON l.app_day < c.cutoff AND l.known_day < c.cutoff",
-        rows=rows, ladder=ladder,
+        rows=rows,
+        ladder=ladder,
     )
     if ledger.one_row_a_day:
         return joined
-    sums = commas([sql("CAST(sum({m}) AS BIGINT) AS {m}", m=name(m.name)) for m in ledger.measures] + [sql("CAST(sum(n_events) AS BIGINT) AS n_events")])
-    return sql("SELECT user_id, any_value(bucket) AS bucket, cutoff, app_day, age, {s} FROM ({j}) j GROUP BY user_id, cutoff, app_day, age", s=sums, j=joined)
+    sums = commas(
+        [sql("CAST(sum({m}) AS BIGINT) AS {m}", m=name(m.name)) for m in ledger.measures]
+        + [sql("CAST(sum(n_events) AS BIGINT) AS n_events")]
+    )
+    return sql(
+        "SELECT user_id, any_value(bucket) AS bucket, cutoff, app_day, age, {s} FROM ({j}) j GROUP BY user_id, cutoff, app_day, age",
+        s=sums,
+        j=joined,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,30 +189,55 @@ def _target_column(label: str, unit: str, horizon: int) -> Column:
     )
 
 
-def _columns(made: Sequence[FeatureColumn], targets: Sequence[_Target], horizons: Sequence[int]) -> tuple[Column, ...]:
+def _columns(
+    made: Sequence[FeatureColumn], targets: Sequence[_Target], horizons: Sequence[int]
+) -> tuple[Column, ...]:
     keys = (
         Column(name="user_id", kind=Kind.TEXT, purpose=Purpose.KEY),
         Column(name="cutoff", kind=Kind.DAY, purpose=Purpose.KEY, unit="days since 1970"),
         Column(name="bucket", kind=Kind.INTEGER, about="md5 bucket of the user, 0 to 63"),
-        Column(name="at_left_edge", kind=Kind.BOOLEAN, purpose=Purpose.FLAG, about="first seen so early in the log that the user may not be new"),
+        Column(
+            name="at_left_edge",
+            kind=Kind.BOOLEAN,
+            purpose=Purpose.FLAG,
+            about="first seen so early in the log that the user may not be new",
+        ),
     )
     observed = tuple(
-        Column(name=f"observed_days_{h}d", kind=Kind.INTEGER, unit="days", purpose=Purpose.FLAG, known=Known.AFTER_CUTOFF, about=f"days of the {h}-day window inside the log")
+        Column(
+            name=f"observed_days_{h}d",
+            kind=Kind.INTEGER,
+            unit="days",
+            purpose=Purpose.FLAG,
+            known=Known.AFTER_CUTOFF,
+            about=f"days of the {h}-day window inside the log",
+        )
         for h in sorted(set(horizons))
     )
     return keys + tuple(c.column for c in made) + observed + tuple(t.column for t in targets)
 
 
-def _selected(column: Column, ledger: Ledger, targets: Sequence[_Target], horizons: Sequence[int], end_day: int) -> Sql:
+def _selected(
+    column: Column, ledger: Ledger, targets: Sequence[_Target], horizons: Sequence[int], end_day: int
+) -> Sql:
     label = name(column.name)
     if column.name == "at_left_edge":
-        return sql("(cutoff - oldest < {edge}) AS {n}", edge=ledger.first_day + ledger.left_edge_days, n=label)
+        return sql(
+            "(cutoff - oldest < {edge}) AS {n}", edge=ledger.first_day + ledger.left_edge_days, n=label
+        )
     for h in horizons:
         if column.name == f"observed_days_{h}d":
-            return sql("CAST(greatest(0, least({h}, {e} - cutoff)) AS INTEGER) AS {n}", h=h, e=end_day, n=label)
+            return sql(
+                "CAST(greatest(0, least({h}, {e} - cutoff)) AS INTEGER) AS {n}", h=h, e=end_day, n=label
+            )
     for t in targets:
         if t.column.name == column.name:
-            return sql("CASE WHEN cutoff + {h} <= {e} THEN coalesce({n}, 0) END AS {n}", h=t.horizon, e=end_day, n=label)
+            return sql(
+                "CASE WHEN cutoff + {h} <= {e} THEN coalesce({n}, 0) END AS {n}",
+                h=t.horizon,
+                e=end_day,
+                n=label,
+            )
     return label
 
 
@@ -204,7 +257,10 @@ def _findings(engine: DuckDB, ledger: Ledger, rows: Table) -> tuple[Finding, ...
     if ledger.left_edge_days == 0:
         return ()
     n, edge = engine.one(
-        sql("SELECT count(DISTINCT user_id), count(DISTINCT user_id) FILTER (WHERE at_left_edge) FROM {s}", s=table_scan(rows))
+        sql(
+            "SELECT count(DISTINCT user_id), count(DISTINCT user_id) FILTER (WHERE at_left_edge) FROM {s}",
+            s=table_scan(rows),
+        )
     )
     if edge == 0:
         return ()
@@ -218,5 +274,3 @@ def _findings(engine: DuckDB, ledger: Ledger, rows: Table) -> tuple[Finding, ...
             numbers={"n_users": n, "n_at_left_edge": edge},
         ),
     )
-
-

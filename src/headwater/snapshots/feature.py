@@ -54,7 +54,13 @@ class Feature(Protocol):
 
 
 def feature(
-    label: str, *, about: str, unit: str = "", aggregate: Sql | None = None, derive: Sql | None = None, kind: Kind = Kind.NUMBER
+    label: str,
+    *,
+    about: str,
+    unit: str = "",
+    aggregate: Sql | None = None,
+    derive: Sql | None = None,
+    kind: Kind = Kind.NUMBER,
 ) -> FeatureColumn:
     """A column a model may learn from."""
     column = Column(name=label, kind=kind, unit=unit, purpose=Purpose.FEATURE, about=about)
@@ -63,7 +69,11 @@ def feature(
 
 def in_units(measure: LedgerMeasure, total: Sql) -> Sql:
     """A sum of whole numbers as a double in the measure's own unit."""
-    return sql("(CAST({t} AS DOUBLE) / {s})", t=total, s=float(measure.scale)) if measure.scale > 1 else sql("CAST({t} AS DOUBLE)", t=total)
+    return (
+        sql("(CAST({t} AS DOUBLE) / {s})", t=total, s=float(measure.scale))
+        if measure.scale > 1
+        else sql("CAST({t} AS DOUBLE)", t=total)
+    )
 
 
 def windowed(measure: LedgerMeasure, days: int | None, *, offset: int = 0) -> Sql:

@@ -51,7 +51,9 @@ def check_leakage(
     """
     made = [_compared(engine, ledger, cutoff, horizons, folder) for cutoff in sorted(set(cutoffs))]
     moved = tuple(dict.fromkeys(n for one in made for n in one.moved))
-    targets = set(made[0].targets_moved).intersection(*(one.targets_moved for one in made)) if made else set[str]()
+    targets = (
+        set(made[0].targets_moved).intersection(*(one.targets_moved for one in made)) if made else set[str]()
+    )
     blind = tuple(one.cutoff for one in made if not one.targets_moved)
     return LeakageReport(
         findings=(*_moved_finding(made, moved), *_blind_finding(blind, len(made))),
@@ -70,10 +72,22 @@ def poisoned_days(ledger: Ledger, cutoff: int) -> Sql:
     days = table_scan(ledger.days)
     past = sql("(app_day < {c} AND known_day < {c})", c=cutoff)
     kept = _rows(measures, [name(m) for m in measures], days, past, n_events=sql("n_events"))
-    replaced = _rows(measures, [sql("{a}", a=_ABSURD)] * len(measures), days, sql("NOT {p}", p=past), n_events=sql("999983"))
+    replaced = _rows(
+        measures,
+        [sql("{a}", a=_ABSURD)] * len(measures),
+        days,
+        sql("NOT {p}", p=past),
+        n_events=sql("999983"),
+    )
     users = sql("(SELECT user_id, any_value(bucket) AS bucket FROM {d} GROUP BY user_id)", d=days)
     added = [
-        _rows(measures, [sql("{a}", a=value)] * len(measures), _at(users, app_day, known_day), sql("TRUE"), n_events=sql("999983"))
+        _rows(
+            measures,
+            [sql("{a}", a=value)] * len(measures),
+            _at(users, app_day, known_day),
+            sql("TRUE"),
+            n_events=sql("999983"),
+        )
         for app_day, known_day, value in (
             (cutoff, cutoff, _ABSURD),
             (cutoff, cutoff - 1, -3 * _ABSURD),
@@ -96,7 +110,9 @@ def _rows(measures: Sequence[str], values: Sequence[Sql], rows: Sql, where: Sql,
     named = [sql("CAST({v} AS BIGINT) AS {m}", v=v, m=name(m)) for v, m in zip(values, measures, strict=True)]
     return sql(
         "SELECT user_id, bucket, CAST(app_day AS INTEGER) AS app_day, CAST(known_day AS INTEGER) AS known_day, {fields} FROM {rows} WHERE {w}",
-        fields=commas([sql("CAST({n} AS BIGINT) AS n_events", n=n_events), *named]), rows=rows, w=where,
+        fields=commas([sql("CAST({n} AS BIGINT) AS n_events", n=n_events), *named]),
+        rows=rows,
+        w=where,
     )
 
 
@@ -110,14 +126,24 @@ class _Compared:
     targets_moved: tuple[str, ...]
 
 
-def _compared(engine: DuckDB, ledger: Ledger, cutoff: int, horizons: Sequence[int], folder: Path) -> _Compared:
+def _compared(
+    engine: DuckDB, ledger: Ledger, cutoff: int, horizons: Sequence[int], folder: Path
+) -> _Compared:
     end = max(ledger.end_day, cutoff + max(horizons))
     tables: list[Table] = []
     for label, days in (("clean", table_scan(ledger.days)), ("poisoned", poisoned_days(ledger, cutoff))):
-        plan = snapshot_query(ledger, cutoffs=(cutoff,), horizons=horizons, end_day=end, features=every_feature(), days=days)
-        tables.append(engine.write(plan.query, folder, table=f"{label} {date_of(cutoff)}", columns=plan.columns))
+        plan = snapshot_query(
+            ledger, cutoffs=(cutoff,), horizons=horizons, end_day=end, features=every_feature(), days=days
+        )
+        tables.append(
+            engine.write(plan.query, folder, table=f"{label} {date_of(cutoff)}", columns=plan.columns)
+        )
     clean, poisoned = tables
-    early = [c for c in clean.columns if c.purpose is Purpose.FEATURE or (c.known is Known.BY_CUTOFF and c.purpose is not Purpose.KEY)]
+    early = [
+        c
+        for c in clean.columns
+        if c.purpose is Purpose.FEATURE or (c.known is Known.BY_CUTOFF and c.purpose is not Purpose.KEY)
+    ]
     targets = [c for c in clean.columns if c.purpose is Purpose.TARGET and c not in early]
     n_moved = _count_moved(engine, clean, poisoned, [*early, *targets])
     moved = {c: n for c, n in n_moved.items() if n and c not in {t.name for t in targets}}
@@ -135,12 +161,19 @@ def _count_moved(engine: DuckDB, clean: Table, poisoned: Table, columns: Sequenc
     """How many users each column moved for; a user who comes or goes is counted apart."""
     both = sql("a.user_id IS NOT NULL AND b.user_id IS NOT NULL")
     counts = [
-        sql("count(*) FILTER (WHERE {w})", w=conjunction([both, sql("a.{c} IS DISTINCT FROM b.{c}", c=name(c.name))])) for c in columns
+        sql(
+            "count(*) FILTER (WHERE {w})",
+            w=conjunction([both, sql("a.{c} IS DISTINCT FROM b.{c}", c=name(c.name))]),
+        )
+        for c in columns
     ]
     row = engine.one(
         sql(
             "SELECT count(*) FILTER (WHERE NOT ({both})), {counts} FROM {a} a FULL JOIN {b} b ON a.user_id = b.user_id AND a.cutoff = b.cutoff",
-            both=both, counts=commas(counts), a=table_scan(clean), b=table_scan(poisoned),
+            both=both,
+            counts=commas(counts),
+            a=table_scan(clean),
+            b=table_scan(poisoned),
         )
     )
     return dict(zip([_ROWS, *(c.name for c in columns)], row, strict=True))

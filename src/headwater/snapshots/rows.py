@@ -40,7 +40,10 @@ def grouped_counts(
     rows = engine.arrow(
         sql(
             "SELECT {keys}, CAST(count(*) AS DOUBLE) AS n_users FROM {scan} WHERE cutoff = {c} AND {first} IS NOT NULL GROUP BY {keys} ORDER BY {keys}",
-            keys=keys, scan=table_scan(snapshot.rows), c=cutoff, first=name(columns[0]),
+            keys=keys,
+            scan=table_scan(snapshot.rows),
+            c=cutoff,
+            first=name(columns[0]),
         )
     )
     return tuple(column_floats(rows, c) for c in columns), column_floats(rows, "n_users")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from headwater import __version__
+from headwater.app.cli.leakage import leakage_reply
 from headwater.app.cli.replies import (
     backtest_reply,
     check_reply,
@@ -21,8 +23,7 @@ from headwater.app.cli.replies import (
     snapshot_reply,
 )
 from headwater.app.cli.session import Options, answer, in_workspace, with_options
-from headwater.app.cli.speak import Reply
-from headwater.app.config import CONFIG_NAME
+from headwater.app.cli.speak import Reply, finding_data, finding_line
 from headwater.app.demo import EXAMPLES, lay_out
 from headwater.app.doctor import examine
 from headwater.app.plan import Job
@@ -47,8 +48,12 @@ app = typer.Typer(
 )
 
 Model = Annotated[str | None, typer.Option(help="A model of the shelf; default: the one the backtest chose.")]
-Target = Annotated[str | None, typer.Option(help="A measure of headwater.toml; default: the first under [[predict]].")]
-Horizon = Annotated[str | None, typer.Option(help="A duration such as 90d; default: the last of that target.")]
+Target = Annotated[
+    str | None, typer.Option(help="A measure of headwater.toml; default: the first under [[predict]].")
+]
+Horizon = Annotated[
+    str | None, typer.Option(help="A duration such as 90d; default: the last of that target.")
+]
 
 
 def main() -> None:
@@ -67,11 +72,15 @@ def main() -> None:
 @with_options
 def init(
     options: Options,
-    data: Annotated[Path, typer.Argument(help="A file, folder or glob: CSV, TSV, JSON lines, Parquet, Excel.")],
+    data: Annotated[
+        Path, typer.Argument(help="A file, folder or glob: CSV, TSV, JSON lines, Parquet, Excel.")
+    ],
+    user: Annotated[str | None, typer.Option(help="The user column, where it cannot be found.")] = None,
+    at: Annotated[str | None, typer.Option(help="The time column, where it cannot be found.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a settings file that is there.")] = False,
 ) -> None:
     """Look at data, propose a contract, write a commented headwater.toml."""
-    answer(options, "init", lambda: _init(options, data, force=force))
+    answer(options, "init", lambda: _init(options, data, user=user, at=at, force=force))
 
 
 @app.command()
@@ -113,7 +122,12 @@ def snapshot(
     in_workspace(
         options,
         "snapshot",
-        lambda study: snapshot_reply(study.snapshot(cutoffs=tuple(sorted({day_of(c) for c in cutoff})), horizons=tuple(as_days(h) for h in horizon))),
+        lambda study: snapshot_reply(
+            study.snapshot(
+                cutoffs=tuple(sorted({day_of(c) for c in cutoff})),
+                horizons=tuple(as_days(h) for h in horizon),
+            )
+        ),
     )
 
 
@@ -121,7 +135,9 @@ def snapshot(
 @with_options
 def backtest(options: Options, target: Target = None, horizon: Horizon = None) -> None:
     """How each model would have done at past origins."""
-    in_workspace(options, "backtest", lambda study: backtest_reply(study.backtest(_job(study, target, horizon))))
+    in_workspace(
+        options, "backtest", lambda study: backtest_reply(study.backtest(_job(study, target, horizon)))
+    )
 
 
 @app.command()
@@ -142,8 +158,6 @@ def predict(options: Options, model: Model = None, target: Target = None, horizo
 @with_options
 def leakage(options: Options, target: Target = None, horizon: Horizon = None) -> None:
     """Poison everything after the cutoffs and show that no feature moves. Exit code 4 where one does."""
-    from headwater.app.cli.leakage import leakage_reply
-
     in_workspace(options, "leakage", lambda study: leakage_reply(study, _job(study, target, horizon)))
 
 
@@ -172,7 +186,8 @@ def doctor(options: Options) -> None:
 @app.command()
 @with_options
 def explain(
-    options: Options, code: Annotated[str, typer.Argument(help="The code of an error or finding, such as quarantine.rows.")]
+    options: Options,
+    code: Annotated[str, typer.Argument(help="The code of an error or finding, such as quarantine.rows.")],
 ) -> None:
     """What a code means, why it matters, what to do."""
     answer(options, "explain", lambda: _explain(code))
@@ -185,23 +200,31 @@ def version(options: Options) -> None:
     answer(options, "version", lambda: Reply(text=f"headwater {__version__}", data={"version": __version__}))
 
 
-def _init(given: Options, data: Path, *, force: bool) -> Reply:
-    target = given.config
-    engine = DuckDB(threads=given.threads or 2, memory=given.memory or "1500MB", spill=given.root / STORE_NAME / "spill")
-    proposal = propose(engine, data)
+def _init(given: Options, data: Path, *, user: str | None, at: str | None, force: bool) -> Reply:
+    spill = given.root / STORE_NAME / "spill"
+    engine = DuckDB(threads=given.threads or 2, memory=given.memory or "1500MB", spill=spill)
+    proposal = propose(engine, data, user=user, at=at, today=date.today())
+    findings = [finding_data(f) for f in proposal.findings]
     if given.dry_run:
-        return Reply(text=f"Would write {target}.", data={"dry_run": True})
-    text = write_settings(proposal, target, data=data, force=force)
-    return Reply(
-        text=f"Wrote {target}. Read it, confirm what is marked CONFIRM, then: headwater run\n\n{text}",
-        data={"config": str(target), "settings": text},
-    )
+        return Reply(text=f"Would write {given.config}.", data={"dry_run": True, "findings": findings})
+    text = write_settings(proposal, given.config, data=data, force=force)
+    lines = [f"Wrote {given.config} for {proposal.n_rows:,} rows of {proposal.format}.", ""]
+    lines += [f"  {c.setting}: {c.reason} ({c.sure.value})" for c in proposal.choices]
+    lines += ["", *(finding_line(f) for f in proposal.findings)]
+    lines += ["Read it, confirm what is marked CONFIRM, then: headwater run"]
+    data_of = {"config": str(given.config), "n_rows": proposal.n_rows, "settings": text, "findings": findings}
+    return Reply(text="\n".join(lines), data=data_of)
 
 
 def _job(study: Study, target: str | None, horizon: str | None) -> Job:
     jobs = study.jobs()
     if not jobs:
-        raise UsageError("predict.none", what="headwater.toml has no [[predict]].", why="Nothing says what to forecast.", do="Add a [[predict]] with a target and horizons.")
+        raise UsageError(
+            "predict.none",
+            what="headwater.toml has no [[predict]].",
+            why="Nothing says what to forecast.",
+            do="Add a [[predict]] with a target and horizons.",
+        )
     wanted = target or jobs[0].task.measure
     same = [j for j in jobs if j.task.measure == wanted]
     days = as_days(horizon) if horizon else None
@@ -211,7 +234,9 @@ def _job(study: Study, target: str | None, horizon: str | None) -> Job:
             "predict.not_declared",
             what=f"headwater.toml declares no forecast of '{wanted}'{f' over {horizon}' if horizon else ''}.",
             why="A forecast that is not declared would have no backtest behind it.",
-            do=near_miss(wanted, {j.task.measure for j in jobs}) if not same else "Horizons: " + ", ".join(f"{j.task.horizon_days}d" for j in same),
+            do=near_miss(wanted, {j.task.measure for j in jobs})
+            if not same
+            else "Horizons: " + ", ".join(f"{j.task.horizon_days}d" for j in same),
         )
     return chosen[-1]
 
@@ -229,22 +254,35 @@ def _predict(study: Study, model: str | None, job: Job) -> Reply:
 
 def _doctor(given: Options) -> Reply:
     looks = examine(given.root if given.root.is_dir() else Path())
-    lines = [f"{'ok ' if c.ok else 'BAD'}  {c.what}: {c.state}{'' if c.ok or not c.fix else '. ' + c.fix}" for c in looks]
+    lines = [
+        f"{'ok ' if c.ok else 'BAD'}  {c.what}: {c.state}{'' if c.ok or not c.fix else '. ' + c.fix}"
+        for c in looks
+    ]
     if not all(c.ok for c in looks):
-        raise HeadwaterError("doctor.unwell", what="; ".join(f"{c.what}: {c.state}" for c in looks if not c.ok), why="Some steps will fail.", do=" ".join(c.fix for c in looks if not c.ok))
-    data: dict[str, Any] = {"checks": [{"what": c.what, "state": c.state, "ok": c.ok, "fix": c.fix} for c in looks]}
+        raise HeadwaterError(
+            "doctor.unwell",
+            what="; ".join(f"{c.what}: {c.state}" for c in looks if not c.ok),
+            why="Some steps will fail.",
+            do=" ".join(c.fix for c in looks if not c.ok),
+        )
+    data: dict[str, Any] = {
+        "checks": [{"what": c.what, "state": c.state, "ok": c.ok, "fix": c.fix} for c in looks]
+    }
     return Reply(text="\n".join(lines), data=data)
 
 
 def _explain(code: str) -> Reply:
     sections = _sections((files("headwater.app") / "codes.md").read_text(encoding="utf-8"))
     if code not in sections:
-        raise UsageError("explain.unknown", what=f"There is no code '{code}'.", why="Nothing to explain.", do=near_miss(code, sections))
+        raise UsageError(
+            "explain.unknown",
+            what=f"There is no code '{code}'.",
+            why="Nothing to explain.",
+            do=near_miss(code, sections),
+        )
     return Reply(text=f"{code}\n\n{sections[code]}", data={"code": code, "text": sections[code]})
 
 
 def _sections(text: str) -> dict[str, str]:
     parts = text.split("\n## ")[1:]
     return {p.split("\n", 1)[0].strip().strip("`"): p.split("\n", 1)[1].strip() for p in parts if "\n" in p}
-
-

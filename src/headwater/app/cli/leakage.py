@@ -14,12 +14,26 @@ __all__ = ["leakage_reply"]
 def leakage_reply(study: Study, job: Job) -> Reply:
     """The verdict of the poison test. Raises ``GateError`` where a feature moved."""
     ledger = study.ledger()
-    cutoffs = learning_cutoffs(ledger, origin=ledger.end_day - job.task.horizon_days, horizon_days=job.task.horizon_days, every_days=job.every_days)
+    cutoffs = learning_cutoffs(
+        ledger,
+        origin=ledger.end_day - job.task.horizon_days,
+        horizon_days=job.task.horizon_days,
+        every_days=job.every_days,
+    )
     folder = study.store.scratch("leakage")
-    seen = check_leakage(study.engine, ledger, cutoffs=cutoffs, horizons=(job.task.horizon_days,), folder=folder)
+    seen = check_leakage(
+        study.engine, ledger, cutoffs=cutoffs, horizons=(job.task.horizon_days,), folder=folder
+    )
     blocking = [f for f in seen.findings if f.severity.value == "block"]
     if blocking:
         first = blocking[0]
         raise GateError(first.code, what=first.what, why=first.why, do=first.do)
-    text = f"Everything after {len(cutoffs)} cutoffs was poisoned: {seen.n_features} features of {seen.n_rows:,} rows did not move; {seen.n_targets_moved} targets did."
-    return Reply(text=text, data={"n_features": seen.n_features, "n_rows": seen.n_rows, "n_targets_moved": seen.n_targets_moved})
+    text = f"Everything after {len(cutoffs)} cutoffs was poisoned: {seen.n_features} features of {seen.n_users:,} rows did not move; {seen.n_targets_moved} targets did."
+    return Reply(
+        text=text,
+        data={
+            "n_features": seen.n_features,
+            "n_users": seen.n_users,
+            "n_targets_moved": seen.n_targets_moved,
+        },
+    )

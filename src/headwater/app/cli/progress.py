@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -32,7 +32,7 @@ class Bars:
         )
 
     @contextmanager
-    def step(self, title: str, *, engine: DuckDB, n_rows: int | None) -> Iterator[None]:
+    def step(self, title: str, *, engine: DuckDB, n_rows: int | None) -> Generator[None]:
         """Draw while the step runs; a step within a step gets a bar below."""
         task = self._opened(title, n_rows)
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from headwater.app.cli.speak import Reply, finding_data
+from headwater.app.cli.speak import Reply, finding_data, finding_line
 from headwater.app.run import Published
 from headwater.app.study import FittedStep, ForecastStep, Study
 from headwater.app.worth import worth_of
+from headwater.contracts.check import require_gate
 from headwater.core.answer import Estimate
 from headwater.core.block import Grid
 from headwater.core.contract import Events
-from headwater.core.finding import Finding
 from headwater.core.ledger import Snapshot
 from headwater.core.show import cell_text
 from headwater.core.span import date_of
 from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.leaderboard import leaderboard
-from headwater.contracts.check import require_gate
 
 __all__ = [
     "backtest_reply",
@@ -34,9 +33,11 @@ def check_reply(study: Study) -> Reply:
     """The account of rows. Raises ``GateError`` where the load fails."""
     events = study.events(gate=False)
     require_gate(events)
-    lines = [f"{events.n_rows_in:,} rows in, {events.events.n_rows:,} kept, {events.quarantine.n_rows:,} in quarantine."]
+    lines = [
+        f"{events.n_rows_in:,} rows in, {events.events.n_rows:,} kept, {events.quarantine.n_rows:,} in quarantine."
+    ]
     lines += [f"  {r.n_rows:>10,}  {r.share:6.1%}  {r.code}" for r in events.rules if r.n_rows]
-    lines += [_line(f) for f in events.findings]
+    lines += [finding_line(f) for f in events.findings]
     lines += [f"quarantine: {f}" for f in events.quarantine.files]
     return Reply(text="\n".join(lines), data=_events_data(events))
 
@@ -45,23 +46,40 @@ def ledger_reply(study: Study) -> Reply:
     """The size of the ledger and its totals."""
     ledger = study.ledger()
     text = f"{ledger.days.n_rows:,} user-days of {ledger.users.n_rows:,} users, {date_of(ledger.first_day)} to {date_of(ledger.end_day - 1)}."
-    data = {"n_user_days": ledger.days.n_rows, "n_users": ledger.users.n_rows, "fingerprint": ledger.days.fingerprint, "files": list(ledger.days.files)}
-    return Reply(text="\n".join([text, *(_line(f) for f in ledger.findings)]), data=data)
+    data = {
+        "n_user_days": ledger.days.n_rows,
+        "n_users": ledger.users.n_rows,
+        "fingerprint": ledger.days.fingerprint,
+        "files": list(ledger.days.files),
+    }
+    return Reply(text="\n".join([text, *(finding_line(f) for f in ledger.findings)]), data=data)
 
 
 def snapshot_reply(snapshot: Snapshot) -> Reply:
     """Where the snapshot lies and what is in it."""
     days = ", ".join(str(date_of(c)) for c in snapshot.cutoffs)
-    text = [f"{snapshot.rows.n_rows:,} rows (users x cutoffs {days}), {len(snapshot.features)} features.", *(_line(f) for f in snapshot.findings)]
+    text = [
+        f"{snapshot.rows.n_rows:,} rows (users x cutoffs {days}), {len(snapshot.features)} features.",
+        *(finding_line(f) for f in snapshot.findings),
+    ]
     text += [f"rows: {f}" for f in snapshot.rows.files]
-    data = {"n_rows": snapshot.rows.n_rows, "n_features": len(snapshot.features), "fingerprint": snapshot.rows.fingerprint, "files": list(snapshot.rows.files)}
+    data = {
+        "n_rows": snapshot.rows.n_rows,
+        "n_features": len(snapshot.features),
+        "fingerprint": snapshot.rows.fingerprint,
+        "files": list(snapshot.rows.files),
+    }
     return Reply(text="\n".join(text), data=data)
 
 
 def backtest_reply(backtest: Backtest) -> Reply:
     """The leaderboard and the choice."""
     scores = {
-        s.score: {m: [a.value if isinstance(a, Estimate) else None for a in answers] for m, answers in s.answers.items()} for s in backtest.standings
+        s.score: {
+            m: [a.value if isinstance(a, Estimate) else None for a in answers]
+            for m, answers in s.answers.items()
+        }
+        for s in backtest.standings
     }
     data: dict[str, Any] = {
         "choice": backtest.choice.name,
@@ -72,14 +90,33 @@ def backtest_reply(backtest: Backtest) -> Reply:
         "refused": {m: finding_data(f) for m, f in backtest.refused.items()},
     }
     refused = [f"{m} could not be tested: {f.what}" for m, f in backtest.refused.items()]
-    text = "\n".join([_table(leaderboard(backtest)), "", backtest.choice.reason, *refused, *(_line(f) for f in backtest.findings)])
+    text = "\n".join(
+        [
+            _table(leaderboard(backtest)),
+            "",
+            backtest.choice.reason,
+            *refused,
+            *(finding_line(f) for f in backtest.findings),
+        ]
+    )
     return Reply(text=text, data=data)
 
 
 def fit_reply(fitted: FittedStep) -> Reply:
     """What was learned and where it lies."""
-    lines = [f"{fitted.name} for {fitted.task.target}", *(f"  {k}: {v}" for k, v in fitted.facts), *(_line(f) for f in fitted.findings), f"model: {fitted.files[0]}"]
-    data = {"model": fitted.name, "file": fitted.files[0], "sha256": fitted.fingerprint, "facts": dict(fitted.facts), "findings": [finding_data(f) for f in fitted.findings]}
+    lines = [
+        f"{fitted.name} for {fitted.task.target}",
+        *(f"  {k}: {v}" for k, v in fitted.facts),
+        *(finding_line(f) for f in fitted.findings),
+        f"model: {fitted.files[0]}",
+    ]
+    data = {
+        "model": fitted.name,
+        "file": fitted.files[0],
+        "sha256": fitted.fingerprint,
+        "facts": dict(fitted.facts),
+        "findings": [finding_data(f) for f in fitted.findings],
+    }
     return Reply(text="\n".join(lines), data=data)
 
 
@@ -87,7 +124,16 @@ def forecast_reply(study: Study, forecast: ForecastStep) -> Reply:
     """The total with its interval and where the users' forecasts lie."""
     total = worth_of(study, forecast).total
     text = f"{forecast.model}: {total.estimand}: {total.value:,.0f} {total.unit} ({total.level:.0%} interval {total.low:,.0f} to {total.high:,.0f})\nforecasts: {forecast.rows.files[0]}"
-    data = {"model": forecast.model, "total": total.value, "low": total.low, "high": total.high, "level": total.level, "unit": total.unit, "n_users": total.n_users, "files": list(forecast.rows.files)}
+    data = {
+        "model": forecast.model,
+        "total": total.value,
+        "low": total.low,
+        "high": total.high,
+        "level": total.level,
+        "unit": total.unit,
+        "n_users": total.n_users,
+        "files": list(forecast.rows.files),
+    }
     return Reply(text=text, data=data)
 
 
@@ -96,14 +142,22 @@ def run_reply(study: Study, published: Published) -> Reply:
     told = published.told
     lines = [told.document.lead, ""]
     lines += [f"{name}: {model}" for name, model in told.choices]
-    lines += [_line(f) for _, f in told.refused]
+    lines += [finding_line(f) for _, f in told.refused]
     lines += ["", *(str(p) for p in published.paths)]
     data = {
         "lead": told.document.lead,
         "reports": [str(p) for p in published.paths],
         "choices": dict(told.choices),
         "totals": [
-            {"target": w.task.target, "value": w.total.value, "low": w.total.low, "high": w.total.high, "level": w.total.level, "unit": w.total.unit, "n_users": w.total.n_users}
+            {
+                "target": w.task.target,
+                "value": w.total.value,
+                "low": w.total.low,
+                "high": w.total.high,
+                "level": w.total.level,
+                "unit": w.total.unit,
+                "n_users": w.total.n_users,
+            }
             for w in told.worths
         ],
         "refused": {name: finding_data(f) for name, f in told.refused},
@@ -120,18 +174,19 @@ def _events_data(events: Events) -> dict[str, Any]:
         "n_rows_in": events.n_rows_in,
         "n_kept": events.events.n_rows,
         "n_quarantined": events.quarantine.n_rows,
-        "rules": [{"code": r.code, "n_rows": r.n_rows, "share": r.share, "max_share": r.max_share} for r in events.rules],
+        "rules": [
+            {"code": r.code, "n_rows": r.n_rows, "share": r.share, "max_share": r.max_share}
+            for r in events.rules
+        ],
         "findings": [finding_data(f) for f in events.findings],
         "quarantine_files": list(events.quarantine.files),
     }
-
-
-def _line(finding: Finding) -> str:
-    return f"{finding.severity.value} {finding.code}: {finding.what} {finding.do}"
 
 
 def _table(grid: Grid) -> str:
     head = [f.label for f in grid.fields]
     rows = [[cell_text(v, f.form) for v, f in zip(row, grid.fields, strict=True)] for row in grid.stream()]
     widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in [head, *rows])
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in [head, *rows]
+    )

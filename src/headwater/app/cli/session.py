@@ -30,8 +30,12 @@ class Options:
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; do nothing.")] = False
     seed: Annotated[int | None, typer.Option(help="Seed of every random draw; default: [run] seed.")] = None
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the engine; default: [run] threads.")] = None
-    memory: Annotated[str | None, typer.Option(help="Memory of the engine, such as 4GB; default: [run] memory.")] = None
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the engine; default: [run] threads.")
+    ] = None
+    memory: Annotated[
+        str | None, typer.Option(help="Memory of the engine, such as 4GB; default: [run] memory.")
+    ] = None
 
     @property
     def root(self) -> Path:
@@ -57,8 +61,16 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         options = Options(**{name: given.pop(name) for name in shared})
         command(options, **given)
 
-    parameters = [inspect.Parameter(p.name, inspect.Parameter.KEYWORD_ONLY, default=p.default, annotation=hints[p.name]) for p in own]
-    parameters += [inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=shared[f.name]) for f in fields(Options)]
+    parameters = [
+        inspect.Parameter(p.name, inspect.Parameter.KEYWORD_ONLY, default=p.default, annotation=hints[p.name])
+        for p in own
+    ]
+    parameters += [
+        inspect.Parameter(
+            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=shared[f.name]
+        )
+        for f in fields(Options)
+    ]
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]  how inspect lets a wrapper say what it takes
@@ -75,7 +87,9 @@ def answer(options: Options, command: str, work: Callable[[], Reply]) -> None:
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     except Exception as error:
-        raise typer.Exit(speaker.unexpected(command, error, options.root / STORE_NAME / "last-error.txt")) from None
+        raise typer.Exit(
+            speaker.unexpected(command, error, options.root / STORE_NAME / "last-error.txt")
+        ) from None
     speaker.say(command, reply)
 
 

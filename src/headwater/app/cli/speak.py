@@ -15,7 +15,7 @@ from rich.console import Console
 from headwater.core.errors import HeadwaterError
 from headwater.core.finding import Finding
 
-__all__ = ["Reply", "Speaker", "finding_data"]
+__all__ = ["Reply", "Speaker", "finding_data", "finding_line"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +43,32 @@ class Speaker:
     def refuse(self, command: str, error: HeadwaterError) -> int:
         """An error a person can act on; returns the exit code."""
         if self.as_json:
-            _line({"command": command, "ok": False, "exit_code": error.exit_code, "error": finding_data(error.finding)})
+            _line(
+                {
+                    "command": command,
+                    "ok": False,
+                    "exit_code": error.exit_code,
+                    "error": finding_data(error.finding),
+                }
+            )
         finding = error.finding
-        sys.stderr.write(f"error {finding.code}: {finding.what}\n  why it matters: {finding.why}\n  what to do:     {finding.do}\n")
+        sys.stderr.write(
+            f"error {finding.code}: {finding.what}\n  why it matters: {finding.why}\n  what to do:     {finding.do}\n"
+        )
         return error.exit_code
 
     def unexpected(self, command: str, error: Exception, log: Path) -> int:
         """A fault of ours: the trace goes to a file, not to the screen."""
         where = _logged(log, error)
         if self.as_json:
-            _line({"command": command, "ok": False, "exit_code": 1, "error": {"code": "unexpected", "what": str(error)}})
+            _line(
+                {
+                    "command": command,
+                    "ok": False,
+                    "exit_code": 1,
+                    "error": {"code": "unexpected", "what": str(error)},
+                }
+            )
         sys.stderr.write(
             f"error unexpected: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}\n"
             f"  why it matters: this is a fault in Headwater; nothing was published.\n"
@@ -64,6 +80,11 @@ class Speaker:
 def finding_data(finding: Finding) -> dict[str, Any]:
     """A finding as plain data."""
     return {**asdict(finding), "severity": finding.severity.value, "numbers": dict(finding.numbers)}
+
+
+def finding_line(finding: Finding) -> str:
+    """A finding on one line."""
+    return f"{finding.severity.value} {finding.code}: {finding.what} {finding.do}"
 
 
 def _line(data: Mapping[str, Any]) -> None:

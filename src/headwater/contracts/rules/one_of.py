@@ -31,4 +31,10 @@ class OneOf:
             )
         options = commas([sql("{v}", v=str(v)) for v in values])
         condition = sql("(CAST({c} AS VARCHAR) NOT IN ({options}))", c=columns.raw[column], options=options)
-        return (BrokenWhen(code=f"one_of({column})", about=f"{column} is not one of {len(values)} allowed values", condition=condition),)
+        return (
+            BrokenWhen(
+                code=f"one_of({column})",
+                about=f"{column} is not one of {len(values)} allowed values",
+                condition=condition,
+            ),
+        )

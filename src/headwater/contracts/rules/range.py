@@ -37,7 +37,7 @@ class Range:
                 "rule.range",
                 what=f"The range rule on '{column}' ({kind}) has {len(spec.settings)} bounds.",
                 why="It compares a number with at least one bound.",
-                do=f'Declare {column} under types as integer, number or money, and give above, below, at_least or at_most.',
+                do=f"Declare {column} under types as integer, number or money, and give above, below, at_least or at_most.",
             )
         value = in_column_units(column, kind)
         return tuple(

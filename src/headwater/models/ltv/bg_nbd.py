@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headwater.core.ledger import Task
 from headwater.models.buy_till_you_die import fit_process, restore_process
@@ -16,6 +17,8 @@ from headwater.numerics.maximize import Fit
 from headwater.numerics.rfm import RfmRows
 
 __all__ = ["BgNbd"]
+
+Ints = NDArray[np.int64]
 
 
 class BgNbd:
@@ -40,14 +43,15 @@ class _Process:
     def restore(self, params: Mapping[str, float]) -> BgNbdParams:
         return BgNbdParams(**params)
 
-    def expected(self, params: BgNbdParams, x: Floats, t_x: Floats, T: Floats, horizon: float) -> Floats:
-        return bg_nbd.expected_purchases(params, x=x, t_x=t_x, T=T, horizon=horizon)
+    def expected(self, params: BgNbdParams, users: RfmRows, horizon: float) -> Floats:
+        return bg_nbd.expected_purchases(params, x=users.x, t_x=users.t_x, T=users.T, horizon=horizon)
 
     def draw(
-        self, params: BgNbdParams, x: Floats, t_x: Floats, T: Floats, horizon: float, rng: np.random.Generator, n: int
-    ) -> Floats:
-        drawn = bg_nbd.draw_future_purchases(params, x=x, t_x=t_x, T=T, horizon=horizon, rng=rng, n_draws=n)
-        return drawn.astype(np.float64)
+        self, params: BgNbdParams, users: RfmRows, horizon: float, *, rng: np.random.Generator, n_draws: int
+    ) -> Ints:
+        return bg_nbd.draw_future_purchases(
+            params, x=users.x, t_x=users.t_x, T=users.T, horizon=horizon, rng=rng, n_draws=n_draws
+        )
 
 
 _PROCESS = _Process()

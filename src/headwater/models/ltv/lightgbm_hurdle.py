@@ -40,9 +40,21 @@ class LightgbmHurdle:
         seed = int(training.rng.integers(2**31 - 1))
         positive = actual > 0
         logs = np.log(actual[positive])
-        any_held = cross_fit(matrix, positive.astype(float), objective="binary", names=names, folds=folds, seed=seed, settings=_SETTINGS)
-        any_model = fit_boosting(matrix, positive.astype(float), objective="binary", names=names, seed=seed, settings=_SETTINGS)
-        amount_model = fit_boosting(matrix[positive], logs, objective="regression", names=names, seed=seed, settings=_SETTINGS)
+        any_held = cross_fit(
+            matrix,
+            positive.astype(float),
+            objective="binary",
+            names=names,
+            folds=folds,
+            seed=seed,
+            settings=_SETTINGS,
+        )
+        any_model = fit_boosting(
+            matrix, positive.astype(float), objective="binary", names=names, seed=seed, settings=_SETTINGS
+        )
+        amount_model = fit_boosting(
+            matrix[positive], logs, objective="regression", names=names, seed=seed, settings=_SETTINGS
+        )
         amount_held = _held_amounts(matrix, logs, positive=positive, folds=folds, names=names, seed=seed)
         held = any_held * np.exp(amount_held)
         factor = float(actual.sum() / held.sum())
@@ -100,14 +112,27 @@ def _matrix(rows: pa.Table, names: tuple[str, ...]) -> Floats:
 
 
 def _held_amounts(
-    matrix: Floats, logs: Floats, *, positive: np.ndarray, folds: np.ndarray, names: tuple[str, ...], seed: int
+    matrix: Floats,
+    logs: Floats,
+    *,
+    positive: np.ndarray,
+    folds: np.ndarray,
+    names: tuple[str, ...],
+    seed: int,
 ) -> Floats:
     """Held-out log amounts for every row, by models that saw the positive rows of the other folds."""
     held = np.empty(positive.size)
     for fold in np.unique(folds):
         inside = folds == fold
         learn = ~inside[positive]
-        model = fit_boosting(matrix[positive][learn], logs[learn], objective="regression", names=names, seed=seed, settings=_SETTINGS)
+        model = fit_boosting(
+            matrix[positive][learn],
+            logs[learn],
+            objective="regression",
+            names=names,
+            seed=seed,
+            settings=_SETTINGS,
+        )
         held[inside] = model.predict(matrix[inside])
     return held
 
@@ -115,8 +140,12 @@ def _held_amounts(
 def _facts(
     names: tuple[str, ...], any_model: Boosted, amount_model: Boosted, *, factor: float, n_rows: int
 ) -> tuple[tuple[str, str], ...]:
-    gains = any_model.gains() / max(any_model.gains().sum(), 1.0) + amount_model.gains() / max(amount_model.gains().sum(), 1.0)
+    gains = any_model.gains() / max(any_model.gains().sum(), 1.0) + amount_model.gains() / max(
+        amount_model.gains().sum(), 1.0
+    )
     top = ", ".join(names[i] for i in np.argsort(-gains)[:5])
-    return (("matured rows learned from", f"{n_rows:,}"), ("factor back from logs", f"{factor:.3f}"), ("features that gained most", top))
-
-
+    return (
+        ("matured rows learned from", f"{n_rows:,}"),
+        ("factor back from logs", f"{factor:.3f}"),
+        ("features that gained most", top),
+    )

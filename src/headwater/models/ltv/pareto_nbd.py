@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headwater.core.ledger import Task
 from headwater.models.buy_till_you_die import fit_process, restore_process
 from headwater.models.model import Floats, Predictor, State, Training
 from headwater.numerics import pareto_nbd
-from headwater.numerics.pareto_nbd import ParetoNbdParams
 from headwater.numerics.maximize import Fit
+from headwater.numerics.pareto_nbd import ParetoNbdParams
 from headwater.numerics.rfm import RfmRows
 
 __all__ = ["ParetoNbd"]
+
+Ints = NDArray[np.int64]
 
 
 class ParetoNbd:
@@ -40,14 +43,21 @@ class _Process:
     def restore(self, params: Mapping[str, float]) -> ParetoNbdParams:
         return ParetoNbdParams(**params)
 
-    def expected(self, params: ParetoNbdParams, x: Floats, t_x: Floats, T: Floats, horizon: float) -> Floats:
-        return pareto_nbd.expected_purchases(params, x=x, t_x=t_x, T=T, horizon=horizon)
+    def expected(self, params: ParetoNbdParams, users: RfmRows, horizon: float) -> Floats:
+        return pareto_nbd.expected_purchases(params, x=users.x, t_x=users.t_x, T=users.T, horizon=horizon)
 
     def draw(
-        self, params: ParetoNbdParams, x: Floats, t_x: Floats, T: Floats, horizon: float, rng: np.random.Generator, n: int
-    ) -> Floats:
-        drawn = pareto_nbd.draw_future_purchases(params, x=x, t_x=t_x, T=T, horizon=horizon, rng=rng, n_draws=n)
-        return drawn.astype(np.float64)
+        self,
+        params: ParetoNbdParams,
+        users: RfmRows,
+        horizon: float,
+        *,
+        rng: np.random.Generator,
+        n_draws: int,
+    ) -> Ints:
+        return pareto_nbd.draw_future_purchases(
+            params, x=users.x, t_x=users.t_x, T=users.T, horizon=horizon, rng=rng, n_draws=n_draws
+        )
 
 
 _PROCESS = _Process()

@@ -19,4 +19,11 @@ class Calendar:
         """0 to 1."""
         del spec
         weekend = sql("(CAST(count(*) FILTER (WHERE (app_day + 3) % 7 >= 5) AS DOUBLE) / count(*))")
-        return (feature("weekend_share", about="share of active days on Saturday or Sunday", unit="share", aggregate=weekend),)
+        return (
+            feature(
+                "weekend_share",
+                about="share of active days on Saturday or Sunday",
+                unit="share",
+                aggregate=weekend,
+            ),
+        )

@@ -17,7 +17,14 @@ class Frequency:
 
     def columns(self, spec: FeatureSpec) -> tuple[FeatureColumn, ...]:
         """Zero where nothing happened in a window."""
-        active = [feature("active_days_total", about="days with any event", unit="days", aggregate=sql("CAST(count(*) AS DOUBLE)"))]
+        active = [
+            feature(
+                "active_days_total",
+                about="days with any event",
+                unit="days",
+                aggregate=sql("CAST(count(*) AS DOUBLE)"),
+            )
+        ]
         active += [
             feature(
                 f"active_days_last_{w}d",
@@ -27,7 +34,10 @@ class Frequency:
             )
             for w in spec.windows
         ]
-        counts = [feature(f"{m.name}_total", about=f"{m.name} so far", aggregate=windowed(m, None)) for m in spec.counted]
+        counts = [
+            feature(f"{m.name}_total", about=f"{m.name} so far", aggregate=windowed(m, None))
+            for m in spec.counted
+        ]
         counts += [
             feature(f"{m.name}_last_{w}d", about=f"{m.name} in the last {w} days", aggregate=windowed(m, w))
             for m in spec.counted

@@ -17,7 +17,12 @@ class Recency:
 
     def columns(self, spec: FeatureSpec) -> tuple[FeatureColumn, ...]:
         """NULL where the thing never happened."""
-        last = feature("days_since_active", about="days since the last active day", unit="days", aggregate=sql("CAST(min(age) AS DOUBLE)"))
+        last = feature(
+            "days_since_active",
+            about="days since the last active day",
+            unit="days",
+            aggregate=sql("CAST(min(age) AS DOUBLE)"),
+        )
         each = (
             feature(
                 f"days_since_{m.name}",

@@ -18,10 +18,19 @@ class Rhythm:
     def columns(self, spec: FeatureSpec) -> tuple[FeatureColumn, ...]:
         """The gap is NULL for a user seen on one day only."""
         del spec
-        gap = sql("CASE WHEN active_days_total > 1 THEN (tenure_days - days_since_active) / (active_days_total - 1) END")
-        overdue = sql("CASE WHEN active_days_total > 1 THEN days_since_active * (active_days_total - 1) / (tenure_days - days_since_active) END")
+        gap = sql(
+            "CASE WHEN active_days_total > 1 THEN (tenure_days - days_since_active) / (active_days_total - 1) END"
+        )
+        overdue = sql(
+            "CASE WHEN active_days_total > 1 THEN days_since_active * (active_days_total - 1) / (tenure_days - days_since_active) END"
+        )
         return (
             feature("mean_gap_days", about="mean days between active days", unit="days", derive=gap),
             feature("overdue_ratio", about="days since active over the mean gap", derive=overdue),
-            feature("active_share", about="share of days active since first seen", unit="share", derive=sql("(active_days_total / tenure_days)")),
+            feature(
+                "active_share",
+                about="share of days active since first seen",
+                unit="share",
+                derive=sql("(active_days_total / tenure_days)"),
+            ),
         )

@@ -18,4 +18,11 @@ class Tenure:
     def columns(self, spec: FeatureSpec) -> tuple[FeatureColumn, ...]:
         """At least one day."""
         del spec
-        return (feature("tenure_days", about="days since first seen in the log", unit="days", aggregate=sql("CAST(max(age) AS DOUBLE)")),)
+        return (
+            feature(
+                "tenure_days",
+                about="days since first seen in the log",
+                unit="days",
+                aggregate=sql("CAST(max(age) AS DOUBLE)"),
+            ),
+        )

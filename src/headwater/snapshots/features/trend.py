@@ -21,7 +21,8 @@ class Trend:
         """Differences, in the measure's unit."""
         days = sql(
             "CAST(count(*) FILTER (WHERE age <= {w}) - count(*) FILTER (WHERE age > {w} AND age <= {v}) AS DOUBLE)",
-            w=_DAYS, v=2 * _DAYS,
+            w=_DAYS,
+            v=2 * _DAYS,
         )
         about = "last 28 days minus the 28 before"
         changes = (
@@ -33,4 +34,7 @@ class Trend:
             )
             for m in spec.measures
         )
-        return (feature("active_days_trend", about=f"active days, {about}", unit="days", aggregate=days), *changes)
+        return (
+            feature("active_days_trend", about=f"active days, {about}", unit="days", aggregate=days),
+            *changes,
+        )

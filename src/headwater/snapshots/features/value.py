@@ -19,15 +19,40 @@ class Value:
         """Amounts in the measure's unit, net of refunds; refunds are counted as a positive amount."""
         made: list[FeatureColumn] = []
         for m in spec.summed:
-            made.append(feature(f"{m.label}_total", about=f"{m.name} so far, net", unit=m.unit, aggregate=windowed(m, None)))
+            made.append(
+                feature(
+                    f"{m.label}_total",
+                    about=f"{m.name} so far, net",
+                    unit=m.unit,
+                    aggregate=windowed(m, None),
+                )
+            )
             made += [
-                feature(f"{m.label}_last_{w}d", about=f"{m.name} in the last {w} days, net", unit=m.unit, aggregate=windowed(m, w))
+                feature(
+                    f"{m.label}_last_{w}d",
+                    about=f"{m.name} in the last {w} days, net",
+                    unit=m.unit,
+                    aggregate=windowed(m, w),
+                )
                 for w in spec.windows
             ]
             best = in_units(m, sql("max({v})", v=name(m.name)))
             back = in_units(m, sql("coalesce(-sum({v}) FILTER (WHERE {v} < 0), 0)", v=name(m.name)))
-            made.append(feature(f"{m.label}_best_day", about=f"{m.name} on the best day", unit=m.unit, aggregate=best))
-            made.append(feature(f"{m.label}_given_back", about=f"net loss on days where {m.name} was negative", unit=m.unit, aggregate=back))
+            made.append(
+                feature(f"{m.label}_best_day", about=f"{m.name} on the best day", unit=m.unit, aggregate=best)
+            )
+            made.append(
+                feature(
+                    f"{m.label}_given_back",
+                    about=f"net loss on days where {m.name} was negative",
+                    unit=m.unit,
+                    aggregate=back,
+                )
+            )
             per_day = sql("({t} / active_days_total)", t=name(f"{m.label}_total"))
-            made.append(feature(f"{m.label}_per_active_day", about=f"{m.name} per active day", unit=m.unit, derive=per_day))
+            made.append(
+                feature(
+                    f"{m.label}_per_active_day", about=f"{m.name} per active day", unit=m.unit, derive=per_day
+                )
+            )
         return tuple(made)

@@ -1,0 +1,219 @@
+"""What a check will look at: the typed columns, the clocks, and every condition that breaks a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from headwater.contracts.rule import BrokenWhen, Columns
+from headwater.contracts.rules import RULES
+from headwater.contracts.typing import (
+    TypedColumn,
+    local_time,
+    raw_name,
+    source_columns,
+    time_column,
+    typed_column,
+    user_column,
+)
+from headwater.core.contract import Contract, RuleSpec
+from headwater.core.errors import ConfigError
+from headwater.core.table import Column, Kind, Purpose
+from headwater.engine.sources import Relation
+from headwater.engine.sql import Sql, shim, sql
+
+__all__ = ["QUARANTINE", "CheckPlan", "event_columns", "plan_checks"]
+
+_MAX_CHECKS = 60
+
+
+QUARANTINE = (
+    Column(name="codes", kind=Kind.TEXT, about="the codes of all rules the row broke"),
+    Column(name="source_file", kind=Kind.TEXT, about="the file the row came from"),
+    Column(name="source_row", kind=Kind.INTEGER, about="its place in the file"),
+    Column(name="line_hash", kind=Kind.TEXT, about="md5 of the raw row"),
+    Column(name="raw", kind=Kind.TEXT, about="the row as it came"),
+)
+
+
+_RESERVED = frozenset(
+    {
+        "user_id",
+        "event",
+        "at_us",
+        "known_us",
+        "app_day",
+        "known_day",
+        "at_offset",
+        "at_twice",
+        "broken",
+        "is_broken",
+    }
+    | {c.name for c in QUARANTINE}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckPlan:
+    """The SQL of each part of the check; ``checks`` holds every condition with the share it may break."""
+
+    zone: str
+    columns: tuple[tuple[str, str], ...]
+    typed: tuple[TypedColumn, ...]
+    user: Sql
+    at: Sql
+    known: Sql
+    local: Sql | None
+    source_zone: str
+    root: Path
+    checks: tuple[tuple[BrokenWhen, float | None], ...]
+    rows: Sql
+    rows_keeping_aside: Sql
+
+
+def plan_checks(contract: Contract, relation: Relation, *, root: Path) -> CheckPlan:
+    """Plan a check. Raises ``ConfigError`` where the contract does not fit the source."""
+    source, app = contract.source, contract.app
+    present = dict(relation.columns)
+    kinds = source_columns(contract, present)
+    zone = source.time_zone or app.time_zone
+    kinds = {c: k for c, k in kinds.items() if not _already_there(c, contract)}
+    _require_free(kinds, present)
+    typed = tuple(typed_column(c, k, present[c], zone) for c, k in kinds.items())
+    at = time_column(source.at, source, present[source.at], zone)
+    known = (
+        time_column(source.known_at, source, present[source.known_at], zone)
+        if source.known_at
+        else sql("at_us")
+    )
+    local = local_time(source.at, source, present[source.at])
+    every = {c: raw_name(c) for c in present}
+    declared = {c: k for c, k in source.types.items() if c in present and not _already_there(c, contract)}
+    columns = Columns(typed=kinds | declared, raw=every, app=app, at=sql("at_us"))
+    extra = tuple(typed_column(c, k, present[c], zone) for c, k in columns.typed.items() if c not in kinds)
+    _require_free(declared, present)
+    return CheckPlan(
+        zone=app.time_zone,
+        columns=relation.columns,
+        typed=typed + extra,
+        user=user_column(source, present[source.user]),
+        at=at,
+        known=known,
+        local=local,
+        source_zone=zone,
+        root=root,
+        checks=_checks(contract, columns, typed + extra, _skipped_hour(local, zone)),
+        rows=relation.rows,
+        rows_keeping_aside=relation.rows_keeping_aside,
+    )
+
+
+def event_columns(plan: CheckPlan) -> tuple[Column, ...]:
+    """The columns of ``events``."""
+    fixed = (
+        Column(name="user_id", kind=Kind.TEXT, purpose=Purpose.KEY, about="the user"),
+        Column(name="event", kind=Kind.TEXT, about="what happened"),
+        Column(name="at_us", kind=Kind.TIMESTAMP, unit="us since 1970 UTC", about="when it happened"),
+        Column(name="known_us", kind=Kind.TIMESTAMP, unit="us since 1970 UTC", about="when it became known"),
+        Column(name="app_day", kind=Kind.DAY, unit="days since 1970", about="the app's local day"),
+        Column(
+            name="known_day",
+            kind=Kind.DAY,
+            unit="days since 1970",
+            about="the app's local day it became known",
+        ),
+    )
+    return fixed + tuple(Column(name=t.column, kind=t.kind, about="from the source") for t in plan.typed)
+
+
+def _already_there(column: str, contract: Contract) -> bool:
+    """Whether ``events`` holds this source column anyway, under the same name."""
+    return {"event": contract.source.event, "user_id": contract.source.user}.get(column) == column
+
+
+def _require_free(kinds: Mapping[str, Kind], present: Mapping[str, str]) -> None:
+    """Refuse source columns whose names Headwater's own columns have."""
+    taken = _RESERVED | {f"raw {c}".casefold() for c in present}
+    for column in kinds:
+        if column.casefold() in taken:
+            raise ConfigError(
+                "source.reserved_column",
+                what=f"The source column '{column}' has the name of one of Headwater's own columns.",
+                why="One of the two would hide the other.",
+                do="Rename it where the file is written"
+                + (', or write event = "event" in place of event_is.' if column == "event" else "."),
+            )
+
+
+def _skipped_hour(local: Sql | None, zone: str) -> tuple[BrokenWhen, ...]:
+    """Times that a clock going forward skips: no instant has them. A bare date stays on its day."""
+    if local is None or zone == "UTC":
+        return ()
+    condition = sql(
+        "({here} <> {local} AND {local} <> date_trunc('day', {local}))",
+        here=shim("local_at", sql("at_us"), zone),
+        local=local,
+    )
+    return (
+        BrokenWhen(code="time(skipped)", about=f"the clocks of {zone} skip this time", condition=condition),
+    )
+
+
+def _checks(
+    contract: Contract, columns: Columns, typed: Sequence[TypedColumn], clocks: tuple[BrokenWhen, ...]
+) -> tuple[tuple[BrokenWhen, float | None], ...]:
+    source = contract.source
+    times = {source.at: sql("at_us")} | ({source.known_at: sql("known_us")} if source.known_at else {})
+    always = RULES.load("required")().compile(
+        RuleSpec(rule="required", columns=(source.user, *times)), columns
+    )
+    unreadable_times = [_unreadable_time(column, value) for column, value in times.items()]
+    types = [
+        BrokenWhen(
+            code=f"type({t.column})", about=f"{t.column} is not {_article(t.kind)}", condition=t.unreadable
+        )
+        for t in typed
+        if t.unreadable is not None
+    ]
+    found: dict[str, tuple[BrokenWhen, float | None]] = {
+        c.code: (c, None) for c in (*always, *unreadable_times, *clocks, *types)
+    }
+    for spec in contract.rules:
+        for one in RULES.load(spec.rule)().compile(spec, columns):
+            code = _free_code(one, found)
+            found[code] = (replace(one, code=code), spec.max_share)
+    if len(found) > _MAX_CHECKS:
+        raise ConfigError(
+            "rule.too_many",
+            what=f"The contract makes {len(found)} checks; one pass holds {_MAX_CHECKS}.",
+            why="The bits of one number say which rules a row breaks.",
+            do="Merge rules, or declare fewer typed columns.",
+        )
+    return tuple(found.values())
+
+
+def _unreadable_time(column: str, value: Sql) -> BrokenWhen:
+    return BrokenWhen(
+        code=f"type({column})",
+        about=f"{column} is not a time between the years 1 and 9999",
+        condition=sql("({v} IS NULL AND {t} <> '')", v=value, t=shim("trimmed", raw_name(column))),
+    )
+
+
+def _free_code(one: BrokenWhen, found: Mapping[str, tuple[BrokenWhen, float | None]]) -> str:
+    """The check's code; numbered where another check has it, so that neither is lost."""
+    code, copy = one.code, 1
+    while code in found and found[code][0].condition != one.condition:
+        copy += 1
+        code = f"{one.code} #{copy}"
+    return code
+
+
+def _article(kind: Kind) -> str:
+    return {
+        "integer": "a whole number",
+        "number": "a number",
+        "money": "an amount",
+        "boolean": "true or false",
+    }.get(kind.value, "a time")
