@@ -50,7 +50,13 @@ class Bench:
         launched_on: str | None = None,
         **source: Any,
     ) -> Contract:
-        app = App(name="test", time_zone=zone, currency="GBP", launched_on=launched_on, left_edge_days=left_edge_days)
+        app = App(
+            name="test",
+            time_zone=zone,
+            currency="GBP",
+            launched_on=launched_on,
+            left_edge_days=left_edge_days,
+        )
         declared = {"user": "user", "at": "at"} | source
         if "event" not in declared:
             declared["event_is"] = "purchase"
@@ -82,7 +88,9 @@ class Bench:
 
     def snapshot(self, ledger: Ledger, *, cutoffs: Sequence[str | int], **settings: Any) -> Snapshot:
         days = [c if isinstance(c, int) else day_of(c) for c in cutoffs]
-        return build_snapshot(self.engine, ledger, cutoffs=days, folder=self.folder(), **{"horizons": (7,), **settings})
+        return build_snapshot(
+            self.engine, ledger, cutoffs=days, folder=self.folder(), **{"horizons": (7,), **settings}
+        )
 
 
 def _bench(root: Path) -> Iterator[Bench]:

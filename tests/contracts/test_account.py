@@ -38,7 +38,9 @@ def check(bench, data, **settings):
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kinds=st.lists(st.sampled_from(["good", "blank", *FAULTS]), max_size=25))
 def test_every_line_is_kept_or_quarantined_with_all_its_codes(shared_bench, kinds):
-    lines = [b"\n" if k == "blank" else GOOD % (i, i) if k == "good" else FAULTS[k][0] for i, k in enumerate(kinds)]
+    lines = [
+        b"\n" if k == "blank" else GOOD % (i, i) if k == "good" else FAULTS[k][0] for i, k in enumerate(kinds)
+    ]
     events = check(shared_bench, HEADER + b"".join(lines), delimiter=",")
     faults = sorted(FAULTS[k][1] for k in kinds if k in FAULTS)
     assert sorted(events.quarantine.to_arrow(["codes"]).column("codes").to_pylist()) == faults
@@ -117,7 +119,9 @@ def test_json_lines_with_broken_lines(bench, rows_of):
 
 
 def test_json_keys_that_differ_in_case_stay_apart(bench, rows_of):
-    events = bench.check('{"user": "a", "USER": "b", "at": "2020-01-02"}\n', path="log.jsonl", user="USER", keep=("user_1",))
+    events = bench.check(
+        '{"user": "a", "USER": "b", "at": "2020-01-02"}\n', path="log.jsonl", user="USER", keep=("user_1",)
+    )
     assert [(r["user_id"], r["user_1"]) for r in rows_of(events.events)] == [("b", "a")]
 
 
@@ -129,7 +133,10 @@ def test_line_ends_and_byte_order_mark(bench, rows_of, ends):
 
 @pytest.mark.parametrize(("suffix", "delimiter"), [("csv", ";"), ("tsv", "\t"), ("txt", "|")])
 def test_delimiters_are_found(bench, rows_of, suffix, delimiter):
-    data = "\n".join(delimiter.join(row) for row in (["user", "at", "note"], ["a", "2020-01-02", "x, y"], ["b", "2020-01-03", "z"]))
+    data = "\n".join(
+        delimiter.join(row)
+        for row in (["user", "at", "note"], ["a", "2020-01-02", "x, y"], ["b", "2020-01-03", "z"])
+    )
     events = bench.check(data, path=f"log.{suffix}", keep=("note",))
     assert [r["note"] for r in rows_of(events.events)] == ["x, y", "z"]
 
@@ -205,7 +212,9 @@ def test_a_missing_column_is_named_with_the_near_miss(bench):
     assert refused.value.finding.code == "source.missing_column"
 
 
-@pytest.mark.parametrize("column", ["at_us", "App_Day", "broken", "codes", "raw", "source_row", "is_broken", "event", "raw user"])
+@pytest.mark.parametrize(
+    "column", ["at_us", "App_Day", "broken", "codes", "raw", "source_row", "is_broken", "event", "raw user"]
+)
 def test_columns_named_like_our_own_are_refused(bench, column):
     with pytest.raises(ConfigError) as refused:
         bench.check(f"user,at,{column}\na,2020-01-02,1\n", keep=(column,))
@@ -269,7 +278,20 @@ def test_typed_parquet(bench, rows_of):
 
 
 def test_numbers_are_read_exactly_or_not_at_all(bench, rows_of):
-    values = ["5", " 7 ", "5.0", "1e3", "9223372036854775807", "-0", "5.0000001", "5.5", "9223372036854775808", "1,000", "x", ""]
+    values = [
+        "5",
+        " 7 ",
+        "5.0",
+        "1e3",
+        "9223372036854775807",
+        "-0",
+        "5.0000001",
+        "5.5",
+        "9223372036854775808",
+        "1,000",
+        "x",
+        "",
+    ]
     data = "user\tat\tn\n" + "".join(f"a\t2020-01-02\t{v}\n" for v in values)
     events = bench.check(data, path="log.tsv", types={"n": Kind.INTEGER})
     assert [r["n"] for r in rows_of(events.events, "n")] == [5, 7, 5, 1000, 2**63 - 1, 0, None]
@@ -277,7 +299,17 @@ def test_numbers_are_read_exactly_or_not_at_all(bench, rows_of):
 
 
 def test_money_is_read_to_six_decimals(bench, rows_of):
-    values = ["0.002", "-0.000001", "1e3", "9223372036854.775807", "9223372036854.775808", "£5", "1.000,50", "inf", "nan"]
+    values = [
+        "0.002",
+        "-0.000001",
+        "1e3",
+        "9223372036854.775807",
+        "9223372036854.775808",
+        "£5",
+        "1.000,50",
+        "inf",
+        "nan",
+    ]
     data = "user\tat\tn\n" + "".join(f"a\t2020-01-02\t{v}\n" for v in values)
     events = bench.check(data, path="log.tsv", types={"n": Kind.MONEY})
     assert [r["n"] for r in rows_of(events.events, "n")] == [2_000, -1, 1_000_000_000, 2**63 - 1]

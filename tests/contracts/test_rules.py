@@ -44,7 +44,10 @@ def test_range_compares_money_in_whole_currency(bench, rows_of):
 def test_range_with_two_bounds_is_two_checks(bench, rows_of):
     rule = RuleSpec(rule="range", columns=("price",), settings={"at_least": 1, "below": 3})
     events = bench.check(prices("0", "1", "3"), rules=(rule,), types={"price": Kind.MONEY})
-    assert [r["codes"] for r in rows_of(events.quarantine)] == ["range(price at_least 1)", "range(price below 3)"]
+    assert [r["codes"] for r in rows_of(events.quarantine)] == [
+        "range(price at_least 1)",
+        "range(price below 3)",
+    ]
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t", '""', '"  "', "\u00a0", "\u3000"])
@@ -54,14 +57,20 @@ def test_required_counts_blanks_as_missing(bench, rows_of, blank):
 
 
 def test_one_of_is_exact_and_leaves_missing_values(bench, rows_of):
-    data = HEADER + "u,2020-01-01,1,UK\nu,2020-01-01,1,uk\nu,2020-01-01,1,UK \nu,2020-01-01,1,\nu,2020-01-01,1,O'Hare\n"
+    data = (
+        HEADER
+        + "u,2020-01-01,1,UK\nu,2020-01-01,1,uk\nu,2020-01-01,1,UK \nu,2020-01-01,1,\nu,2020-01-01,1,O'Hare\n"
+    )
     rule = RuleSpec(rule="one_of", columns=("country",), settings={"values": ("UK", "O'Hare")})
     assert broken_rows(bench, rows_of, data, rule) == [2, 3]
 
 
 def test_two_lists_for_one_column_both_hold(bench, rows_of):
     data = HEADER + "".join(f"u,2020-01-01,1,{c}\n" for c in "xyz")
-    rules = [RuleSpec(rule="one_of", columns=("country",), settings={"values": v}) for v in (("x", "y"), ("y", "z"))]
+    rules = [
+        RuleSpec(rule="one_of", columns=("country",), settings={"values": v})
+        for v in (("x", "y"), ("y", "z"))
+    ]
     assert broken_rows(bench, rows_of, data, *rules) == [1, 3]
 
 
@@ -80,7 +89,10 @@ def test_not_future_keeps_the_whole_last_day(bench, rows_of):
 
 
 def test_unique_rows_keep_the_first_in_csv(bench, rows_of):
-    data = HEADER + "u,2020-01-01,1,UK\nu,2020-01-01,1,UK\nu,2020-01-01,1.0,UK\nu,2020-01-01,1,UK\nu,2020-01-01,1,\nu,2020-01-01,1,\n"
+    data = (
+        HEADER
+        + "u,2020-01-01,1,UK\nu,2020-01-01,1,UK\nu,2020-01-01,1.0,UK\nu,2020-01-01,1,UK\nu,2020-01-01,1,\nu,2020-01-01,1,\n"
+    )
     assert broken_rows(bench, rows_of, data, RuleSpec(rule="unique")) == [2, 4, 6]
 
 
@@ -110,9 +122,19 @@ def test_a_row_lists_every_code_it_breaks(bench, rows_of):
         RuleSpec(rule="range", columns=("price",), settings={"above": 0}),
         RuleSpec(rule="not_before", settings={"on": "2020-01-01"}),
     ]
-    events = bench.check(HEADER + ",2019-01-01,-1,\nb,2020-01-01,x,UK\n", rules=rules, types={"price": Kind.MONEY}, keep=("country",))
+    events = bench.check(
+        HEADER + ",2019-01-01,-1,\nb,2020-01-01,x,UK\n",
+        rules=rules,
+        types={"price": Kind.MONEY},
+        keep=("country",),
+    )
     first, second = (r["codes"] for r in rows_of(events.quarantine))
-    assert first.split("; ") == ["required(user)", "required(country)", "range(price above 0)", "not_before(2020-01-01)"]
+    assert first.split("; ") == [
+        "required(user)",
+        "required(country)",
+        "range(price above 0)",
+        "not_before(2020-01-01)",
+    ]
     assert second == "type(price)"
     assert {r.code: r.n_rows for r in events.rules if r.n_rows} == {
         "required(user)": 1,

@@ -61,7 +61,7 @@ def value_of(engine, text, kinds=KINDS):
         ("quantity in [1, 3.0]", Kind.BOOLEAN, True),
         ("quantity not in [1, 2]", Kind.BOOLEAN, True),
         ('country in ["France", "Spain"]', Kind.BOOLEAN, True),
-        ("country == \"x'; DROP TABLE events; --\"", Kind.BOOLEAN, False),
+        ('country == "x\'; DROP TABLE events; --"', Kind.BOOLEAN, False),
         ('starts_with(country, "Fr")', Kind.BOOLEAN, True),
         ('starts_with(country, "%")', Kind.BOOLEAN, False),
         ("paid and not quantity < 0 or False", Kind.BOOLEAN, True),

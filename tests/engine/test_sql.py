@@ -33,7 +33,14 @@ PAYLOADS = (
     "\u202etfel",
     "",
 )
-ZONES = ("Asia/Shanghai", "America/New_York", "Europe/London", "America/Sao_Paulo", "Australia/Lord_Howe", "Asia/Kathmandu")
+ZONES = (
+    "Asia/Shanghai",
+    "America/New_York",
+    "Europe/London",
+    "America/Sao_Paulo",
+    "Australia/Lord_Howe",
+    "Asia/Kathmandu",
+)
 # Any text but lone surrogates, which no encoder writes.
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 

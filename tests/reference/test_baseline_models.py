@@ -38,10 +38,8 @@ WEEKS_39 = 273
 WINDOW = 56
 BAND_DAYS, FEW = 28, 30  # as docs/methods/cohort_mean.md says
 STANDARD_ERRORS = 4.0  # one false alarm in 15,000 seeds; the seed is fixed, so none
-HURDLE_TOTAL = 0.10  # over four other seeds of this world its total was off by 2.3% (root mean square), at most 4.2%
-ORDER_GIVEN_AWAY = (
-    0.03  # in a stationary world a user's own rate is all there is to know; trees come close to it
-)
+HURDLE_TOTAL = 0.10  # over four other seeds of this world: 2.3% (root mean square), at most 4.2%
+ORDER_GIVEN_AWAY = 0.03  # in a stationary world a user's own rate is nearly all there is to know
 
 SETTINGS = """
 [app]

@@ -17,6 +17,14 @@ _TABLE = (
 
 def source_fingerprint(catalog: Path, files: Sequence[Path], *, root: Path) -> str:
     """A fingerprint of files' names and bytes; bytes are read only where size or time of change differ."""
+    try:
+        return _fingerprint(catalog, files, root=root)
+    except sqlite3.DatabaseError:  # a damaged catalog holds nothing that the files do not say again
+        catalog.unlink(missing_ok=True)
+        return _fingerprint(catalog, files, root=root)
+
+
+def _fingerprint(catalog: Path, files: Sequence[Path], *, root: Path) -> str:
     whole = hashlib.sha256()
     with closing(sqlite3.connect(catalog)) as connection, connection:
         connection.execute(_TABLE)

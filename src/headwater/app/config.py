@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -10,12 +12,23 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from headwater.app.deliver import EXPORTERS
+from headwater.contracts.rules import RULES
 from headwater.core.contract import Aggregate, App, Contract, Measure, RuleSpec, RuleValue, Source
-from headwater.core.errors import ConfigError, HeadwaterError, near_miss
+from headwater.core.errors import ConfigError, HeadwaterError, UsageError, near_miss
 from headwater.core.span import as_days, parse_span
 from headwater.core.table import Kind
+from headwater.models.ltv import LTV_MODELS
 
-__all__ = ["CONFIG_NAME", "PredictSettings", "Settings", "contract_of", "read_settings", "settings_of"]
+__all__ = [
+    "CONFIG_NAME",
+    "PredictSettings",
+    "Settings",
+    "contract_of",
+    "read_memory",
+    "read_settings",
+    "settings_of",
+]
 
 CONFIG_NAME = "headwater.toml"
 
@@ -47,7 +60,7 @@ class AppSettings(_Section):
     @field_validator("left_edge")
     @classmethod
     def _span(cls, value: str) -> str:
-        return _read_span(value)
+        return _checked(value, parse_span)
 
 
 class SourceSettings(_Section):
@@ -116,7 +129,7 @@ class CutoffSettings(_Section):
     @field_validator("every")
     @classmethod
     def _span(cls, value: str) -> str:
-        return _read_days(value)
+        return _checked(value, as_days)
 
 
 class PredictSettings(_Section):
@@ -132,7 +145,7 @@ class PredictSettings(_Section):
     @field_validator("horizons")
     @classmethod
     def _spans(cls, value: list[str]) -> list[str]:
-        return [_read_days(v) for v in value]
+        return [_checked(v, as_days) for v in value]
 
 
 class DeliverSettings(_Section):
@@ -145,9 +158,14 @@ class DeliverSettings(_Section):
 class RunSettings(_Section):
     """``[run]``."""
 
-    seed: int = 7
+    seed: Annotated[int, Field(ge=0)] = 7
     threads: Annotated[int, Field(ge=1, le=512)] = 2
     memory: str = "1500MB"
+
+    @field_validator("memory")
+    @classmethod
+    def _amount(cls, value: str) -> str:
+        return _checked(value, read_memory)
 
 
 class Settings(_Section):
@@ -161,6 +179,20 @@ class Settings(_Section):
     predict: list[PredictSettings] = []
     deliver: DeliverSettings = DeliverSettings()
     run: RunSettings = RunSettings()
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Settings:
+        for shelf, given in (
+            (RULES, [r.rule for r in self.rules]),
+            (LTV_MODELS, [m for p in self.predict for m in p.models]),
+            (EXPORTERS, self.deliver.formats),
+        ):
+            for name in given:
+                if name not in shelf.names():
+                    raise ValueError(
+                        f"there is no {shelf.kind} named '{name}'. {near_miss(name, shelf.names())}"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _targets_exist(self) -> Settings:
@@ -199,6 +231,22 @@ def settings_of(raw: dict[str, Any]) -> Settings:
         return Settings.model_validate(raw)
     except ValidationError as error:
         raise _explained(error) from None
+
+
+def read_memory(text: str) -> str:
+    """An amount of memory. Raises ``UsageError`` (``memory.unreadable``).
+
+    >>> read_memory("1500MB")
+    '1500MB'
+    """
+    if not re.fullmatch(r"[1-9]\d{0,6}(\.\d{1,3})? ?[KMGT]i?B", text):
+        raise UsageError(
+            "memory.unreadable",
+            what=f"'{text}' is not an amount of memory.",
+            why="A bare number could mean bytes or megabytes.",
+            do="Write a number and MB or GB, such as 1500MB or 4GB.",
+        )
+    return text
 
 
 def contract_of(settings: Settings, *, today: date) -> Contract:
@@ -264,17 +312,9 @@ def _rule_value(value: object, *, today: date) -> RuleValue:
     return tuple(cast("list[str]", value)) if isinstance(value, list) else cast("RuleValue", value)
 
 
-def _read_span(value: str) -> str:
+def _checked(value: str, read: Callable[[str], object]) -> str:
     try:
-        parse_span(value)
-    except HeadwaterError as error:
-        raise ValueError(f"{error.finding.what} {error.finding.do}") from None
-    return value
-
-
-def _read_days(value: str) -> str:
-    try:
-        as_days(value)
+        read(value)
     except HeadwaterError as error:
         raise ValueError(f"{error.finding.what} {error.finding.do}") from None
     return value
@@ -283,7 +323,7 @@ def _read_days(value: str) -> str:
 def _explained(error: ValidationError) -> ConfigError:
     first, *others = error.errors()
     where = ".".join(str(p) for p in first["loc"]) or "the file"
-    more = f" ({len(others)} more problems after it.)" if others else ""
+    more = f" ({len(others)} more problem{'s' if len(others) > 1 else ''} after it.)" if others else ""
     match first["type"]:
         case "extra_forbidden":
             key = str(first["loc"][-1])

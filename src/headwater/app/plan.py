@@ -66,8 +66,14 @@ def task_of(
     column = _measure(ledger, measure)
     if occasions is not None and occasions != "active_days":
         _measure(ledger, occasions)
-    own = measure if column.counts else None
-    chosen = occasions or own or (counted[0] if counted else "active_days")
+    if column.counts and occasions not in {None, measure}:
+        raise UsageError(
+            "predict.occasions",
+            what=f"The target '{measure}' is counted on days with '{occasions}'.",
+            why="A counted measure has occasions of its own: the days on which it happens.",
+            do="Take occasions out, or predict an amount.",
+        )
+    chosen = measure if column.counts else occasions or (counted[0] if counted else "active_days")
     unit = column.unit if column.kind is Kind.MONEY else column.unit or column.name
     return Task(
         measure=measure,

@@ -262,7 +262,7 @@ def _document(result: Shown | Verdict) -> Document:
 
 
 def _study_of(table: Table) -> Study:
-    root = Path(table.files[0].split(f"/{STORE_NAME}/")[0])
+    root = Path(table.files[0].rpartition(f"/{STORE_NAME}/")[0])
     if root not in _studies:
         raise UsageError(
             "road.unknown_workspace",

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from headwater import __version__
 from headwater.core.errors import HeadwaterError
@@ -66,12 +66,10 @@ class Store:
         self, name: str, key: Mapping[str, object], shape: type[T], make: Callable[[Path], T]
     ) -> StepResult[T]:
         """The value of a step: read back where it was made before, otherwise made and published."""
-        print_ = fingerprint_of({"step": name, "version": __version__, **key})
-        folder = self.root / "steps" / name / print_
-        adapter: TypeAdapter[T] = TypeAdapter(shape)
-        saved = self._saved(folder, adapter, name)
+        saved = self.find(name, key, shape)
         if saved is not None:
             return saved
+        folder, adapter = self._folder(name, key), TypeAdapter[T](shape)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         value = make(folder)
@@ -83,10 +81,18 @@ class Store:
         )
         return StepResult(name=name, value=value, fingerprint=content, reused=False)
 
-    def has(self, name: str, key: Mapping[str, object]) -> bool:
-        """Whether a step would be reused."""
-        print_ = fingerprint_of({"step": name, "version": __version__, **key})
-        return (self.root / "steps" / name / print_ / _MANIFEST).is_file()
+    def find(self, name: str, key: Mapping[str, object], shape: type[T]) -> StepResult[T] | None:
+        """A step made before; None where it was not, its manifest is damaged or a file of it is gone."""
+        folder, adapter = self._folder(name, key), TypeAdapter[T](shape)
+        try:
+            manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+            plain, content = _moved(manifest["value"], "", str(folder)), str(manifest["content"])
+            value = adapter.validate_python(plain)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        if not all(Path(f).is_file() for f in _files_in(plain)):
+            return None
+        return StepResult(name=name, value=value, fingerprint=content, reused=True)
 
     def scratch(self, name: str) -> Path:
         """An empty folder for what is not kept."""
@@ -103,16 +109,8 @@ class Store:
             shutil.rmtree(folder, ignore_errors=True)
         return len(debris)
 
-    def _saved(self, folder: Path, adapter: TypeAdapter[T], name: str) -> StepResult[T] | None:
-        path = folder / _MANIFEST
-        if not path.is_file():
-            return None
-        try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            value = adapter.validate_python(_moved(manifest["value"], "", str(folder)))
-        except (ValueError, KeyError, ValidationError):
-            return None
-        return StepResult(name=name, value=value, fingerprint=str(manifest["content"]), reused=True)
+    def _folder(self, name: str, key: Mapping[str, object]) -> Path:
+        return self.root / "steps" / name / fingerprint_of({"step": name, "version": __version__, **key})
 
     def _make_folder(self) -> None:
         try:
@@ -163,6 +161,18 @@ def _moved(value: Any, old: str, new: str) -> Any:
             return [_moved(v, old, new) for v in value]
         case _:
             return value
+
+
+def _files_in(value: Any) -> list[str]:
+    match value:
+        case {"files": list(files), "fingerprint": _, **rest}:
+            return [*map(str, files), *_files_in(rest)]
+        case dict():
+            return [f for v in value.values() for f in _files_in(v)]
+        case list():
+            return [f for v in value for f in _files_in(v)]
+        case _:
+            return []
 
 
 def _content(value: Any) -> Any:

@@ -8,6 +8,7 @@ from headwater import __version__
 from headwater.app.study import Study
 from headwater.app.verdicts import limits, verdict_grid, verdicts
 from headwater.app.worth import Worth, cohort_grid, tenth_grid, user_grid, value_form, weekly_rows, worth_of
+from headwater.core.answer import Estimate
 from headwater.core.block import (
     Block,
     Chart,
@@ -32,6 +33,8 @@ from headwater.core.finding import Finding
 from headwater.core.ledger import Ledger, Snapshot, column_grid
 from headwater.core.span import date_of
 from headwater.evaluation.backtest import Backtest
+from headwater.evaluation.leaderboard import score_meanings
+from headwater.models.ltv import LTV_MODELS
 
 __all__ = ["Told", "tell"]
 
@@ -129,33 +132,34 @@ def _answer_page(
             _history_chart(study, ledger, c.worth),
         ]
     if chapters:
-        blocks.append(_totals_grid(chapters, ledger))
+        blocks.append(_totals_grid(chapters))
     blocks += [*callouts(f for _, f in refused)]
     return Page(name="answer", title="The answer", blocks=tuple(blocks))
 
 
 def _how_sure(c: _Chapter) -> str:
-    bias = [a for a in c.proof.standing("total_bias").answers[c.proof.choice.name] if hasattr(a, "value")]
-    figures = ", ".join(f"{a.value:+.0%}" for a in bias)
+    proof, name = c.proof, c.proof.choice.name
+    bias = [a.value for a in proof.standing("total_bias").answers[name] if isinstance(a, Estimate)]
+    about = LTV_MODELS.load(name).about
+    figures = ", ".join(f"{b:+.0%}" for b in bias) or "an unknown share"
     return (
-        f"{c.proof.choice.name} was chosen among {len(c.proof.models)} models. Had it been used at {len(c.proof.origins)} past dates, "
-        f"its totals would have been off by {figures}. {c.proof.choice.reason}"
+        f"The forecast is by {name} ({about}), chosen among {len(proof.models)} models. Had each been used at "
+        f"{len(proof.origins)} past dates, its totals would have been off by {figures}."
     )
 
 
-def _totals_grid(chapters: list[_Chapter], ledger: Ledger) -> Grid:
+def _totals_grid(chapters: list[_Chapter]) -> Grid:
     fields = (
         Field(name="target", label="Target"),
         Field(name="days", label="Days", form=Form.INTEGER),
         Field(name="model", label="Model"),
-        Field(name="total", label="Expected total", form=Form.NUMBER),
-        Field(name="low", label="Low", form=Form.NUMBER),
-        Field(name="high", label="High", form=Form.NUMBER),
+        Field(name="total", label="Expected total", form=Form.INTEGER),
+        Field(name="low", label="Low", form=Form.INTEGER),
+        Field(name="high", label="High", form=Form.INTEGER),
         Field(name="unit", label="Unit"),
         Field(name="n_users", label="Users", form=Form.INTEGER),
-        Field(name="method", label="How the interval was made"),
     )
-    del ledger
+    ordered = sorted(chapters, key=lambda c: (c.worth.task.measure, c.worth.task.horizon_days))
     rows = [
         (
             c.worth.task.measure,
@@ -166,11 +170,12 @@ def _totals_grid(chapters: list[_Chapter], ledger: Ledger) -> Grid:
             c.worth.total.high,
             c.worth.total.unit,
             c.worth.total.n_users,
-            c.worth.total.method,
         )
-        for c in sorted(chapters, key=lambda c: (c.worth.task.measure, c.worth.task.horizon_days))
+        for c in ordered
     ]
-    return Grid.of("totals", "Expected totals", fields, rows)
+    return Grid.of(
+        "totals", "Expected totals", fields, rows, note=f"Intervals: {ordered[0].worth.total.method}."
+    )
 
 
 def _history_chart(study: Study, ledger: Ledger, worth: Worth) -> Chart:
@@ -349,7 +354,7 @@ def _definitions_page(ledger: Ledger, chapters: list[_Chapter]) -> Page:
         fields,
         [(m.name, m.kind.value, m.unit, about[m.name]) for m in ledger.measures],
     )
-    blocks: list[Block] = [measures]
+    blocks: list[Block] = [measures, score_meanings()]
     if chapters:
         blocks.append(column_grid(chapters[0].snapshot.rows, "snapshot_columns", "Columns of a snapshot"))
     return Page(name="definitions", title="Definitions", blocks=tuple(blocks), analyst=True)

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from headwater.app.catalog import source_fingerprint
-from headwater.app.config import Settings, contract_of
+from headwater.app.config import Settings, contract_of, read_memory
 from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of
 from headwater.app.store import StepResult, Store, fingerprint_of, write_whole
 from headwater.contracts.check import check, require_gate
@@ -122,7 +122,7 @@ class Study:
         self.store = Store(root)
         self.engine = DuckDB(
             threads=threads or settings.run.threads,
-            memory=memory or settings.run.memory,
+            memory=read_memory(memory or settings.run.memory),
             spill=self.store.root / "spill",
         )
         self.watcher: Watcher = watcher or Silent()
@@ -262,15 +262,15 @@ class Study:
 
     def open_model(self, fitted: FittedStep) -> FittedModel:
         """Read a saved model back. Raises ``HeadwaterError`` (``model.damaged``) where its checksum does not match."""
-        text = Path(fitted.files[0]).read_text(encoding="utf-8")
-        if hashlib.sha256(text.encode()).hexdigest() != fitted.fingerprint:
+        saved = Path(fitted.files[0]).read_bytes()
+        if hashlib.sha256(saved).hexdigest() != fitted.fingerprint:
             raise HeadwaterError(
                 "model.damaged",
                 what=f"The saved model '{fitted.name}' does not match its checksum.",
                 why="A damaged or changed model file is not opened.",
                 do=f"Delete '{fitted.files[0]}' and run again.",
             )
-        return restore_model(json.loads(text))
+        return restore_model(json.loads(saved))
 
     def fingerprints(self) -> dict[str, str]:
         """The content fingerprint of every step whose result is shown, by step and key."""
@@ -290,11 +290,10 @@ class Study:
         label = f"{step} {fingerprint_of(key)[:8]}"
         if label in self.steps:
             return self.steps[label].value
-        if self.store.has(step, key):
-            result = self.store.step(step, key, shape, make)
-        elif self.rehearsal:
+        result = self.store.find(step, key, shape)
+        if result is None and self.rehearsal:
             raise WouldRun(title)
-        else:
+        if result is None:
             with self.watcher.step(title, engine=self.engine, n_rows=n_rows):
                 result = self.store.step(step, key, shape, make)
         self.steps[label] = result

@@ -24,6 +24,8 @@ __all__ = [
     "Source",
 ]
 
+_LONGEST_EXAMPLE = 140
+
 RuleValue = str | int | float | bool | tuple[str, ...] | tuple[int | float, ...] | None
 
 
@@ -157,7 +159,18 @@ class Events(Shown):
             Field(name="example", label="First example"),
         )
         rows = [
-            (r.code, r.about, r.n_rows, r.share, r.max_share, r.examples[0] if r.examples else None)
+            (
+                r.code,
+                r.about,
+                r.n_rows,
+                r.share,
+                r.max_share,
+                _shortened(r.examples[0]) if r.examples else None,
+            )
             for r in sorted(self.rules, key=lambda r: -r.n_rows)
         ]
         return Grid.of("data_quality", "What was wrong with the data", fields, rows)
+
+
+def _shortened(raw: str) -> str:
+    return raw if len(raw) <= _LONGEST_EXAMPLE else raw[: _LONGEST_EXAMPLE - 1] + "…"

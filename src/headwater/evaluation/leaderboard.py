@@ -31,6 +31,7 @@ __all__ = [
     "calibration_chart",
     "decile_grid",
     "leaderboard",
+    "score_meanings",
     "scores_by_origin",
 ]
 
@@ -93,10 +94,23 @@ def scores_by_origin(backtest: Backtest) -> Grid:
         Field(name="low", label="Low", form=Form.NUMBER, note="95% bootstrap by user"),
         Field(name="high", label="High", form=Form.NUMBER, note="95% bootstrap by user"),
         Field(name="place", label="Place"),
-        Field(name="about", label="What it measures"),
     )
     rows = [row for standing in backtest.standings for row in _score_rows(backtest, standing)]
     return Grid.of(f"scores_{_name(backtest)}", "Scores by origin", fields, rows, preview=60)
+
+
+def score_meanings() -> Grid:
+    """What each score on the shelf measures, and when it is good."""
+    fields = (
+        Field(name="score", label="Score"),
+        Field(name="better", label="Best"),
+        Field(name="unit", label="Unit"),
+        Field(name="about", label="What it measures"),
+    )
+    kinds = [(name, SCORES.load(name)) for name in SCORES.names()]
+    return Grid.of(
+        "score_meanings", "Scores", fields, [(n, k.better.value, k.unit, k.about) for n, k in kinds]
+    )
 
 
 def decile_grid(backtest: Backtest) -> Grid:
@@ -196,16 +210,15 @@ def _leader_row(
 
 
 def _score_rows(backtest: Backtest, standing: Standing) -> list[tuple[Cell, ...]]:
-    about = SCORES.load(standing.score).about
     rows: list[tuple[Cell, ...]] = []
     for model, answers in standing.answers.items():
         place = standing.places[model].value if model in standing.places else "refused"
         for origin, answer in zip(backtest.origins, answers, strict=True):
             day = date_of(origin).isoformat()
             if isinstance(answer, Estimate):
-                rows.append((standing.score, model, day, answer.value, answer.low, answer.high, place, about))
+                rows.append((standing.score, model, day, answer.value, answer.low, answer.high, place))
             else:
-                rows.append((standing.score, model, day, None, None, None, place, answer.finding.what))
+                rows.append((standing.score, model, day, None, None, None, f"refused: {answer.finding.what}"))
     return rows
 
 

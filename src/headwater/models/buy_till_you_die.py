@@ -237,8 +237,8 @@ def _money_worth(
         SpendRows(x=x[repeater][usable], z=mean[usable], weights=np.ones(int(usable.sum())))
     )
     correlation = float(np.corrcoef(x[repeater][usable], mean[usable])[0, 1])
+    gamma_gamma.population_mean(fit.params)
     findings = [
-        *gamma_gamma.check_finite_mean(fit.params),
         *_fit_findings(fit),
         *_left_out(int((~usable).sum()), usable.size),
         *_correlated(correlation),
@@ -284,6 +284,17 @@ def _fit_findings(fit: Fit[Any]) -> list[Finding]:
                 what=f"The best fit lies at the edge of what is possible for {', '.join(fit.boundary)}.",
                 why="The data do not show the behavior these parameters describe (customers who differ, or who leave); they are not estimates.",
                 do="Trust the backtest, not the parameters; a model without them may serve as well.",
+            )
+        )
+    unsure = [n for n in fit.vague if n not in fit.boundary]
+    if unsure:
+        found.append(
+            Finding(
+                code="fit.vague",
+                severity=Severity.NOTE,
+                what=f"The data leave {', '.join(unsure)} open by a factor of 7 or more either way.",
+                why="Other values fit almost as well: forecasts are about the same, a story told from these parameters is not.",
+                do="Use the forecasts as the backtest allows; do not explain customers by these parameters.",
             )
         )
     return found

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import ceil
 from typing import cast
 
 import numpy as np
 
-from headwater.core.errors import DataError
+from headwater.core.errors import DataError, UsageError
 from headwater.core.finding import Finding
 from headwater.core.ledger import Snapshot, Task
+from headwater.core.span import date_of
 from headwater.engine.arrays import column_floats
 from headwater.models.ltv import LTV_MODELS
 from headwater.models.model import Floats, Pairs, Predictor, State, Training
@@ -43,16 +45,11 @@ class PastErrors:
     @classmethod
     def of(cls, pairs: Pairs, *, level: float) -> PastErrors | None:
         """Learn from pairs; None where they are too few to say anything at this level."""
-        if pairs.actual.size < _FEWEST_PAIRS:
+        if pairs.actual.size < max(_FEWEST_PAIRS, ceil(2 / (1 - level))):
             return None
-        order = np.argsort(pairs.predicted, kind="stable")
-        groups = np.array_split(order, min(_VARIANCE_BINS, pairs.actual.size // 50))
-        squares = (pairs.actual - pairs.predicted) ** 2
-        return cls(
-            bins=intervals.fit_bins(pairs.predicted, pairs.actual, level=level),
-            sizes=np.array([pairs.predicted[g].mean() for g in groups]),
-            variances=np.array([squares[g].mean() for g in groups]),
-        )
+        sizes, variances = _errors_by_size(pairs)
+        bins = intervals.fit_bins(pairs.predicted, pairs.actual, level=level)
+        return cls(bins=bins, sizes=sizes, variances=variances)
 
     def variance(self, mean: Floats) -> Floats:
         """Variance by size; beyond the largest bin it grows with the square of the forecast."""
@@ -79,9 +76,12 @@ class FittedModel:
     def forecast(self, snapshot: Snapshot, *, cutoff: int, rng: np.random.Generator) -> Forecast:
         """Forecast the users of one cutoff, in the order of the snapshot's rows.
 
-        Raises ``DataError`` (``forecast.no_interval``) where nothing says how far it may be off.
+        Raises ``DataError`` where the snapshot has nobody at that cutoff (``forecast.nobody``) or nothing says
+        how far a forecast may be off (``forecast.no_interval``).
         """
         rows = rows_at(snapshot, cutoff, self.predictor.columns)
+        if rows.num_rows == 0:
+            raise _nobody(snapshot, cutoff)
         mean = self.predictor.predict(rows)
         level = self.task.level
         if self.errors is not None:
@@ -123,7 +123,12 @@ class FittedModel:
 
 
 def fit_model(name: str, training: Training) -> FittedModel:
-    """Fit a model of the shelf. Raises ``UsageError`` for an unknown name, ``DataError`` where data cannot carry it."""
+    """Fit a model of the shelf.
+
+    Raises ``UsageError`` for an unknown name or a horizon the snapshot was not built for, ``DataError`` where
+    the data cannot carry the model.
+    """
+    _require_target(training)
     predictor = LTV_MODELS.load(name)().fit(training)
     pairs = predictor.held_out or _past_pairs(predictor, training)
     errors = PastErrors.of(pairs, level=training.task.level)
@@ -139,6 +144,27 @@ def restore_model(state: State) -> FittedModel:
     predictor = LTV_MODELS.load(name)().restore(task, cast("Mapping[str, object]", state["predictor"]))
     saved = cast("dict[str, dict[str, object]] | None", state["errors"])
     return FittedModel(name=name, task=task, predictor=predictor, errors=_restored_errors(saved), findings=())
+
+
+def _require_target(training: Training) -> None:
+    task, snapshot = training.task, training.snapshot
+    if task.horizon_days not in snapshot.horizons:
+        built = ", ".join(f"{h}d" for h in snapshot.horizons)
+        raise UsageError(
+            "fit.other_horizon",
+            what=f"The snapshot was built for the horizons {built}, not for {task.horizon_days}d.",
+            why="It holds no outcome of that length to learn from.",
+            do=f"Build it with horizons=['{task.horizon_days}d'], or fit one of {built}.",
+        )
+
+
+def _nobody(snapshot: Snapshot, cutoff: int) -> DataError:
+    return DataError(
+        "forecast.nobody",
+        what=f"The snapshot holds no user at {date_of(cutoff)}.",
+        why="There is nobody to forecast.",
+        do=f"Choose one of its cutoffs: {', '.join(str(date_of(c)) for c in snapshot.cutoffs)}.",
+    )
 
 
 def _past_pairs(predictor: Predictor, training: Training) -> Pairs:
@@ -165,6 +191,17 @@ def _restored_errors(saved: Mapping[str, object] | None) -> PastErrors | None:
         sizes=np.asarray(saved["sizes"], dtype=float),
         variances=np.asarray(saved["variances"], dtype=float),
     )
+
+
+def _errors_by_size(pairs: Pairs) -> tuple[Floats, Floats]:
+    """Mean prediction and mean squared error of about equal groups; equal predictions are never split."""
+    order = np.argsort(pairs.predicted, kind="stable")
+    ordered = pairs.predicted[order]
+    squares = (pairs.actual - pairs.predicted)[order] ** 2
+    wanted = np.linspace(0, ordered.size, min(_VARIANCE_BINS, ordered.size // 50) + 1)[1:-1].astype(np.int64)
+    starts = np.unique(np.append(0, np.searchsorted(ordered, ordered[wanted], side="left")))
+    counts = np.diff(np.append(starts, ordered.size))
+    return np.add.reduceat(ordered, starts) / counts, np.add.reduceat(squares, starts) / counts
 
 
 def _plain(value: object) -> object:

@@ -168,9 +168,10 @@ class _Target:
 
 def _targets(ledger: Ledger, horizons: Sequence[int]) -> list[_Target]:
     made: list[_Target] = []
+    days = sql("count(*)") if ledger.one_row_a_day else sql("count(DISTINCT app_day)")
     for h in sorted(set(horizons)):
         inside = sql("ahead < {h}", h=h)
-        active = sql("CAST(count(DISTINCT app_day) FILTER (WHERE {i}) AS DOUBLE)", i=inside)
+        active = sql("CAST({d} FILTER (WHERE {i}) AS DOUBLE)", d=days, i=inside)
         made.append(_Target(column=_target_column("active_days", "days", h), horizon=h, total=active))
         for m in ledger.measures:
             total = in_units(m, sql("coalesce(sum({v}) FILTER (WHERE {i}), 0)", v=name(m.name), i=inside))

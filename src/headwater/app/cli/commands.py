@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import date
 from importlib.resources import files
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from headwater.app.cli.replies import (
     snapshot_reply,
 )
 from headwater.app.cli.session import Options, answer, in_workspace, with_options
-from headwater.app.cli.speak import Reply, finding_data, finding_line
+from headwater.app.cli.speak import Reply, Speaker, finding_data, finding_line
 from headwater.app.demo import EXAMPLES, lay_out
 from headwater.app.doctor import examine
 from headwater.app.plan import Job
@@ -58,11 +59,13 @@ Horizon = Annotated[
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that cannot show a character shows its number
+            stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
-        sys.stderr.write(f"error usage: {error.format_message()}\n  what to do:     headwater --help\n")
-        code = error.exit_code
+        code = _misused(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     sys.exit(code if isinstance(code, int) else 0)
@@ -198,6 +201,14 @@ def explain(
 def version(options: Options) -> None:
     """The version."""
     answer(options, "version", lambda: Reply(text=f"headwater {__version__}", data={"version": __version__}))
+
+
+def _misused(message: str) -> int:
+    commands = {c.callback.__name__ for c in app.registered_commands if c.callback}
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    do = f"headwater {command} --help" if command in commands else "headwater --help"
+    error = UsageError("command.usage", what=message, why="Nothing was run.", do=do)
+    return Speaker(as_json="--json" in sys.argv, quiet=True).refuse(command, error)
 
 
 def _init(given: Options, data: Path, *, user: str | None, at: str | None, force: bool) -> Reply:

@@ -29,7 +29,9 @@ class Options:
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; do nothing.")] = False
-    seed: Annotated[int | None, typer.Option(help="Seed of every random draw; default: [run] seed.")] = None
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of every random draw; default: [run] seed.")
+    ] = None
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of the engine; default: [run] threads.")
     ] = None

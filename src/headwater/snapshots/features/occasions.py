@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from headwater.core.ledger import LedgerMeasure
 from headwater.engine.sql import Sql, name, sql
 from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature, in_units
 
@@ -29,6 +30,11 @@ class Occasions:
         return tuple(c for label, happens in kinds for c in _of(label, happens, spec))
 
 
+def _valued(label: str, spec: FeatureSpec) -> list[LedgerMeasure]:
+    """What an occasion may be worth: the summed measures, and its own count (several purchases a day)."""
+    return [m for m in spec.measures if not m.counts or m.name == label]
+
+
 def _of(label: str, happens: Sql, spec: FeatureSpec) -> list[FeatureColumn]:
     oldest = sql("max(age) FILTER (WHERE {h})", h=happens)
     newest = sql("min(age) FILTER (WHERE {h})", h=happens)
@@ -52,7 +58,7 @@ def _of(label: str, happens: Sql, spec: FeatureSpec) -> list[FeatureColumn]:
             aggregate=sql("CAST({o} - 1 AS DOUBLE)", o=oldest),
         ),
     ]
-    for m in spec.measures:
+    for m in _valued(label, spec):
         value, total = (
             name(m.name),
             in_units(m, sql("sum({v}) FILTER (WHERE {h})", v=name(m.name), h=happens)),
