@@ -314,3 +314,42 @@ def test_money_is_read_to_six_decimals(bench, rows_of):
     events = bench.check(data, path="log.tsv", types={"n": Kind.MONEY})
     assert [r["n"] for r in rows_of(events.events, "n")] == [2_000, -1, 1_000_000_000, 2**63 - 1]
     assert events.quarantine.n_rows == 5
+
+
+def test_duplicates_are_found_at_their_place_in_a_large_file_with_broken_lines(bench, rows_of):
+    """Rows are numbered alike in both readings, by several threads, with lines that cannot be split between."""
+    n = 150_000
+    lines = [f"u{i},2020-01-02,{i},{'x' * 20}" for i in range(n)]
+    for i in range(0, n, 997):
+        lines[i] = "too,few"
+    repeats = range(50_003, n, 9_001)
+    for i in repeats:
+        lines[i] = lines[i - 50_001] if "too" not in lines[i - 50_001] else lines[1]
+    data = "user,at,price,note\n" + "\n".join(lines) + "\n"
+    events = bench.check(data, rules=(RuleSpec(rule="unique"),))
+    expected: dict[str, int] = {}
+    for text in lines:
+        expected[text] = expected.get(text, 0) + 1
+    n_split = expected.pop("too,few")
+    codes = [r["codes"] for r in rows_of(events.quarantine, "codes")]
+    assert codes.count("unreadable(missing columns)") == n_split
+    assert codes.count("unique(row)") == sum(k - 1 for k in expected.values()) > 5
+    assert (
+        len(set(events.events.to_arrow(["user_id"]).column(0).to_pylist()))
+        == events.events.n_rows
+        == len(expected)
+    )
+
+
+@pytest.mark.parametrize(
+    "data", [b"user,at\r\na,2020-01-01\nb,2020-01-02\r\n", b"user,at\na,2020-01-01\r\nb,2020-01-02\n"]
+)
+def test_mixed_line_ends_are_refused_not_guessed(bench, data):
+    with pytest.raises(SourceError) as refused:
+        bench.check(data)
+    assert refused.value.finding.code == "source.unreadable"
+
+
+def test_commas_and_line_breaks_inside_quotes_belong_to_the_value(bench, rows_of):
+    events = bench.check('user,at\n"a,b",2020-01-01\n"c\nd",2020-01-01\n"e""f",2020-01-01\n')
+    assert [r["user_id"] for r in rows_of(events.events)] == ["a,b", "c\nd", 'e"f']

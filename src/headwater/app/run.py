@@ -26,11 +26,15 @@ class ReportStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What a run leaves: the story, the files, and the content fingerprint of every step."""
+    """What a run leaves: the story, the files, and the content fingerprint of every step whose result is shown.
+
+    ``n_steps`` counts all steps, snapshots and the report among them; ``n_reused`` those that were there already.
+    """
 
     told: Told
     paths: tuple[Path, ...]
     fingerprints: dict[str, str]
+    n_steps: int
     n_reused: int
 
 
@@ -40,8 +44,13 @@ def run(study: Study) -> Published:
         EXPORTERS.load(name)
     told = tell(study)
     paths = publish(study, told)
-    reused = sum(1 for step in study.steps.values() if step.reused)
-    return Published(told=told, paths=paths, fingerprints=study.fingerprints(), n_reused=reused)
+    return Published(
+        told=told,
+        paths=paths,
+        fingerprints=study.fingerprints(),
+        n_steps=len(study.steps),
+        n_reused=sum(step.reused for step in study.steps.values()),
+    )
 
 
 def publish(study: Study, told: Told) -> tuple[Path, ...]:
@@ -69,8 +78,11 @@ def _copy(source: Path, target: Path) -> Path:
     if target.is_file() and _digest(target) == _digest(source):
         return target
     part = target.with_name(f".{target.name}.part")
-    shutil.copyfile(source, part)
-    part.replace(target)
+    try:
+        shutil.copyfile(source, part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
     return target
 
 

@@ -124,10 +124,12 @@ def _reason(name: str, *, known: Sequence[Standing], both: frozenset[str], winne
     if winner is not None:
         return f"{name} is clearly better than every other model on {scores}: {figures}."
     if both:
-        others = ", ".join(sorted(both - {name})) or "no other model"
+        others = sorted(both - {name})
+        if not others:
+            return f"Only {name} is not clearly worse than the leader on {scores}: {figures}."
         return (
             f"No clear winner on {scores} together. {name} is the simplest model that is not clearly worse "
-            f"on any of them (so are: {others}): {figures}."
+            f"on any of them (the others: {', '.join(others)}): {figures}."
         )
     return (
         f"No model holds on both {scores}. {name} is the simplest that is not clearly worse on "

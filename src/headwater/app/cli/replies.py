@@ -162,7 +162,7 @@ def run_reply(study: Study, published: Published) -> Reply:
         ],
         "refused": {name: finding_data(f) for name, f in told.refused},
         "fingerprints": published.fingerprints,
-        "n_steps": len(published.fingerprints),
+        "n_steps": published.n_steps,
         "n_reused": published.n_reused,
         "events": _events_data(study.events()),
     }
