@@ -183,6 +183,12 @@ def test_a_name_that_does_not_exist_is_refused_with_the_near_miss(where: str, va
     assert (finding.code, f"Did you mean '{meant}'?" in finding.what) == ("config.value", True)
 
 
+def test_a_misspelled_section_is_an_unknown_key_before_it_is_a_missing_one() -> None:
+    raw = tomllib.loads(COMPLETE.replace("[app]", "[ap]"))
+    with pytest.raises(ConfigError, match="Did you mean 'app'"):
+        settings_of(raw)
+
+
 def test_several_problems_are_counted() -> None:
     assert "(1 more problem after it.)" in refused(run__seed="7", app__name="").finding.what
 

@@ -104,7 +104,8 @@ def _occasions(
         f"{label}_first_to_last": on[-1] - on[0] if on else None,
         f"{label}_age": cutoff - 1 - on[0] if on else None,
     }
-    for measure, by_day, unit in (("revenue_gbp", spent, 100), ("orders", orders, 1)):
+    own = (("orders", orders, 1),) if label == "orders" else ()
+    for measure, by_day, unit in (("revenue_gbp", spent, 100), *own):
         found[f"{measure}_on_repeat_{label}"] = sum(by_day.get(d, 0) for d in on[1:]) / unit if on else None
         found[f"{measure}_off_{label}"] = sum(by_day.get(d, 0) for d in days if d not in on) / unit
     return found

@@ -321,7 +321,7 @@ def _checked(value: str, read: Callable[[str], object]) -> str:
 
 
 def _explained(error: ValidationError) -> ConfigError:
-    first, *others = error.errors()
+    first, *others = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     where = ".".join(str(p) for p in first["loc"]) or "the file"
     more = f" ({len(others)} more problem{'s' if len(others) > 1 else ''} after it.)" if others else ""
     match first["type"]:

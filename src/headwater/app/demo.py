@@ -8,13 +8,13 @@ from pathlib import Path
 
 from headwater.core.errors import UsageError, near_miss
 
-__all__ = ["EXAMPLES", "lay_out"]
+__all__ = ["EXAMPLES", "lay_out", "require_example"]
 
 EXAMPLES = ("online_retail", "cdnow")
 
 
-def lay_out(example: str, folder: Path) -> Path:
-    """Copy an example into a folder and return it; what is there already and equal stays. Raises ``UsageError``."""
+def require_example(example: str) -> None:
+    """Raise ``UsageError`` (``demo.unknown``) for an example that does not ship."""
     if example not in EXAMPLES:
         raise UsageError(
             "demo.unknown",
@@ -22,6 +22,11 @@ def lay_out(example: str, folder: Path) -> Path:
             why="Nothing was run.",
             do=near_miss(example, EXAMPLES),
         )
+
+
+def lay_out(example: str, folder: Path) -> Path:
+    """Copy an example into a folder and return it; what is there already and equal stays. Raises ``UsageError``."""
+    require_example(example)
     folder.mkdir(parents=True, exist_ok=True)
     with as_file(files("headwater.app") / "examples" / example) as shipped:
         for file in sorted(shipped.iterdir()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from headwater.app.store import STORE_NAME
 from headwater.app.study import Study
 from headwater.contracts.check import require_gate
 from headwater.core.answer import Stance, Verdict
-from headwater.core.block import Block, Document, Field, Form, Grid, Page, Prose
+from headwater.core.block import Block, Cell, Document, Field, Form, Grid, Page, Prose
 from headwater.core.contract import Events
 from headwater.core.errors import UsageError
 from headwater.core.ledger import Ledger, Snapshot, Task
@@ -233,6 +234,18 @@ class UserForecast(Shown):
             Prose(text=self.summary()),
             Grid.of(f"forecast_{self.task.target}", "Forecast by user", fields, rows),
         )
+
+    def to_dict(self) -> dict[str, list[Cell]]:
+        """The forecasts as columns, the variance that totals need among them."""
+        return self.to_arrow().to_pydict()
+
+    def to_pandas(self) -> Any:
+        """The forecasts as a ``pandas.DataFrame`` (needs pandas)."""
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self) -> Any:
+        """The forecasts as a ``polars.DataFrame`` (needs polars)."""
+        return import_module("polars").from_arrow(self.to_arrow())
 
     def to_arrow(self) -> pa.Table:
         """The forecasts as a ``pyarrow.Table``."""

@@ -25,7 +25,7 @@ from headwater.app.cli.replies import (
 )
 from headwater.app.cli.session import Options, answer, in_workspace, with_options
 from headwater.app.cli.speak import Reply, Speaker, finding_data, finding_line
-from headwater.app.demo import EXAMPLES, lay_out
+from headwater.app.demo import EXAMPLES, lay_out, require_example
 from headwater.app.doctor import examine
 from headwater.app.plan import Job
 from headwater.app.propose import write_settings
@@ -63,7 +63,7 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # a terminal that cannot show a character shows its number
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], prog_name="headwater", standalone_mode=False)
     except TyperException as error:
         code = _misused(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
@@ -172,6 +172,9 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where to lay it out.")] = Path("headwater-demo"),
 ) -> None:
     """Run the whole road on real data that ships with the package."""
+    if options.dry_run:
+        answer(options, "demo", lambda: _rehearsed_demo(example, folder))
+        return
     try:
         lay_out(example, folder)
     except HeadwaterError as error:
@@ -201,6 +204,11 @@ def explain(
 def version(options: Options) -> None:
     """The version."""
     answer(options, "version", lambda: Reply(text=f"headwater {__version__}", data={"version": __version__}))
+
+
+def _rehearsed_demo(example: str, folder: Path) -> Reply:
+    require_example(example)
+    return Reply(text=f"Would lay out {example} in {folder} and run it.", data={"dry_run": True})
 
 
 def _misused(message: str) -> int:
