@@ -126,7 +126,7 @@ def test_a_load_that_fails_its_gate_leaves_with_4_and_an_account(shop: Shop, hea
     for command in ("check", "run"):
         ran = headwater(command, "--json", at=shop.folder)
         assert (ran.code, ran.json["error"]["code"]) == (4, "gate.failed")
-        assert "range(amount)" in ran.json["error"]["what"]
+        assert "range(amount above 0)" in ran.json["error"]["what"]
     assert not (shop.folder / "reports").exists()
 
 

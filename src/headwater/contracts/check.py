@@ -26,7 +26,7 @@ def check(engine: DuckDB, contract: Contract, *, root: Path, folder: Path, sourc
     source = contract.source
     relation = open_relation(engine, root / source.path, delimiter=source.delimiter, encoding=source.encoding)
     plan = plan_checks(contract, relation, root=root)
-    mark_duplicates(engine, plan)
+    plan = mark_duplicates(engine, plan)
     query = checked_query(contract, plan)
     parts = folder / "checked"
     parts.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,8 @@ from headwater.contracts.rule import BrokenWhen, Columns
 from headwater.contracts.rules import RULES
 from headwater.contracts.typing import (
     TypedColumn,
+    is_there,
+    kind_of_engine_type,
     local_time,
     raw_name,
     source_columns,
@@ -90,7 +92,8 @@ def plan_checks(contract: Contract, relation: Relation, *, root: Path) -> CheckP
     local = local_time(source.at, source, present[source.at])
     every = {c: raw_name(c) for c in present}
     declared = {c: k for c, k in source.types.items() if c in present and not _already_there(c, contract)}
-    columns = Columns(typed=kinds | declared, raw=every, app=app, at=sql("at_us"))
+    there = {c: is_there(raw_name(c), kind_of_engine_type(t)) for c, t in present.items()}
+    columns = Columns(typed=kinds | declared, raw=every, there=there, app=app, at=sql("at_us"))
     extra = tuple(typed_column(c, k, present[c], zone) for c, k in columns.typed.items() if c not in kinds)
     _require_free(declared, present)
     return CheckPlan(
@@ -168,7 +171,7 @@ def _checks(
     always = RULES.load("required")().compile(
         RuleSpec(rule="required", columns=(source.user, *times)), columns
     )
-    unreadable_times = [_unreadable_time(column, value) for column, value in times.items()]
+    unreadable_times = [_unreadable_time(c, value, columns.there[c]) for c, value in times.items()]
     types = [
         BrokenWhen(
             code=f"type({t.column})", about=f"{t.column} is not {_article(t.kind)}", condition=t.unreadable
@@ -193,11 +196,11 @@ def _checks(
     return tuple(found.values())
 
 
-def _unreadable_time(column: str, value: Sql) -> BrokenWhen:
+def _unreadable_time(column: str, value: Sql, there: Sql) -> BrokenWhen:
     return BrokenWhen(
         code=f"type({column})",
         about=f"{column} is not a time between the years 1 and 9999",
-        condition=sql("({v} IS NULL AND {t} <> '')", v=value, t=shim("trimmed", raw_name(column))),
+        condition=sql("({v} IS NULL AND {t})", v=value, t=there),
     )
 
 

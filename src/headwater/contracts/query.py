@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from headwater.contracts.plan import CheckPlan
 from headwater.contracts.rule import BrokenWhen
@@ -16,9 +17,13 @@ from headwater.engine.sql import Sql, commas, name, shim, sql
 __all__ = ["checked_query", "mark_duplicates"]
 
 
-def mark_duplicates(engine: DuckDB, plan: CheckPlan) -> None:
-    """Fill one small table of repeated rows for each duplicate rule: hash first, compare exactly after."""
-    for index, (one, _) in enumerate(plan.checks):
+def mark_duplicates(engine: DuckDB, plan: CheckPlan) -> CheckPlan:
+    """Fill one small table of repeated rows for each duplicate rule: hash first, compare exactly after.
+
+    A rule that no row breaks needs no join in the pass over the rows: the plan returned says so.
+    """
+    checks = list(plan.checks)
+    for index, (one, limit) in enumerate(plan.checks):
         if not one.duplicate_of:
             continue
         key = [name(c) for c in one.duplicate_of]
@@ -45,6 +50,9 @@ def mark_duplicates(engine: DuckDB, plan: CheckPlan) -> None:
                 rows=plan.rows,
             )
         )
+        if engine.one(sql("SELECT count(*) FROM {t}", t=name(f"duplicates {index}")))[0] == 0:
+            checks[index] = (replace(one, condition=sql("FALSE"), duplicate_of=()), limit)
+    return replace(plan, checks=tuple(checks))
 
 
 def _key_there(one: BrokenWhen, key: Sequence[Sql]) -> Sql:
@@ -73,7 +81,7 @@ def checked_query(contract: Contract, plan: CheckPlan) -> Sql:
     ]
     return sql(
         "SELECT user_id, {event} AS event, at_us, known_us, {day} AS app_day, {known_day} AS known_day, {kept}, {offset} AS at_offset, {twice} AS at_twice,"
-        " broken, CASE WHEN broken <> 0 THEN concat_ws('; ', {codes}) END AS codes, replace({file}, {root}, '') AS source_file, {row} AS source_row,"
+        " broken, CASE WHEN broken <> 0 THEN concat_ws('; ', {codes}) END AS codes, CASE WHEN broken <> 0 THEN replace({file}, {root}, '') END AS source_file, CASE WHEN broken <> 0 THEN {row} END AS source_row,"
         " CASE WHEN broken <> 0 THEN {raw} END AS raw, md5(CASE WHEN broken <> 0 THEN {raw} END) AS line_hash, broken <> 0 AS is_broken FROM ({masked})",
         event=event,
         day=_day(sql("at_us"), plan),

@@ -29,11 +29,12 @@ class Columns:
     """What a rule may refer to: the typed columns, the raw columns (before typing), and the app.
 
     ``typed`` maps a source column to its type; its SQL is the quoted name. ``raw`` gives the SQL of the
-    value as it came.
+    value as it came, ``there`` the condition that there is one.
     """
 
     typed: Mapping[str, Kind]
     raw: Mapping[str, Sql]
+    there: Mapping[str, Sql]
     app: App
     at: Sql
 

@@ -12,6 +12,7 @@ from headwater.engine.sql import Sql, name, shim, sql
 
 __all__ = [
     "TypedColumn",
+    "is_there",
     "kind_of_engine_type",
     "local_time",
     "raw_name",
@@ -126,6 +127,8 @@ def typed_column(column: str, kind: Kind, engine_type: str, zone: str) -> TypedC
                 d=whole,
                 t=text,
             )
+        case Kind.MONEY if engine_type.upper().startswith(_FLOATS):
+            value = sql("TRY_CAST(round(CAST({r} AS DOUBLE) * {m}) AS BIGINT)", r=raw, m=float(MICROS))
         case Kind.MONEY:
             value = sql(
                 "TRY_CAST(TRY_CAST({t} AS DECIMAL(24, 6)) * {m} AS BIGINT)",
@@ -139,7 +142,7 @@ def typed_column(column: str, kind: Kind, engine_type: str, zone: str) -> TypedC
                 column=column,
                 kind=kind,
                 value=value,
-                unreadable=sql("({t} IS NOT NULL AND ({n} IS NULL OR isinf({n})))", t=text, n=number),
+                unreadable=sql("({t} AND ({n} IS NULL OR isinf({n})))", t=is_there(raw, native), n=number),
             )
         case Kind.BOOLEAN:
             value = sql("TRY_CAST({r} AS BOOLEAN)", r=raw)
@@ -149,8 +152,16 @@ def typed_column(column: str, kind: Kind, engine_type: str, zone: str) -> TypedC
             value = sql(
                 "CAST(floor({us} / 86400000000.0) AS INTEGER)", us=shim("micros", shim("try_timestamp", raw))
             )
-    unreadable = None if kind is Kind.TEXT else sql("({t} IS NOT NULL AND {v} IS NULL)", t=text, v=value)
+    there = is_there(raw, native)
+    unreadable = None if kind is Kind.TEXT else sql("({t} AND {v} IS NULL)", t=there, v=value)
     return TypedColumn(column=column, kind=kind, value=value, unreadable=unreadable)
+
+
+def is_there(raw: Sql, native: Kind) -> Sql:
+    """Whether a raw value is there at all; only text can be blank."""
+    if native is Kind.TEXT:
+        return sql("coalesce({t}, '') <> ''", t=shim("trimmed", raw))
+    return sql("{r} IS NOT NULL", r=raw)
 
 
 def user_column(source: Source, engine_type: str) -> Sql:

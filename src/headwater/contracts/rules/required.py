@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from headwater.contracts.rule import BrokenWhen, Columns, known_column, refuse_settings
 from headwater.core.contract import RuleSpec
-from headwater.engine.sql import shim, sql
+from headwater.engine.sql import sql
 
 __all__ = ["Required"]
 
@@ -23,10 +23,7 @@ class Required:
             BrokenWhen(
                 code=f"required({column})",
                 about=f"{column} is missing",
-                condition=sql(
-                    "(coalesce({t}, '') = '')",
-                    t=shim("trimmed", columns.raw[known_column(column, spec, columns)]),
-                ),
+                condition=sql("NOT ({there})", there=columns.there[known_column(column, spec, columns)]),
             )
             for column in spec.columns
         )
