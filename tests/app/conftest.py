@@ -45,7 +45,9 @@ models = ["rate_so_far", "bg_nbd"]
 [deliver]
 formats = ["html"]
 """
-ALL_MODELS = SETTINGS.replace('models = ["rate_so_far", "bg_nbd"]\n', "").replace('["html"]', '["html", "excel"]')
+ALL_MODELS = SETTINGS.replace('models = ["rate_so_far", "bg_nbd"]\n', "").replace(
+    '["html"]', '["html", "excel"]'
+)
 
 
 def orders(*, seed: int = 20261123, n_users: int = 300, n_days: int = 200) -> list[str]:

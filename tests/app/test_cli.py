@@ -78,7 +78,9 @@ def test_every_step_has_its_command_and_one_json_object(shop: Shop, headwater: R
         said[command] = ran.json
     assert said["backtest"]["choice"] == said["predict"]["model"]
     assert said["run"]["totals"][0]["value"] == said["predict"]["total"] > 0
-    assert said["snapshot"]["n_features"] == len(said["snapshot"]["files"]) * said["snapshot"]["n_features"] > 20
+    assert (
+        said["snapshot"]["n_features"] == len(said["snapshot"]["files"]) * said["snapshot"]["n_features"] > 20
+    )
     assert Path(said["fit"]["file"]).is_file()
     for command, options in words.items():
         ran = headwater(command, *options, "--quiet", at=shop.folder)
@@ -204,7 +206,9 @@ def test_help_and_version(headwater: Run, tmp_path: Path) -> None:
     assert headwater("version", "--json", at=tmp_path).json["version"].count(".") == 2
 
 
-def test_init_then_run_needs_no_hand(tmp_path: Path, headwater: Run, order_lines: Callable[..., list[str]]) -> None:
+def test_init_then_run_needs_no_hand(
+    tmp_path: Path, headwater: Run, order_lines: Callable[..., list[str]]
+) -> None:
     header = "user_id,ordered_at,order_id,amount,country"
     (tmp_path / "orders.csv").write_text("\n".join([header, *order_lines()]) + "\n", encoding="utf-8")
     wrote = headwater("init", "orders.csv", "--json", at=tmp_path)

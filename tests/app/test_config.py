@@ -110,7 +110,9 @@ def test_an_unknown_key_is_refused_with_the_near_miss(where: str, meant: str) ->
     assert finding.do == f"Did you mean '{meant}'?"
 
 
-@pytest.mark.parametrize("where", ["app", "app__name", "app__time_zone", "sources", "sources__0__user", "measures"])
+@pytest.mark.parametrize(
+    "where", ["app", "app__name", "app__time_zone", "sources", "sources__0__user", "measures"]
+)
 def test_a_missing_key_is_named(where: str) -> None:
     finding = refused(**{where: None}).finding
     assert (finding.code, where.replace("__", ".") in finding.what) == ("config.missing_key", True)
@@ -154,7 +156,13 @@ def test_a_value_of_the_wrong_kind_is_refused_at_its_place(where: str, value: ob
 
 @pytest.mark.parametrize(
     "measure",
-    [{"sum": "amount", "count": True}, {"sum": "amount", "count_distinct": "order"}, {}, {"count": False}, {"where": "amount > 0"}],
+    [
+        {"sum": "amount", "count": True},
+        {"sum": "amount", "count_distinct": "order"},
+        {},
+        {"count": False},
+        {"where": "amount > 0"},
+    ],
 )
 def test_a_measure_is_said_in_exactly_one_way(measure: dict[str, object]) -> None:
     finding = refused(measures__revenue=measure).finding
@@ -178,7 +186,9 @@ def test_an_event_is_a_column_or_a_constant(event: str | None) -> None:
         ("deliver__formats", ["htm"], "html"),
     ],
 )
-def test_a_name_that_does_not_exist_is_refused_with_the_near_miss(where: str, value: object, meant: str) -> None:
+def test_a_name_that_does_not_exist_is_refused_with_the_near_miss(
+    where: str, value: object, meant: str
+) -> None:
     finding = refused(**{where: value}).finding
     assert (finding.code, f"Did you mean '{meant}'?" in finding.what) == ("config.value", True)
 
@@ -206,7 +216,12 @@ def test_defaults_are_those_of_the_settings_alone() -> None:
 
 @pytest.mark.parametrize(
     ("text", "code"),
-    [(None, "config.not_found"), (b"[app\n", "config.unreadable"), (b"x = '\xff'", "config.unreadable"), (b"", "config.missing_key")],
+    [
+        (None, "config.not_found"),
+        (b"[app\n", "config.unreadable"),
+        (b"x = '\xff'", "config.unreadable"),
+        (b"", "config.missing_key"),
+    ],
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, text: bytes | None, code: str) -> None:
     path = tmp_path / "headwater.toml"

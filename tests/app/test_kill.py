@@ -33,7 +33,9 @@ class Undisturbed:
 
 
 def settings_of(all_models: str) -> str:
-    return all_models.replace('horizons = ["30d"]', 'horizons = ["30d"]\ncutoffs = { every = "4w", origins = 2 }')
+    return all_models.replace(
+        'horizons = ["30d"]', 'horizons = ["30d"]\ncutoffs = { every = "4w", origins = 2 }'
+    )
 
 
 def files_in(folder: Path) -> dict[str, str]:
@@ -53,7 +55,11 @@ def undisturbed(
     all_models: str,
     shell: Callable[..., Ran],
 ) -> Undisturbed:
-    shop = shops(tmp_path_factory.mktemp("left alone") / "shop", settings=settings_of(all_models), lines=order_lines(n_users=200))
+    shop = shops(
+        tmp_path_factory.mktemp("left alone") / "shop",
+        settings=settings_of(all_models),
+        lines=order_lines(n_users=200),
+    )
     shell("version", at=shop.folder)  # so that the time measured is not that of compiling
     began = time.monotonic()
     ran = shell("run", "--json", at=shop.folder)
@@ -82,7 +88,11 @@ def test_a_killed_run_run_again_ends_in_the_same_content(
         (reports / name).write_text(OLD_REPORT, encoding="utf-8")
 
     started = subprocess.Popen(
-        [*command, "run", "--json"], cwd=shop.folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "run", "--json"],
+        cwd=shop.folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         started.wait(timeout=moment * undisturbed.seconds)

@@ -92,7 +92,9 @@ def test_an_unknown_measure_is_refused_with_the_near_miss(names: tuple[str, str 
 
 def test_jobs_are_one_for_each_target_and_horizon() -> None:
     settings = [
-        PredictSettings(target="revenue", horizons=["30d", "2w"], cutoffs=CutoffSettings(every="1w", origins=2)),
+        PredictSettings(
+            target="revenue", horizons=["30d", "2w"], cutoffs=CutoffSettings(every="1w", origins=2)
+        ),
         PredictSettings(target="active_days", models=["bg_nbd"]),
     ]
     jobs = jobs_of(settings, ledger_of(400), ("bg_nbd", "rate_so_far"))

@@ -27,7 +27,9 @@ HOSTILE = ["</script><script>window.__xss=1</script>", "=cmd|' /C calc'!A0", "<i
 
 @pytest.fixture(scope="module")
 def road(
-    tmp_path_factory: pytest.TempPathFactory, shops: Callable[..., Shop], order_lines: Callable[..., list[str]]
+    tmp_path_factory: pytest.TempPathFactory,
+    shops: Callable[..., Shop],
+    order_lines: Callable[..., list[str]],
 ) -> Iterator[SimpleNamespace]:
     """Every step once, on a shop where three customers have hostile names."""
     lines = order_lines()

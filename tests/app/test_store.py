@@ -37,7 +37,9 @@ class Maker:
         self.found = [p.name for p in folder.iterdir()]
         path = folder / "rows.txt"
         path.write_text(self.text, encoding="utf-8")
-        return Made(name="rows", files=(str(path),), fingerprint=fingerprint_of(self.text), sql=f"FROM '{path}'")
+        return Made(
+            name="rows", files=(str(path),), fingerprint=fingerprint_of(self.text), sql=f"FROM '{path}'"
+        )
 
 
 KEY = {"source": "abc", "limit": 3}
@@ -82,7 +84,9 @@ def test_another_key_is_another_step(store: Store) -> None:
     ],
     ids=["no manifest", "cut", "empty", "not text", "a list", "null", "another shape", "a file is gone"],
 )
-def test_a_damaged_step_is_made_again_in_an_empty_folder(store: Store, damage: Callable[[Path], object]) -> None:
+def test_a_damaged_step_is_made_again_in_an_empty_folder(
+    store: Store, damage: Callable[[Path], object]
+) -> None:
     make = Maker()
     first = store.step("load", KEY, Made, make)
     (manifest_of(store).parent / "debris.part").write_text("half", encoding="utf-8")
@@ -125,7 +129,9 @@ def test_a_workspace_that_was_moved_still_reads(tmp_path: Path) -> None:
     assert (make.n_calls, moved.reused) == (1, True)
     assert Path(moved.value.files[0]).read_text(encoding="utf-8") == "rows"
     assert moved.value.files[0].startswith(str(tmp_path / "there"))
-    assert str(tmp_path / "here") not in "".join(json.loads(manifest_of(Store(tmp_path / "there")).read_text())["value"]["files"])
+    assert str(tmp_path / "here") not in "".join(
+        json.loads(manifest_of(Store(tmp_path / "there")).read_text())["value"]["files"]
+    )
 
 
 def test_the_content_fingerprint_is_of_the_rows_not_of_the_place(tmp_path: Path) -> None:

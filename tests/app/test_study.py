@@ -40,7 +40,9 @@ def test_a_second_run_reuses_everything_and_says_the_same(shop: Shop) -> None:
     assert stamps == {p: p.stat().st_mtime_ns for p in shop.store.rglob("*.parquet")}
 
 
-def test_only_what_depends_on_a_change_is_done_again(shop: Shop, order_lines: Callable[..., list[str]]) -> None:
+def test_only_what_depends_on_a_change_is_done_again(
+    shop: Shop, order_lines: Callable[..., list[str]]
+) -> None:
     first, _ = again(shop)
 
     shop.set('formats = ["html"]', 'formats = ["html", "excel"]')
@@ -49,7 +51,9 @@ def test_only_what_depends_on_a_change_is_done_again(shop: Shop, order_lines: Ca
     assert {p.suffix for p in second.paths} == {".html", ".xlsx"}
     assert second.fingerprints == first.fingerprints
 
-    shop.set('rule = "unique"', 'rule = "unique"\nmax_share = 0.5')  # breaks nothing: the kept rows are the same
+    shop.set(
+        'rule = "unique"', 'rule = "unique"\nmax_share = 0.5'
+    )  # breaks nothing: the kept rows are the same
     third, reused = again(shop)
     assert [step for step, kept in reused.items() if not kept] == ["check", "report"]
     assert kept_of(third) == kept_of(first)

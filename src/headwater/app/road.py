@@ -17,7 +17,7 @@ from headwater.app.deliver import exporter_for
 from headwater.app.plan import Job, task_of
 from headwater.app.store import STORE_NAME
 from headwater.app.study import Study
-from headwater.contracts.check import require_gate
+from headwater.contracts.check import require_gate, require_past
 from headwater.core.answer import Stance, Verdict
 from headwater.core.block import Block, Cell, Document, Field, Form, Grid, Page, Prose
 from headwater.core.contract import Events
@@ -89,6 +89,7 @@ def read(
 def check(events: Events) -> Events:
     """The same events, refused where the load fails its gate. Raises ``GateError`` or ``DataError``."""
     require_gate(events)
+    require_past(events, day_of(date.today()))
     return events
 
 

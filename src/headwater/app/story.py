@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from headwater import __version__
 from headwater.app.study import Study
 from headwater.app.verdicts import limits, verdict_grid, verdicts
+from headwater.app.what_if import what_if_page
 from headwater.app.worth import Worth, cohort_grid, tenth_grid, user_grid, value_form, weekly_rows, worth_of
 from headwater.core.answer import Estimate
 from headwater.core.block import (
@@ -22,9 +23,6 @@ from headwater.core.block import (
     Page,
     Prose,
     Role,
-    WhatIf,
-    WhatIfInput,
-    WhatIfOutput,
     callouts,
 )
 from headwater.core.contract import Events
@@ -98,7 +96,7 @@ def _document(
     pages += [_proof_page(c) for c in ordered]
     pages += [_worth_page(study, events, ledger, c) for c in ordered]
     if ordered:
-        pages += [_limits_page(events, ledger, ordered), _what_if_page(ordered[0].worth, ledger)]
+        pages += [_limits_page(events, ledger, ordered), what_if_page(ordered[0].worth, ledger)]
     pages += [_definitions_page(ledger, ordered), _computed_page(events, ledger, ordered)]
     return Document(
         title=f"{events.contract.app.name}: what customers will be worth",
@@ -256,88 +254,6 @@ def _limits_page(events: Events, ledger: Ledger, chapters: list[_Chapter]) -> Pa
         title="What the models cannot say",
         blocks=(Prose(text=text), *callouts(found.values())),
     )
-
-
-def _what_if_page(worth: Worth, ledger: Ledger) -> Page:
-    form = value_form(ledger, worth.task)
-    mean, n = worth.top.mean, worth.top.n_users
-    margin, cost, lift = 0.3, 1.0, 0.05
-    inputs = (
-        WhatIfInput(
-            name="n_treated",
-            label="Customers treated",
-            value=float(n),
-            form=Form.INTEGER,
-            low=0,
-            high=1e9,
-            note="default: the top tenth",
-        ),
-        WhatIfInput(
-            name="mean_value",
-            label="Expected value of one",
-            value=round(mean, 2),
-            form=form,
-            low=0,
-            high=1e12,
-            note="default: the top tenth's mean forecast",
-        ),
-        WhatIfInput(
-            name="margin_share", label="Margin on that value", value=margin, form=Form.SHARE, low=0, high=1
-        ),
-        WhatIfInput(
-            name="cost_each", label="Cost of treating one", value=cost, form=Form.MONEY, low=0, high=1e9
-        ),
-        WhatIfInput(
-            name="lift_share",
-            label="Lift you believe in",
-            value=lift,
-            form=Form.SHARE,
-            low=-1,
-            high=10,
-            note="not known before a test",
-        ),
-    )
-    mean = round(mean, 2)
-    outputs = (
-        WhatIfOutput(
-            name="spend",
-            label="Cost of the campaign",
-            value=n * cost,
-            form=Form.MONEY,
-            formula="n_treated*cost_each",
-        ),
-        WhatIfOutput(
-            name="gain",
-            label="Extra margin",
-            value=n * mean * margin * lift,
-            form=Form.MONEY,
-            formula="n_treated*mean_value*margin_share*lift_share",
-        ),
-        WhatIfOutput(
-            name="profit",
-            label="Profit",
-            value=n * mean * margin * lift - n * cost,
-            form=Form.MONEY,
-            formula="gain-spend",
-        ),
-        WhatIfOutput(
-            name="break_even_lift",
-            label="Lift that just pays",
-            value=cost / (mean * margin) if mean > 0 else 0.0,
-            form=Form.SHARE,
-            formula="IF(mean_value*margin_share>0,cost_each/(mean_value*margin_share),0)",
-            note="below it the campaign loses money, whatever the forecast",
-        ),
-    )
-    note = "Change a yellow cell. The lift is a belief until a test has measured it."
-    block = WhatIf(
-        name="what_if",
-        title=f"What a campaign must bring over {worth.task.horizon_days} days",
-        inputs=inputs,
-        outputs=outputs,
-        note=note,
-    )
-    return Page(name="what_if", title="What if", blocks=(block,))
 
 
 def _definitions_page(ledger: Ledger, chapters: list[_Chapter]) -> Page:

@@ -18,11 +18,12 @@ from headwater.app.catalog import source_fingerprint
 from headwater.app.config import Settings, contract_of, read_memory
 from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of
 from headwater.app.store import StepResult, Store, fingerprint_of, write_whole
-from headwater.contracts.check import check, require_gate
+from headwater.contracts.check import check, require_gate, require_past
 from headwater.core.contract import Events
 from headwater.core.errors import HeadwaterError
 from headwater.core.finding import Finding
 from headwater.core.ledger import Ledger, Snapshot, Task
+from headwater.core.span import day_of
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.arrays import column_floats
 from headwater.engine.duckdb import DuckDB
@@ -116,6 +117,7 @@ class Study:
     ) -> None:
         self.root = root
         self.rehearsal = rehearsal
+        self.today = today
         self.settings = settings
         self.contract = contract_of(settings, today=today)
         self.seed = settings.run.seed if seed is None else seed
@@ -144,6 +146,7 @@ class Study:
         )
         if gate:
             require_gate(events)
+            require_past(events, day_of(self.today))
         return events
 
     def ledger(self) -> Ledger:

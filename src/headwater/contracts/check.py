@@ -9,12 +9,13 @@ from headwater.contracts.plan import QUARANTINE, CheckPlan, event_columns, plan_
 from headwater.contracts.query import checked_query, mark_duplicates
 from headwater.core.contract import Contract, Events, RuleResult
 from headwater.core.errors import DataError, GateError
+from headwater.core.span import date_of
 from headwater.core.table import Table
 from headwater.engine.duckdb import DuckDB, table_scan
 from headwater.engine.sources import Relation, open_relation, require_closed_quotes
 from headwater.engine.sql import Sql, commas, sql
 
-__all__ = ["check", "check_gate", "require_gate"]
+__all__ = ["check", "check_gate", "require_gate", "require_past"]
 
 
 def check(engine: DuckDB, contract: Contract, *, root: Path, folder: Path, source_fingerprint: str) -> Events:
@@ -67,6 +68,20 @@ def check_gate(events: Events) -> tuple[str, ...]:
     if share > events.contract.max_share:
         failed.append(f"{share:.1%} of rows are in quarantine (allowed {events.contract.max_share:.1%})")
     return tuple(failed)
+
+
+def require_past(events: Events, today: int) -> None:
+    """Raise ``GateError`` where a kept event is dated more than a day after ``today`` (an app day).
+
+    One event in the year 2099 would make every window look complete and every user inactive.
+    """
+    if events.events.n_rows and events.end_day - 1 > today + 1:
+        raise GateError(
+            "gate.future",
+            what=f"The last kept event is dated {date_of(events.end_day - 1)}, today is {date_of(today)}.",
+            why="The log would seem to reach that far, and every user to have been silent since.",
+            do='Add a rule: rule = "not_future" with after = "today", or correct the times.',
+        )
 
 
 def require_gate(events: Events) -> None:

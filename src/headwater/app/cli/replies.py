@@ -8,7 +8,6 @@ from headwater.app.cli.speak import Reply, finding_data, finding_line
 from headwater.app.run import Published
 from headwater.app.study import FittedStep, ForecastStep, Study
 from headwater.app.worth import worth_of
-from headwater.contracts.check import require_gate
 from headwater.core.answer import Estimate
 from headwater.core.block import Grid
 from headwater.core.contract import Events
@@ -31,8 +30,7 @@ __all__ = [
 
 def check_reply(study: Study) -> Reply:
     """The account of rows. Raises ``GateError`` where the load fails."""
-    events = study.events(gate=False)
-    require_gate(events)
+    events = study.events()
     lines = [
         f"{events.n_rows_in:,} rows in, {events.events.n_rows:,} kept, {events.quarantine.n_rows:,} in quarantine."
     ]
