@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +28,9 @@ __all__ = ["STORE_NAME", "StepResult", "Store", "fingerprint_of", "write_whole"]
 
 STORE_NAME = ".headwater"
 _MANIFEST = "manifest.json"
+_CODE = frozenset({".py", ".html", ".css", ".js"})
+
+
 T = TypeVar("T")
 
 
@@ -110,7 +114,7 @@ class Store:
         return len(debris)
 
     def _folder(self, name: str, key: Mapping[str, object]) -> Path:
-        return self.root / "steps" / name / fingerprint_of({"step": name, "version": __version__, **key})
+        return self.root / "steps" / name / fingerprint_of({"step": name, "code": _code(), **key})
 
     def _make_folder(self) -> None:
         try:
@@ -123,6 +127,17 @@ class Store:
                 why="Results need a place.",
                 do="Run in a folder you may write to.",
             ) from error
+
+
+@cache
+def _code() -> str:
+    """The version and a fingerprint of our own code: results of other code are made again."""
+    package = Path(__file__).parents[1]
+    whole = hashlib.sha256(__version__.encode())
+    for file in sorted(f for f in package.rglob("*") if f.suffix in _CODE):
+        whole.update(str(file.relative_to(package)).encode())
+        whole.update(file.read_bytes())
+    return whole.hexdigest()[:16]
 
 
 def fingerprint_of(value: object) -> str:

@@ -96,7 +96,7 @@ def _document(
     pages += [_proof_page(c) for c in ordered]
     pages += [_worth_page(study, events, ledger, c) for c in ordered]
     if ordered:
-        pages += [_limits_page(events, ledger, ordered), what_if_page(ordered[0].worth, ledger)]
+        pages += [_limits_page(events, ordered), what_if_page(ordered[0].worth, ledger)]
     pages += [_definitions_page(ledger, ordered), _computed_page(events, ledger, ordered)]
     return Document(
         title=f"{events.contract.app.name}: what customers will be worth",
@@ -210,7 +210,11 @@ def _data_page(study: Study, events: Events, ledger: Ledger, chapters: list[_Cha
     held = Prose(
         text=f"They make {ledger.days.n_rows:,} user-days of {ledger.users.n_rows:,} users. Quarantined rows are in '{events.quarantine.name}', each with the codes of all rules it broke, its file and its row ({events.rows_are})."
     )
-    return Page(name="data", title="What was wrong with the data", blocks=(*events.blocks(), held))
+    return Page(
+        name="data",
+        title="What was wrong with the data",
+        blocks=(*events.blocks(), held, *callouts(ledger.findings)),
+    )
 
 
 def _proof_page(c: _Chapter) -> Page:
@@ -243,10 +247,10 @@ def _worth_page(study: Study, events: Events, ledger: Ledger, c: _Chapter) -> Pa
     )
 
 
-def _limits_page(events: Events, ledger: Ledger, chapters: list[_Chapter]) -> Page:
+def _limits_page(events: Events, chapters: list[_Chapter]) -> Page:
     found: dict[str, Finding] = {}
     for c in chapters:
-        for f in (*limits(events, ledger, c.snapshot, c.proof), *c.findings):
+        for f in (*limits(events, c.snapshot, c.proof), *c.findings):
             found.setdefault(f.code, f)
     text = "A forecast is about customers already seen: those who come for the first time after the cutoff are not in it. It says what happens if nothing changes; it does not say what a campaign would change."
     return Page(

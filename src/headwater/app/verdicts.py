@@ -7,7 +7,7 @@ from headwater.core.answer import Estimate, Stance, Verdict
 from headwater.core.block import Field, Grid
 from headwater.core.contract import Events
 from headwater.core.finding import Finding, Severity
-from headwater.core.ledger import Ledger, Snapshot
+from headwater.core.ledger import Snapshot
 from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.standing import Standing
 
@@ -35,9 +35,9 @@ def verdict_grid(given: tuple[Verdict, ...], name: str) -> Grid:
     return Grid.of(name, "What may be done with it", fields, rows)
 
 
-def limits(events: Events, ledger: Ledger, snapshot: Snapshot, proof: Backtest) -> tuple[Finding, ...]:
+def limits(events: Events, snapshot: Snapshot, proof: Backtest) -> tuple[Finding, ...]:
     """What the models cannot know here."""
-    found = [*ledger.findings, *snapshot.findings, *_season(events), *_coverage(proof)]
+    found = [*snapshot.findings, *_season(events), *_coverage(proof)]
     return tuple(found)
 
 

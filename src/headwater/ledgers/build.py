@@ -12,12 +12,12 @@ from pathlib import Path
 
 from headwater.core.contract import Aggregate, Events, Measure
 from headwater.core.errors import ConfigError
-from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger, LedgerMeasure
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.duckdb import DuckDB, table_scan
 from headwater.engine.expression import MICROS, compile_condition, compile_expression
 from headwater.engine.sql import Sql, commas, name, shim, sql
+from headwater.ledgers.findings import ledger_findings
 
 __all__ = ["FIRST_HOURS", "build_ledger"]
 
@@ -66,7 +66,12 @@ def build_ledger(engine: DuckDB, events: Events, *, folder: Path) -> Ledger:
         end_day=events.end_day,
         left_edge_days=events.contract.app.left_edge_days,
         one_row_a_day=n_user_days == days.n_rows,
-        findings=_findings(engine, compiled, days, events),
+        findings=ledger_findings(
+            engine,
+            events,
+            days,
+            sums=[(c.measure, c.amount) for c in compiled if c.amount is not None and not c.measure.counts],
+        ),
         sql=engine.text(query),
     )
 
@@ -323,38 +328,4 @@ def _hour_columns(compiled: Sequence[_Compiled]) -> tuple[Column, ...]:
         ),
         Column(name="n_events", kind=Kind.INTEGER),
         *_measure_columns(compiled),
-    )
-
-
-def _findings(
-    engine: DuckDB, compiled: Sequence[_Compiled], days: Table, events: Events
-) -> tuple[Finding, ...]:
-    totals = engine.one(
-        sql(
-            "SELECT count(DISTINCT user_id){sums} FROM {s}",
-            sums=_each_after_comma([sql("sum(abs({n}))", n=name(c.measure.name)) for c in compiled]),
-            s=table_scan(days),
-        )
-    )
-    found = [_all_zero(c) for c, total in zip(compiled, totals[1:], strict=True) if not total]
-    if totals[0] < 2:
-        found.append(
-            Finding(
-                code="ledger.one_user",
-                severity=Severity.WARN,
-                what=f"The log holds {totals[0]} user.",
-                why="Nothing can be learned about users from one; no model will be fitted.",
-                do=f"Check that '{events.contract.source.user}' is the user column.",
-            )
-        )
-    return tuple(found)
-
-
-def _all_zero(compiled: _Compiled) -> Finding:
-    return Finding(
-        code="measure.all_zero",
-        severity=Severity.WARN,
-        what=f"The measure '{compiled.measure.name}' ({compiled.about}) is zero on every row.",
-        why="Nothing can be predicted about it.",
-        do="Check the expression, its where, and the column's type.",
     )

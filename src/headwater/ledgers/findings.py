@@ -1,0 +1,75 @@
+"""What a reader must know of a ledger: measures that are all zero, what was netted, a log of one user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headwater.core.contract import Events
+from headwater.core.finding import Finding, Severity
+from headwater.core.ledger import LedgerMeasure
+from headwater.core.table import Table
+from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.sql import Sql, commas, name, sql
+
+__all__ = ["ledger_findings"]
+
+
+def ledger_findings(
+    engine: DuckDB, events: Events, days: Table, *, sums: Sequence[tuple[LedgerMeasure, Sql]]
+) -> tuple[Finding, ...]:
+    """Look once at the ledger and once at the amounts of the events."""
+    measures = [m.name for m in events.contract.measures]
+    looks = commas([sql("count(DISTINCT user_id)"), *(sql("sum(abs({n}))", n=name(m)) for m in measures)])
+    n_users, *totals = engine.one(sql("SELECT {looks} FROM {s}", looks=looks, s=table_scan(days)))
+    found = [_all_zero(m, events) for m, total in zip(measures, totals, strict=True) if not total]
+    if n_users < 2:
+        found.append(_one_user(n_users, events))
+    return (*found, *_netted(engine, events, sums))
+
+
+def _netted(engine: DuckDB, events: Events, sums: Sequence[tuple[LedgerMeasure, Sql]]) -> list[Finding]:
+    if not sums:
+        return []
+    looks = [
+        sql("count(*) FILTER (WHERE {a} < 0), coalesce(sum({a}) FILTER (WHERE {a} < 0), 0)", a=amount)
+        for _, amount in sums
+    ]
+    row = engine.one(sql("SELECT {l} FROM {s}", l=commas(looks), s=table_scan(events.events)))
+    pairs = zip(row[::2], row[1::2], strict=True)
+    return [
+        _given_back(measure, n, float(total) / measure.scale)
+        for (measure, _), (n, total) in zip(sums, pairs, strict=True)
+        if n
+    ]
+
+
+def _given_back(measure: LedgerMeasure, n_rows: int, total: float) -> Finding:
+    return Finding(
+        code="measure.netted",
+        severity=Severity.NOTE,
+        what=f"{n_rows:,} kept rows carry negative {measure.name} ({total:,.0f} {measure.unit}): refunds, cancellations, corrections.",
+        why="They are facts and net off, on the day they happened; a user's value may fall.",
+        do="Nothing, if negative amounts mean that here.",
+        numbers={"n_rows": n_rows, "total": total},
+    )
+
+
+def _all_zero(measure: str, events: Events) -> Finding:
+    about = next(m.expression or "count" for m in events.contract.measures if m.name == measure)
+    return Finding(
+        code="measure.all_zero",
+        severity=Severity.WARN,
+        what=f"The measure '{measure}' ({about}) is zero on every row.",
+        why="Nothing can be predicted about it.",
+        do="Check the expression, its where, and the column's type.",
+    )
+
+
+def _one_user(n_users: int, events: Events) -> Finding:
+    return Finding(
+        code="ledger.one_user",
+        severity=Severity.WARN,
+        what=f"The log holds {n_users} user.",
+        why="Nothing can be learned about users from one; no model will be fitted.",
+        do=f"Check that '{events.contract.source.user}' is the user column.",
+    )
