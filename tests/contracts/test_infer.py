@@ -133,8 +133,8 @@ def test_online_retail_as_its_publisher_describes_it(engine: DuckDB, accepted: C
 def test_cdnow_as_csv_with_the_columns_fader_and_hardie_name(
     engine: DuckDB, accepted: Check, tmp_path: Path
 ) -> None:
-    with gzip.open(EXAMPLES / "cdnow" / "CDNOW_master.txt.gz", "rt", encoding="ascii") as file:
-        rows = [line.split() for line in file.read().splitlines()[1:] if line.strip()]
+    with gzip.open(EXAMPLES / "cdnow" / "CDNOW_master.csv.gz", "rt", encoding="ascii") as file:
+        rows = [line.split(",") for line in file.read().splitlines()[1:]]
     p = propose(
         engine, write(tmp_path / "cdnow.csv", ["customer_id", "date", "number_of_cds", "dollar_value"], rows)
     )

@@ -11,6 +11,7 @@ from headwater.app.worth import worth_of
 from headwater.core.answer import Estimate
 from headwater.core.block import Grid
 from headwater.core.contract import Events
+from headwater.core.finding import Severity
 from headwater.core.ledger import Snapshot
 from headwater.core.show import cell_text
 from headwater.core.span import date_of
@@ -49,6 +50,7 @@ def ledger_reply(study: Study) -> Reply:
         "n_users": ledger.users.n_rows,
         "fingerprint": ledger.days.fingerprint,
         "files": list(ledger.days.files),
+        "findings": [finding_data(f) for f in ledger.findings],
     }
     return Reply(text="\n".join([text, *(finding_line(f) for f in ledger.findings)]), data=data)
 
@@ -137,8 +139,9 @@ def forecast_reply(study: Study, forecast: ForecastStep) -> Reply:
 
 def run_reply(study: Study, published: Published) -> Reply:
     """The lead sentence and the paths of the report."""
-    told = published.told
+    told, findings = published.told, (*study.events().findings, *study.ledger().findings)
     lines = [told.document.lead, ""]
+    lines += [finding_line(f) for f in findings if f.severity is not Severity.NOTE]
     lines += [f"{name}: {model}" for name, model in told.choices]
     lines += [finding_line(f) for _, f in told.refused]
     lines += ["", *(str(p) for p in published.paths)]
@@ -162,6 +165,7 @@ def run_reply(study: Study, published: Published) -> Reply:
         "fingerprints": published.fingerprints,
         "n_steps": published.n_steps,
         "n_reused": published.n_reused,
+        "findings": [finding_data(f) for f in findings],
         "events": _events_data(study.events()),
     }
     return Reply(text="\n".join(lines), data=data)
