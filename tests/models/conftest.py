@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from headwater.app.plan import task_of
 from headwater.core.contract import Aggregate, Measure
 from headwater.core.ledger import Ledger, Snapshot
+from headwater.core.span import day_of
 from headwater.core.table import Kind
 from headwater.engine.arrays import column_objects
 from headwater.models.forecasting import FittedModel, fit_model
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Event = tuple[str, int, float]
 FIRST = date(2024, 1, 1)
+BASE = day_of(FIRST)
 HORIZON = 30
 MEASURES = (
     Measure(name="revenue", aggregate=Aggregate.SUM, expression="amount", unit="USD"),
@@ -38,22 +40,21 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class World:
-    """A ledger, and training on snapshots of it. Days are counted from the log's first."""
+    """A ledger, and training on snapshots of it. Days are counted from the first of 2024."""
 
     bench: Bench
     ledger: Ledger
 
     @property
     def end(self) -> int:
-        return self.ledger.end_day - self.ledger.first_day
+        return self.ledger.end_day - BASE
 
     def snapshot(self, *cutoffs: int, horizon: int = HORIZON, as_of: int | None = None) -> Snapshot:
-        first = self.ledger.first_day
         return self.bench.snapshot(
             self.ledger,
-            cutoffs=[first + c for c in cutoffs],
+            cutoffs=[BASE + c for c in cutoffs],
             horizons=(horizon,),
-            as_of=None if as_of is None else first + as_of,
+            as_of=None if as_of is None else BASE + as_of,
         )
 
     def training(
@@ -76,7 +77,7 @@ class World:
         )
 
     def forecast(self, model: FittedModel, training: Training, *, cutoff: int | None = None) -> Forecast:
-        day = training.now if cutoff is None else self.ledger.first_day + cutoff
+        day = training.now if cutoff is None else BASE + cutoff
         return model.forecast(training.snapshot, cutoff=day, rng=np.random.default_rng(3))
 
     def users(self, training: Training) -> list[str]:

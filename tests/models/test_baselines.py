@@ -87,7 +87,7 @@ def test_rate_so_far_spread_is_a_poisson_count_with_jeffreys_rate_by_simulation(
 def test_cohort_mean_by_hand(world_of: Callable[..., World]) -> None:
     """Bands of 28 days of tenure at a matured cutoff; a thin band takes the next younger one's mean."""
     events = [("end", 99, 1.0)]
-    groups = {"young": (60, 40, 2.0), "middle": (32, 31, 6.0), "thin": (1, 5, 1_000.0)}  # first day, users, worth
+    groups = {"young": (60, 150, 2.0), "middle": (32, 110, 6.0), "thin": (1, 5, 1_000.0)}  # first day, users, worth
     for group, (first, n, worth) in groups.items():
         for i in range(n):
             events += [(f"{group}{i}", first, 10.0), (f"{group}{i}", 75, worth), (f"{group}{i}", 80, -1.0)]
@@ -104,10 +104,10 @@ def test_cohort_mean_by_hand(world_of: Callable[..., World]) -> None:
 
 
 def test_a_thin_youngest_band_takes_the_mean_of_all(world_of: Callable[..., World]) -> None:
-    events = [(f"a{i}", 30, 10.0) for i in range(60)] + [(f"a{i}", 75, 4.0) for i in range(60)]
+    events = [(f"a{i}", 30, 10.0) for i in range(240)] + [(f"a{i}", 75, 4.0) for i in range(240)]
     events += [("b", 65, 10.0), ("b", 75, 65.0), ("last", 99, 1.0)]
     world = world_of(events)
-    assert world.predicted("cohort_mean", world.training(70, 100))["last"] == pytest.approx((60 * 4 + 65) / 61)
+    assert world.predicted("cohort_mean", world.training(70, 100))["last"] == pytest.approx((240 * 4 + 65) / 241)
 
 
 def test_cohort_mean_is_refused_without_a_window_that_ended(known: Known) -> None:
