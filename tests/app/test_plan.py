@@ -25,6 +25,7 @@ def ledger_of(n_days: int, *, counted: bool = True) -> Ledger:
         measures=(revenue, purchases) if counted else (revenue,),
         first_day=FIRST,
         end_day=FIRST + n_days,
+        settle_days=0,
         left_edge_days=28,
         one_row_a_day=True,
         findings=(),

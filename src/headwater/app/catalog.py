@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from headwater.core.errors import HeadwaterError
+
 __all__ = ["source_fingerprint"]
 
 _TABLE = (
@@ -19,6 +21,13 @@ def source_fingerprint(catalog: Path, files: Sequence[Path], *, root: Path) -> s
     """A fingerprint of files' names and bytes; bytes are read only where size or time of change differ."""
     try:
         return _fingerprint(catalog, files, root=root)
+    except sqlite3.OperationalError as error:
+        raise HeadwaterError(
+            "workspace.disk",
+            what=f"The catalog '{catalog}' cannot be written: {error}.",
+            why="Nothing was done.",
+            do="Free some disk, or check who may write there.",
+        ) from error
     except sqlite3.DatabaseError:  # a damaged catalog holds nothing that the files do not say again
         catalog.unlink(missing_ok=True)
         return _fingerprint(catalog, files, root=root)

@@ -60,7 +60,7 @@ class AppSettings(_Section):
     @field_validator("left_edge")
     @classmethod
     def _span(cls, value: str) -> str:
-        return _checked(value, parse_span)
+        return value if value == "0d" else _checked(value, as_days)
 
 
 class SourceSettings(_Section):

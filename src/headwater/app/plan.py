@@ -11,8 +11,9 @@ from headwater.core.ledger import Ledger, LedgerMeasure, Task
 from headwater.core.span import as_days, date_of
 from headwater.core.table import Kind
 
-__all__ = ["Job", "jobs_of", "learning_cutoffs", "origins_of", "task_of"]
+__all__ = ["Job", "jobs_of", "learning_cutoffs", "origins_of", "task_of", "with_baselines"]
 
+_BASELINES = ("rate_so_far", "cohort_mean")
 _LEAST_HISTORY = 28
 _MOST_CUTOFFS = 6
 
@@ -39,13 +40,18 @@ def jobs_of(
     return tuple(
         Job(
             task=task_of(ledger, p.target, as_days(h), occasions=p.occasions, level=p.level),
-            models=tuple(p.models or all_models),
+            models=with_baselines(p.models or all_models),
             every_days=as_days(p.cutoffs.every),
             n_origins=p.cutoffs.origins,
         )
         for p in settings
         for h in p.horizons
     )
+
+
+def with_baselines(models: Sequence[str]) -> tuple[str, ...]:
+    """The models, and the naive ones beside them whatever was asked for: a score means nothing alone."""
+    return tuple(dict.fromkeys([*_BASELINES, *models]))
 
 
 def task_of(
@@ -94,7 +100,7 @@ def origins_of(ledger: Ledger, *, horizon_days: int, every_days: int, n_origins:
     ``DataError`` (``backtest.no_origin``).
     """
     latest = ledger.end_day - horizon_days
-    for history in (horizon_days + _LEAST_HISTORY, horizon_days):
+    for history in (horizon_days + min(_LEAST_HISTORY, horizon_days), horizon_days):
         ladder = [
             o for o in (latest - k * every_days for k in range(n_origins)) if o - ledger.first_day >= history
         ]
@@ -111,7 +117,7 @@ def origins_of(ledger: Ledger, *, horizon_days: int, every_days: int, n_origins:
 def learning_cutoffs(ledger: Ledger, *, origin: int, horizon_days: int, every_days: int) -> tuple[int, ...]:
     """The origin itself, and earlier cutoffs whose windows ended by it, each with four weeks of history."""
     earlier = (origin - horizon_days - k * every_days for k in range(_MOST_CUTOFFS))
-    return (origin, *(c for c in earlier if c - ledger.first_day >= _LEAST_HISTORY))
+    return (origin, *(c for c in earlier if c - ledger.first_day >= min(_LEAST_HISTORY, horizon_days)))
 
 
 def _measure(ledger: Ledger, measure: str) -> LedgerMeasure:

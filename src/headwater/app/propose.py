@@ -108,13 +108,14 @@ def _source_path(data: Path, target: Path) -> str:
 
 def _pattern(folder: Path) -> str:
     """The kind of file a folder holds most of, so that settings and reports written into it are not read as data."""
-    names = [
-        p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.suffix != ".toml"
-    ]
-    endings = [
-        "".join(Path(n).suffixes[-2:]) if n.endswith((".gz", ".zst")) else Path(n).suffix for n in names
-    ]
-    return f"*{max(sorted(set(endings)), key=endings.count)}" if endings else "**/*"
+    inside = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file() and p.suffix != ".toml"]
+    seen = [p for p in inside if not any(part.startswith(".") for part in p.parts)]
+    endings = ["".join(p.suffixes[-2:]) if p.suffix in {".gz", ".zst"} else p.suffix for p in seen]
+    if not endings:
+        return "**/*"
+    ending = max(sorted(set(endings)), key=endings.count)
+    below = any(len(p.parts) > 1 for p, e in zip(seen, endings, strict=True) if e == ending)
+    return f"**/*{ending}" if below else f"*{ending}"
 
 
 def _head(document: tomlkit.TOMLDocument, proposal: Proposal) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from headwater.app.config import CONFIG_NAME, read_settings, settings_of
 from headwater.app.deliver import exporter_for
-from headwater.app.plan import Job, task_of
+from headwater.app.plan import Job, task_of, with_baselines
 from headwater.app.store import STORE_NAME
 from headwater.app.study import Study
 from headwater.contracts.check import require_gate, require_past
@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 _DAY = str | date | int
-_studies: dict[Path, Study] = {}
+_studies: dict[str, Study] = {}
 
 
 def read(
@@ -82,8 +82,9 @@ def read(
         path = path / CONFIG_NAME if path.is_dir() else path
         folder, parsed = path.resolve().parent, read_settings(path)
     study = Study(folder, parsed, today=date.today(), threads=threads, memory=memory)
-    _studies[folder] = study
-    return study.events(gate=False)
+    events = study.events(gate=False)
+    _studies[events.events.files[0]] = study
+    return events
 
 
 def check(events: Events) -> Events:
@@ -95,7 +96,10 @@ def check(events: Events) -> Events:
 
 def ledger(events: Events) -> Ledger:
     """The ledger of the kept events: one row per user x app day, all measures additive."""
-    return _study_of(events.events).ledger()
+    study = _study_of(events.events)
+    made = study.ledger()
+    _studies[made.days.files[0]] = study
+    return made
 
 
 def snapshot(
@@ -107,11 +111,14 @@ def snapshot(
 ) -> Snapshot:
     """Users as known at one cutoff or several, with targets over each horizon. Raises ``UsageError``."""
     cutoffs = [cutoff] if isinstance(cutoff, str | date | int) else list(cutoff)
-    return _study_of(ledger.days).snapshot(
+    study = _study_of(ledger.days)
+    made = study.snapshot(
         cutoffs=tuple(sorted({_day(c) for c in cutoffs})),
         horizons=tuple(as_days(h) for h in horizons),
         as_of=None if as_of is None else _day(as_of),
     )
+    _studies[made.rows.files[0]] = study
+    return made
 
 
 def fit(
@@ -160,9 +167,8 @@ def backtest(
     for name in models:
         LTV_MODELS.load(name)
     task = _task(study, target, as_days(horizon), occasions=occasions, level=level)
-    job = Job(task=task, models=tuple(models), every_days=as_days(every), n_origins=origins)
-    study.seed = seed
-    return study.backtest(job)
+    job = Job(task=task, models=with_baselines(models), every_days=as_days(every), n_origins=origins)
+    return study.backtest(job, seed=seed)
 
 
 def decide(question: str, evidence: Sequence[Backtest | UserForecast]) -> Verdict:
@@ -276,15 +282,16 @@ def _document(result: Shown | Verdict) -> Document:
 
 
 def _study_of(table: Table) -> Study:
-    root = Path(table.files[0].rpartition(f"/{STORE_NAME}/")[0])
-    if root not in _studies:
+    """The study that made a table: its settings and its source, as they were read."""
+    if table.files[0] not in _studies:
+        root = table.files[0].split(f"/{STORE_NAME}/")[0]
         raise UsageError(
             "road.unknown_workspace",
             what=f"The result of '{root}' was not made in this session.",
             why="Its engine and settings are not open.",
             do=f"Call headwater.read('{root}') first; steps already made are reused.",
         )
-    return _studies[root]
+    return _studies[table.files[0]]
 
 
 def _task(study: Study, target: str, horizon_days: int, *, occasions: str | None, level: float) -> Task:

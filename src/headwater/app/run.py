@@ -65,13 +65,24 @@ def publish(study: Study, told: Told) -> tuple[Path, ...]:
         title="writing the report",
     )
     target = study.root / settings.folder
+    if study.rehearsal:
+        return tuple(target / Path(f).name for f in report.files)
     target.mkdir(parents=True, exist_ok=True)
+    _drop_other_formats(target, kept={Path(f).name for f in report.files})
     return tuple(_copy(Path(f), target / Path(f).name) for f in report.files)
 
 
 def _write(study: Study, told: Told, folder: Path, shown: str) -> ReportStep:
     made = deliver(told.document, study.settings.deliver.formats, folder)
     return ReportStep(name="report", files=tuple(str(d.path) for d in made), fingerprint=shown)
+
+
+def _drop_other_formats(folder: Path, *, kept: set[str]) -> None:
+    """Remove the report in formats that are no longer asked for: it would show other numbers."""
+    for name in EXPORTERS.names():
+        file = f"report{EXPORTERS.load(name).suffix}"
+        if file not in kept:
+            (folder / file).unlink(missing_ok=True)
 
 
 def _copy(source: Path, target: Path) -> Path:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +29,14 @@ __all__ = ["STORE_NAME", "StepResult", "Store", "fingerprint_of", "write_whole"]
 
 STORE_NAME = ".headwater"
 _MANIFEST = "manifest.json"
+_SHELVES = (
+    "headwater.contracts.rules",
+    "headwater.evaluation.scores",
+    "headwater.export",
+    "headwater.models.ltv",
+    "headwater.snapshots.features",
+)
+_COMPUTING = ("duckdb", "lightgbm", "numpy", "pyarrow", "scipy", "tzdata")
 _CODE = frozenset({".py", ".html", ".css", ".js"})
 
 
@@ -49,11 +58,23 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root / STORE_NAME
+        self._holds = 0
         self._make_folder()
+
+    @property
+    def spill(self) -> Path:
+        """Where this process's engine may spill."""
+        return self.root / "spill" / str(os.getpid())
 
     @contextmanager
     def held(self) -> Generator[None]:
-        """Hold the workspace; the lock ends with the process. Raises ``HeadwaterError`` where another run holds it."""
+        """Hold the workspace; the lock ends with the process. Raises ``HeadwaterError`` where another run holds it.
+
+        Every step takes it while it is made; a run takes it once for all of its steps.
+        """
+        if self._holds:
+            yield
+            return
         with (self.root / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,7 +85,11 @@ class Store:
                     why="Two runs at once could publish half of each.",
                     do="Wait for it to end, or stop it; a killed run leaves no lock.",
                 ) from None
-            yield
+            self._holds += 1
+            try:
+                yield
+            finally:
+                self._holds -= 1
 
     def step(
         self, name: str, key: Mapping[str, object], shape: type[T], make: Callable[[Path], T]
@@ -73,28 +98,39 @@ class Store:
         saved = self.find(name, key, shape)
         if saved is not None:
             return saved
-        folder, adapter = self._folder(name, key), TypeAdapter[T](shape)
+        with self.held():
+            return self._make(name, key, TypeAdapter[T](shape), make)
+
+    def _make(
+        self, name: str, key: Mapping[str, object], adapter: TypeAdapter[T], make: Callable[[Path], T]
+    ) -> StepResult[T]:
+        folder = self._folder(name, key)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         value = make(folder)
         plain = _moved(adapter.dump_python(value, mode="json"), str(folder), "")
         content = fingerprint_of(_content(plain))
-        write_whole(
-            folder / _MANIFEST,
-            json.dumps({"name": name, "content": content, "key": _readable(key), "value": plain}, indent=1),
-        )
+        about = {
+            "name": name,
+            "content": content,
+            "key": _readable(key),
+            "sizes": _settled(folder),
+            "value": plain,
+        }
+        write_whole(folder / _MANIFEST, json.dumps(about, indent=1))
         return StepResult(name=name, value=value, fingerprint=content, reused=False)
 
     def find(self, name: str, key: Mapping[str, object], shape: type[T]) -> StepResult[T] | None:
-        """A step made before; None where it was not, its manifest is damaged or a file of it is gone."""
+        """A step made before; None where it was not, its manifest is damaged or a file of it is gone or cut."""
         folder, adapter = self._folder(name, key), TypeAdapter[T](shape)
         try:
             manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
             plain, content = _moved(manifest["value"], "", str(folder)), str(manifest["content"])
+            whole = all((folder / f).stat().st_size == size for f, size in manifest["sizes"].items())
             value = adapter.validate_python(plain)
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        if not all(Path(f).is_file() for f in _files_in(plain)):
+        if not whole or not all(Path(f).is_file() for f in _files_in(plain)):
             return None
         return StepResult(name=name, value=value, fingerprint=content, reused=True)
 
@@ -108,7 +144,8 @@ class Store:
     def sweep(self) -> int:
         """Remove what a killed run left: step folders without a manifest, spilled files, scratch. Returns how many."""
         debris = [f for f in (self.root / "steps").glob("*/*") if not (f / _MANIFEST).is_file()]
-        debris += [f for f in (self.root / "spill", self.root / "scratch") if f.exists()]
+        debris += [f for f in (self.root / "spill").glob("*") if not _runs(f.name)]
+        debris += (self.root / "scratch").glob("*")
         for folder in debris:
             shutil.rmtree(folder, ignore_errors=True)
         return len(debris)
@@ -131,13 +168,40 @@ class Store:
 
 @cache
 def _code() -> str:
-    """The version and a fingerprint of our own code: results of other code are made again."""
+    """A fingerprint of our own code, of the libraries that compute, and of plugins: other code, other results."""
     package = Path(__file__).parents[1]
-    whole = hashlib.sha256(__version__.encode())
+    plugins = [
+        f"{p.group} {p.name} {p.value} {p.dist.version if p.dist else ''}"
+        for group in _SHELVES
+        for p in sorted(entry_points(group=group), key=lambda point: point.name)
+    ]
+    known = [__version__, *(f"{d} {version(d)}" for d in _COMPUTING), *plugins]
+    whole = hashlib.sha256("\n".join(known).encode())
     for file in sorted(f for f in package.rglob("*") if f.suffix in _CODE):
         whole.update(str(file.relative_to(package)).encode())
         whole.update(file.read_bytes())
     return whole.hexdigest()[:16]
+
+
+def _settled(folder: Path) -> dict[str, int]:
+    """Bring every file of a step to the disk, and say how large each is."""
+    sizes: dict[str, int] = {}
+    for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+        sizes[str(file.relative_to(folder))] = file.stat().st_size
+    return sizes
+
+
+def _runs(process: str) -> bool:
+    """Whether the process that spills into a folder is alive."""
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def fingerprint_of(value: object) -> str:

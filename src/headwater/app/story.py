@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from headwater import __version__
+from headwater.app.plan import Job
 from headwater.app.study import Study
-from headwater.app.verdicts import limits, verdict_grid, verdicts
+from headwater.app.verdicts import beyond_experience, limits, verdict_grid, verdicts
 from headwater.app.what_if import what_if_page
 from headwater.app.worth import Worth, cohort_grid, tenth_grid, user_grid, value_form, weekly_rows, worth_of
 from headwater.core.answer import Estimate
@@ -41,6 +43,7 @@ __all__ = ["Told", "tell"]
 class _Chapter:
     proof: Backtest
     worth: Worth
+    others: tuple[Worth, ...]
     snapshot: Snapshot
     facts: tuple[tuple[str, str], ...]
     findings: tuple[Finding, ...]
@@ -74,6 +77,7 @@ def tell(study: Study) -> Told:
             _Chapter(
                 proof=proof,
                 worth=worth_of(study, forecast),
+                others=_others(study, job, proof),
                 snapshot=snapshot,
                 facts=fitted.facts,
                 findings=fitted.findings,
@@ -88,15 +92,22 @@ def tell(study: Study) -> Told:
     )
 
 
+def _others(study: Study, job: Job, proof: Backtest) -> tuple[Worth, ...]:
+    """What the models that were not chosen expect."""
+    models = [m for m in proof.models if m != proof.choice.name]
+    return tuple(worth_of(study, study.forecast(m, job, proof=proof)) for m in models)
+
+
 def _document(
     study: Study, events: Events, ledger: Ledger, chapters: list[_Chapter], refused: list[tuple[str, Finding]]
 ) -> Document:
     ordered = sorted(chapters, key=lambda c: -c.worth.task.horizon_days)
-    pages = [_answer_page(study, ledger, ordered, refused), _data_page(study, events, ledger, ordered)]
+    pages = [_answer_page(study, ledger, ordered, refused), _data_page(study, events, ledger)]
     pages += [_proof_page(c) for c in ordered]
     pages += [_worth_page(study, events, ledger, c) for c in ordered]
     if ordered:
-        pages += [_limits_page(events, ordered), what_if_page(ordered[0].worth, ledger)]
+        money = [c for c in ordered if value_form(ledger, c.worth.task) is Form.MONEY]
+        pages += [_limits_page(events, ordered), *(what_if_page(c.worth, ledger) for c in money[:1])]
     pages += [_definitions_page(ledger, ordered), _computed_page(events, ledger, ordered)]
     return Document(
         title=f"{events.contract.app.name}: what customers will be worth",
@@ -111,10 +122,18 @@ def _lead(chapters: list[_Chapter], events: Events, refused: list[tuple[str, Fin
         why = refused[0][1].what if refused else "No target is declared under [[predict]]."
         return f"{events.events.n_rows:,} of {events.n_rows_in:,} rows are clean and in the ledger, but no forecast can be defended: {why}"
     worth, total = chapters[0].worth, chapters[0].worth.total
+    days, top = worth.task.horizon_days, worth.top.share
+    start = date_of(worth.forecast.cutoff)
+    if beyond_experience(worth):
+        return (
+            f"The order of {total.n_users:,} customers can be used: {top:.0%} of the expected value lies with the top tenth. "
+            f"The total cannot be defended: the model says {total.value:,.0f} {total.unit} for the {days} days from {start}, "
+            f"but all customers together brought {worth.last_window:,.0f} in the {days} days before."
+        )
     return (
-        f"In the {worth.task.horizon_days} days from {date_of(worth.forecast.cutoff)}, {total.n_users:,} customers are expected to bring "
-        f"{total.value:,.0f} {total.unit} ({total.level:.0%} interval {max(total.low, 0):,.0f} to {total.high:,.0f}); "
-        f"{worth.top.share:.0%} of it comes from the most valuable tenth."
+        f"In the {days} days from {start}, the {total.n_users:,} customers known by then are expected to bring "
+        f"{total.value:,.0f} {total.unit} ({total.level:.0%} interval {total.low:,.0f} to {total.high:,.0f}); "
+        f"{top:.0%} of it comes from the most valuable tenth."
     )
 
 
@@ -123,16 +142,47 @@ def _answer_page(
 ) -> Page:
     blocks: list[Block] = []
     for c in chapters[:1]:
-        given = verdicts(c.proof, c.worth)
         blocks += [
             Prose(text=_how_sure(c), lead=True),
-            verdict_grid(given, "verdicts"),
+            *callouts(beyond_experience(c.worth)),
+            verdict_grid(verdicts(c.proof, c.worth), "verdicts"),
             _history_chart(study, ledger, c.worth),
         ]
     if chapters:
-        blocks.append(_totals_grid(chapters))
+        blocks += [_totals_grid(chapters), _contenders_grid(chapters[0])]
     blocks += [*callouts(f for _, f in refused)]
     return Page(name="answer", title="The answer", blocks=tuple(blocks))
+
+
+def _contenders_grid(c: _Chapter) -> Grid:
+    """What each tested model expects: how much hangs on the choice."""
+    fields = (
+        Field(name="model", label="Model"),
+        Field(name="choice", label="Choice"),
+        Field(name="total", label="Expected total", form=Form.INTEGER),
+        Field(name="low", label="Low", form=Form.INTEGER),
+        Field(name="high", label="High", form=Form.INTEGER),
+        Field(name="about", label="How it predicts"),
+    )
+    rows = [
+        (
+            w.forecast.model,
+            "chosen" if w is c.worth else "",
+            w.total.value,
+            w.total.low,
+            w.total.high,
+            LTV_MODELS.load(w.forecast.model).about,
+        )
+        for w in sorted((c.worth, *c.others), key=lambda w: -w.total.value)
+    ]
+    days = c.worth.task.horizon_days
+    return Grid.of(
+        "contenders",
+        f"What each model expects over {days} days",
+        fields,
+        rows,
+        note="A wide range says that much hangs on the choice of model.",
+    )
 
 
 def _how_sure(c: _Chapter) -> str:
@@ -190,13 +240,13 @@ def _history_chart(study: Study, ledger: Ledger, worth: Worth) -> Chart:
     )
     values = [float(r[1] or 0) for r in rows]
     finding = (
-        f"Weekly {worth.task.measure} ran from {min(values):,.0f} to {max(values):,.0f} {worth.task.unit}; the last whole week brought {values[-1]:,.0f}."
+        f"Weekly {worth.task.measure.replace('_', ' ')} ran from {min(values):,.0f} to {max(values):,.0f} {worth.task.unit}; the last whole week brought {values[-1]:,.0f}."
         if values
         else "No whole week yet."
     )
     return Chart(
         name=f"history_{worth.task.measure}",
-        title=f"{worth.task.measure.capitalize()} by week",
+        title=f"{worth.task.measure.replace('_', ' ').capitalize()} by week",
         kind=ChartKind.LINE,
         fields=fields,
         rows=tuple(rows),
@@ -205,10 +255,11 @@ def _history_chart(study: Study, ledger: Ledger, worth: Worth) -> Chart:
     )
 
 
-def _data_page(study: Study, events: Events, ledger: Ledger, chapters: list[_Chapter]) -> Page:
-    del study, chapters
+def _data_page(study: Study, events: Events, ledger: Ledger) -> Page:
+    kept = ", ".join(str(Path(f).relative_to(study.root)) for f in events.quarantine.files)
     held = Prose(
-        text=f"They make {ledger.days.n_rows:,} user-days of {ledger.users.n_rows:,} users. Quarantined rows are in '{events.quarantine.name}', each with the codes of all rules it broke, its file and its row ({events.rows_are})."
+        text=f"They make {ledger.days.n_rows:,} user-days of {ledger.users.n_rows:,} users. The rows in quarantine are kept in {kept}, "
+        f"each with the codes of all rules it broke, its file and its place in it ({events.rows_are})."
     )
     return Page(
         name="data",
@@ -218,7 +269,7 @@ def _data_page(study: Study, events: Events, ledger: Ledger, chapters: list[_Cha
 
 
 def _proof_page(c: _Chapter) -> Page:
-    title = f"How well it would have worked: {c.worth.task.measure}, {c.worth.task.horizon_days} days"
+    title = f"{_what(c)}: how well it would have worked"
     return Page(name=f"proof_{_name(c)}", title=title, blocks=c.proof.blocks())
 
 
@@ -242,7 +293,7 @@ def _worth_page(study: Study, events: Events, ledger: Ledger, c: _Chapter) -> Pa
     )
     return Page(
         name=f"worth_{_name(c)}",
-        title=f"What customers are worth: {task.measure}, {task.horizon_days} days",
+        title=f"{_what(c)}: what customers are worth",
         blocks=blocks,
     )
 
@@ -307,6 +358,10 @@ def _provenance(study: Study, events: Events, ledger: Ledger) -> tuple[tuple[str
         ("ledger", ledger.days.fingerprint),
         ("seed", str(study.seed)),
     )
+
+
+def _what(c: _Chapter) -> str:
+    return f"{c.worth.task.measure.replace('_', ' ').capitalize()}, {c.worth.task.horizon_days} days"
 
 
 def _name(c: _Chapter) -> str:

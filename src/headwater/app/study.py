@@ -20,7 +20,7 @@ from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of
 from headwater.app.store import StepResult, Store, fingerprint_of, write_whole
 from headwater.contracts.check import check, require_gate, require_past
 from headwater.core.contract import Events
-from headwater.core.errors import HeadwaterError
+from headwater.core.errors import DataError, HeadwaterError
 from headwater.core.finding import Finding
 from headwater.core.ledger import Ledger, Snapshot, Task
 from headwater.core.span import day_of
@@ -38,7 +38,7 @@ from headwater.numerics.forecast import Forecast
 from headwater.snapshots.build import build_snapshot
 from headwater.snapshots.rows import rows_at
 
-__all__ = ["FittedStep", "ForecastStep", "Silent", "Study", "Watcher", "WouldRun"]
+__all__ = ["FittedStep", "ForecastStep", "Silent", "Study", "Watcher", "WouldRun", "seeded"]
 
 T = TypeVar("T")
 _SHOWN = frozenset({"check", "ledger", "backtest", "fit", "forecast"})
@@ -79,15 +79,16 @@ class FittedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastStep:
-    """Forecasts for every user at a cutoff. ``shared_error_share`` is the error of totals, from the backtest."""
+    """Forecasts for every user at a cutoff; the error that totals share, and from how much past it is known."""
 
     model: str
     task: Task
     cutoff: int
     rows: Table
     method: str
-    shared_error_share: float | None
+    shared_error_share: float
     n_origins: int
+    windows: float
 
 
 class Study:
@@ -125,29 +126,37 @@ class Study:
         self.engine = DuckDB(
             threads=threads or settings.run.threads,
             memory=read_memory(memory or settings.run.memory),
-            spill=self.store.root / "spill",
+            spill=self.store.spill,
         )
         self.watcher: Watcher = watcher or Silent()
         self.steps: dict[str, StepResult[Any]] = {}
+        self._events: Events | None = None
 
     def events(self, *, gate: bool = True) -> Events:
-        """The quality gate. Raises ``GateError`` where the load fails it, unless ``gate`` is false."""
-        files = find_files(self.root / self.contract.source.path)
-        read = source_fingerprint(self.store.root / "catalog.sqlite", files, root=self.root)
-        events = self.step(
-            "check",
-            {"contract": self.contract, "source": read},
-            Events,
-            lambda folder: check(
-                self.engine, self.contract, root=self.root, folder=folder, source_fingerprint=read
-            ),
-            title="checking the data",
-            n_rows=known_rows(files),
-        )
+        """The quality gate. Raises ``GateError`` where the load fails it, unless ``gate`` is false.
+
+        One study reads its source once: a file that changes meanwhile is seen by the next study.
+        """
+        events = self._events = self._events or self._checked()
         if gate:
             require_gate(events)
             require_past(events, day_of(self.today))
         return events
+
+    def _checked(self) -> Events:
+        own = (self.root / self.settings.deliver.folder,)
+        files = find_files(self.root / self.contract.source.path, skip=own)
+        read = source_fingerprint(self.store.root / "catalog.sqlite", files, root=self.root)
+        return self.step(
+            "check",
+            {"contract": self.contract, "source": read},
+            Events,
+            lambda folder: check(
+                self.engine, self.contract, root=self.root, folder=folder, source_fingerprint=read, skip=own
+            ),
+            title="checking the data",
+            n_rows=known_rows(files),
+        )
 
     def ledger(self) -> Ledger:
         """The ledger of the kept events."""
@@ -188,8 +197,9 @@ class Study:
         """What ``[[predict]]`` asks for."""
         return jobs_of(self.settings.predict, self.ledger(), LTV_MODELS.names())
 
-    def backtest(self, job: Job) -> Backtest:
+    def backtest(self, job: Job, *, seed: int | None = None) -> Backtest:
         """Every model at every origin. Raises ``DataError`` where none can be tested."""
+        drawn = self.seed if seed is None else seed
         ledger, task = self.ledger(), job.task
         origins = origins_of(
             ledger, horizon_days=task.horizon_days, every_days=job.every_days, n_origins=job.n_origins
@@ -201,7 +211,7 @@ class Study:
             "models": ranks,
             "origins": origins,
             "every": job.every_days,
-            "seed": self.seed,
+            "seed": drawn,
         }
         return self.step(
             "backtest",
@@ -212,8 +222,8 @@ class Study:
                 models=ranks,
                 origins=origins,
                 actual=lambda origin: self._actual(task, origin),
-                forecast=lambda model, origin: self._forecast_at(model, job, origin),
-                rng=self._rng("backtest", job.name),
+                forecast=lambda model, origin: self.forecast_at(model, job, origin, seed=drawn),
+                rng=seeded(drawn, "backtest", job.name),
             ),
             title=f"testing {len(ranks)} models on the past ({job.name})",
         )
@@ -233,18 +243,20 @@ class Study:
             title=f"fitting {model} ({job.name})",
         )
 
-    def forecast(self, model: str, job: Job, *, proof: Backtest | None = None) -> ForecastStep:
-        """Forecasts for every user, from today on."""
+    def forecast(self, model: str, job: Job, *, proof: Backtest) -> ForecastStep:
+        """Forecasts for every user, from today on. Raises ``DataError`` (``predict.untested``)."""
+        if model not in proof.shared_errors:
+            raise _untested(model, proof)
         fitted = self.fit(model, job)
         ledger = self.ledger()
         snapshot = self.snapshot(
             cutoffs=self._learning(job, ledger.end_day), horizons=(job.task.horizon_days,)
         )
-        shared = proof.shared_errors.get(model) if proof else None
+        shared = proof.shared_errors[model]
         inputs = {
             "snapshot": snapshot.rows.fingerprint,
             "model": fitted.fingerprint,
-            "shared": asdict(shared) if shared else None,
+            "shared": asdict(shared),
             "seed": self.seed,
         }
         return self.step(
@@ -257,8 +269,9 @@ class Study:
                 cutoff=ledger.end_day,
                 rows=self._forecast_table(fitted, snapshot, ledger.end_day, folder),
                 method=f"intervals at {job.task.level:.0%}",
-                shared_error_share=shared.share if shared else None,
-                n_origins=shared.n_origins if shared else 0,
+                shared_error_share=shared.share,
+                n_origins=shared.n_origins,
+                windows=shared.windows,
             ),
             title=f"forecasting {job.name}",
         )
@@ -302,9 +315,6 @@ class Study:
         self.steps[label] = result
         return result.value
 
-    def _rng(self, *what: str) -> np.random.Generator:
-        return np.random.default_rng([self.seed, int(fingerprint_of(list(what))[:12], 16)])
-
     def _learning(self, job: Job, origin: int) -> tuple[int, ...]:
         return learning_cutoffs(
             self.ledger(), origin=origin, horizon_days=job.task.horizon_days, every_days=job.every_days
@@ -314,11 +324,12 @@ class Study:
         snapshot = self.snapshot(cutoffs=(origin,), horizons=(task.horizon_days,))
         return column_floats(rows_at(snapshot, origin, (task.target,)), task.target)
 
-    def _forecast_at(self, model: str, job: Job, origin: int) -> Forecast:
+    def forecast_at(self, model: str, job: Job, origin: int, *, seed: int) -> Forecast:
+        """What a model would have said at a past day, knowing no more than that day did."""
         past = self.snapshot(
             cutoffs=self._learning(job, origin), horizons=(job.task.horizon_days,), as_of=origin
         )
-        rng = self._rng("forecast", model, job.name, str(origin))
+        rng = seeded(seed, "forecast", model, job.name, str(origin))
         fitted = fit_model(model, Training(snapshot=past, task=job.task, engine=self.engine, rng=rng))
         return fitted.forecast(past, cutoff=origin, rng=rng)
 
@@ -326,7 +337,10 @@ class Study:
         fitted = fit_model(
             model,
             Training(
-                snapshot=snapshot, task=job.task, engine=self.engine, rng=self._rng("fit", model, job.name)
+                snapshot=snapshot,
+                task=job.task,
+                engine=self.engine,
+                rng=seeded(self.seed, "fit", model, job.name),
             ),
         )
         text = json.dumps(fitted.state(), sort_keys=True)
@@ -342,7 +356,7 @@ class Study:
 
     def _forecast_table(self, fitted: FittedStep, snapshot: Snapshot, cutoff: int, folder: Path) -> Table:
         made = self.open_model(fitted).forecast(
-            snapshot, cutoff=cutoff, rng=self._rng("forecast", fitted.name, fitted.task.target)
+            snapshot, cutoff=cutoff, rng=seeded(self.seed, "forecast", fitted.name, fitted.task.target)
         )
         rows = rows_at(snapshot, cutoff, ("user_id", "at_left_edge"))
         arrays = {"forecast": made.mean, "low": made.low, "high": made.high, "variance": made.variance}
@@ -356,6 +370,21 @@ class Study:
         return self.engine.write(query, folder, table="forecast", columns=_forecast_columns(fitted.task))
 
 
+def _untested(model: str, proof: Backtest) -> DataError:
+    why = proof.refused[model].what if model in proof.refused else "It was not among the models tested."
+    return DataError(
+        "predict.untested",
+        what=f"{model} was not tested at every past origin. {why}",
+        why="Nothing says how far its totals may be off; a forecast without an interval looks surer than it is.",
+        do=f"Take a tested model ({', '.join(proof.models)}), a shorter horizon, or a longer log.",
+    )
+
+
+def seeded(seed: int, *what: str) -> np.random.Generator:
+    """A generator of its own for each thing drawn, whatever is drawn before it."""
+    return np.random.default_rng([seed, int(fingerprint_of(list(what))[:12], 16)])
+
+
 def _ledger_key(ledger: Ledger) -> dict[str, object]:
     """What a step that reads the ledger depends on."""
     return {
@@ -363,6 +392,7 @@ def _ledger_key(ledger: Ledger) -> dict[str, object]:
         "measures": ledger.measures,
         "span": (ledger.first_day, ledger.end_day),
         "left_edge_days": ledger.left_edge_days,
+        "settle_days": ledger.settle_days,
     }
 
 

@@ -11,7 +11,7 @@ from headwater.core.ledger import Snapshot
 from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.standing import Standing
 
-__all__ = ["limits", "verdict_grid", "verdicts"]
+__all__ = ["beyond_experience", "limits", "verdict_grid", "verdicts"]
 
 _TIGHT, _LOOSE = 0.10, 0.25
 _COVERAGE_SHORT = 0.05
@@ -39,6 +39,29 @@ def limits(events: Events, snapshot: Snapshot, proof: Backtest) -> tuple[Finding
     """What the models cannot know here."""
     found = [*snapshot.findings, *_season(events), *_coverage(proof)]
     return tuple(found)
+
+
+def beyond_experience(worth: Worth) -> list[Finding]:
+    """Whether today's users alone are expected to bring more than all users, new ones too, just did."""
+    total, last = worth.total, worth.last_window
+    if total.value <= last:
+        return []
+    year = (
+        f", and {worth.last_year:,.0f} in the same days a year before" if worth.last_year is not None else ""
+    )
+    return [
+        Finding(
+            code="forecast.beyond_experience",
+            severity=Severity.WARN,
+            what=(
+                f"The {total.value:,.0f} {total.unit} expected from customers already known is more than all customers, "
+                f"new ones included, brought in the {worth.task.horizon_days} days before ({last:,.0f}{year})."
+            ),
+            why="The model learned from months of growth and carries that growth on; it cannot know whether a season ends.",
+            do="Use the order of customers; do not put the total into a plan before a second year is loaded.",
+            numbers={"total": total.value, "last_window": last},
+        )
+    ]
 
 
 def _ranking(proof: Backtest) -> Verdict:
@@ -74,6 +97,7 @@ def _level(proof: Backtest, worth: Worth) -> Verdict:
     question = f"May the total of {worth.task.horizon_days} days go into a plan?"
     if not values:
         return _unknown(question, "past totals could not be compared", "A longer log.")
+    beyond = beyond_experience(worth)
     worst = max(abs(v.value) for v in values)
     figures = ", ".join(f"{v.value:+.0%}" for v in values)
     total = worth.total
@@ -81,6 +105,13 @@ def _level(proof: Backtest, worth: Worth) -> Verdict:
         f"Past totals were off by {figures}.",
         f"That error is in the interval: {total.low:,.0f} to {total.high:,.0f} {total.unit} at {total.level:.0%}.",
     )
+    if beyond:
+        return Verdict(
+            question=question,
+            stance=Stance.CANNOT_SAY,
+            because=(beyond[0].what, *because),
+            would_change=("A second year of history, so that a season can be told from growth.",),
+        )
     if worst <= _TIGHT:
         return Verdict(
             question=question,

@@ -29,6 +29,8 @@ __all__ = [
     "worth_of",
 ]
 
+_YEAR = 365
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenth:
@@ -43,10 +45,15 @@ class Tenth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worth:
-    """A forecast and its total."""
+    """A forecast and its total, beside what all users brought in the window just ended and a year ago.
+
+    ``last_year`` is None where the log does not hold that window whole.
+    """
 
     forecast: ForecastStep
     total: Estimate
+    last_window: float
+    last_year: float | None
     tenths: tuple[Tenth, ...]
 
     @property
@@ -75,7 +82,9 @@ def worth_of(study: Study, forecast: ForecastStep) -> Worth:
     )
     return Worth(
         forecast=forecast,
-        total=total_estimate(forecast, total, variance, n),
+        total=_total_estimate(forecast, total, variance, n),
+        last_window=_last_window(study, forecast.task),
+        last_year=_same_window_last_year(study, forecast.task),
         tenths=tuple(
             Tenth(tenth=t, n_users=k, total=s, share=s / total if total else 0.0, mean=m)
             for t, k, s, m in tenths
@@ -83,11 +92,10 @@ def worth_of(study: Study, forecast: ForecastStep) -> Worth:
     )
 
 
-def total_estimate(forecast: ForecastStep, total: float, variance: float, n_users: int) -> Estimate:
-    """The total of a group with its interval."""
-    task = forecast.task
-    shared = forecast.shared_error_share or 0.0
-    low, high = interval_of_total(total, variance, shared, max(1, forecast.n_origins), task.level)
+def _total_estimate(forecast: ForecastStep, total: float, variance: float, n_users: int) -> Estimate:
+    """The total of all users with its interval."""
+    task, shared = forecast.task, forecast.shared_error_share
+    low, high = interval_of_total(total, variance, shared, forecast.windows, task.level)
     return Estimate(
         estimand=f"{task.value} of {n_users:,} users in the {task.horizon_days} days from {date_of(forecast.cutoff)}",
         value=total,
@@ -96,7 +104,10 @@ def total_estimate(forecast: ForecastStep, total: float, variance: float, n_user
         level=task.level,
         unit=task.unit,
         n_users=n_users,
-        method=f"{forecast.model}; users' variances added, {shared:.1%} error shared by all from {forecast.n_origins} past origins, Student t",
+        method=(
+            f"{forecast.model}; users' variances added; an error of {shared:.1%} that all share, from "
+            f"{forecast.n_origins} past origins (as good as {forecast.windows:.1f} that do not overlap), Student t"
+        ),
         std_error=sqrt(variance + (shared * total) ** 2),
     )
 
@@ -130,7 +141,7 @@ def cohort_grid(engine: DuckDB, ledger: Ledger, worth: Worth, form: Form) -> Gri
     )
     rows = engine.rows(
         sql(
-            "SELECT {month} AS cohort, count(*), sum(so_far), sum(f.forecast), sum(f.variance) FROM {users} u JOIN {f} f USING (user_id)"
+            "SELECT {month} AS cohort, count(*), sum(so_far), sum(f.forecast) FROM {users} u JOIN {f} f USING (user_id)"
             " JOIN ({so_far}) s USING (user_id) GROUP BY cohort ORDER BY cohort",
             month=shim("month_of_day", sql("u.first_day")),
             users=table_scan(ledger.users),
@@ -146,20 +157,6 @@ def cohort_grid(engine: DuckDB, ledger: Ledger, worth: Worth, form: Form) -> Gri
         Field(name="so_far_mean", label="So far, per user", form=form, unit=unit),
         Field(name="forecast", label=f"Next {worth.task.horizon_days} days", form=form, unit=unit),
         Field(
-            name="low",
-            label="Low",
-            form=form,
-            unit=unit,
-            note=f"{worth.task.level:.0%} interval of the total",
-        ),
-        Field(
-            name="high",
-            label="High",
-            form=form,
-            unit=unit,
-            note=f"{worth.task.level:.0%} interval of the total",
-        ),
-        Field(
             name="forecast_mean", label=f"Next {worth.task.horizon_days} days, per user", form=form, unit=unit
         ),
     )
@@ -167,8 +164,8 @@ def cohort_grid(engine: DuckDB, ledger: Ledger, worth: Worth, form: Form) -> Gri
         f"cohorts_{_name(worth)}",
         "By month first seen",
         fields,
-        [_cohort_row(worth, r) for r in rows],
-        note="Users first seen at the log's left edge may be older customers.",
+        [_cohort_row(r) for r in rows],
+        note="No intervals: how far single cohorts may be off was not tested. Users first seen at the left edge of the log may be older customers.",
     )
 
 
@@ -222,20 +219,22 @@ def user_grid(engine: DuckDB, events: Events, ledger: Ledger, worth: Worth, form
 
 
 def weekly_rows(engine: DuckDB, ledger: Ledger, task: Task) -> list[tuple[Cell, ...]]:
-    """Week's first day, value, active users; whole weeks only."""
+    """Week's first day, value, active users; whole weeks only, a silent week as zero."""
     first = ledger.first_day + (-ledger.first_day - 3) % 7
     week = shim("integer_division", sql("(app_day - {f})", f=first), 7)
     rows = engine.rows(
         sql(
-            "SELECT {week} AS week, {v}, count(DISTINCT user_id) FROM {d} WHERE app_day >= {f} AND app_day < {e} GROUP BY week ORDER BY week",
+            "SELECT {week} AS week, {v}, count(DISTINCT user_id) FROM {d} WHERE app_day >= {f} AND app_day < {e} GROUP BY week",
             week=week,
-            v=_so_far(ledger, task),
+            v=_of_all(ledger, task),
             d=table_scan(ledger.days),
             f=first,
             e=ledger.end_day - (ledger.end_day - first) % 7,
         )
     )
-    return [(date_of(first + 7 * int(w)).isoformat(), v, n) for w, v, n in rows]
+    seen = {int(w): (v, n) for w, v, n in rows}
+    weeks = range(max(0, ledger.end_day - first) // 7)
+    return [(date_of(first + 7 * w).isoformat(), *seen.get(w, (0.0, 0))) for w in weeks]
 
 
 def _so_far(ledger: Ledger, task: Task) -> Sql:
@@ -245,10 +244,39 @@ def _so_far(ledger: Ledger, task: Task) -> Sql:
     return sql("(CAST(sum({m}) AS DOUBLE) / {s})", m=name(measure.name), s=float(measure.scale))
 
 
-def _cohort_row(worth: Worth, row: tuple[Any, ...]) -> tuple[Cell, ...]:
-    cohort, n, so_far, forecast, variance = row
-    total = total_estimate(worth.forecast, forecast, variance, n)
-    return (cohort, n, so_far, so_far / n, forecast, total.low, total.high, forecast / n)
+def _cohort_row(row: tuple[Any, ...]) -> tuple[Cell, ...]:
+    cohort, n, so_far, forecast = row
+    return (cohort, n, so_far, so_far / n, forecast, forecast / n)
+
+
+def _last_window(study: Study, task: Task) -> float:
+    """What all users, new ones included, brought in the horizon just before today."""
+    return _brought(study, task, study.ledger().end_day - task.horizon_days)
+
+
+def _same_window_last_year(study: Study, task: Task) -> float | None:
+    ledger = study.ledger()
+    start = ledger.end_day - _YEAR
+    return _brought(study, task, start) if start >= ledger.first_day else None
+
+
+def _brought(study: Study, task: Task, start: int) -> float:
+    ledger = study.ledger()
+    inside = sql("app_day >= {a} AND app_day < {b}", a=start, b=start + task.horizon_days)
+    query = sql(
+        "SELECT coalesce({v}, 0) FROM {d} WHERE {i}",
+        v=_of_all(ledger, task),
+        d=table_scan(ledger.days),
+        i=inside,
+    )
+    return float(study.engine.one(query)[0])
+
+
+def _of_all(ledger: Ledger, task: Task) -> Sql:
+    """The value of several users together: an active day of two users is two."""
+    if task.value == "active_days":
+        return sql("CAST(count(DISTINCT (user_id, app_day)) AS DOUBLE)")
+    return _so_far(ledger, task)
 
 
 def _streamed(engine: DuckDB, query: Sql) -> Iterator[tuple[Cell, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from headwater.contracts.findings import check_result
@@ -18,14 +19,25 @@ from headwater.engine.sql import Sql, commas, sql
 __all__ = ["check", "check_gate", "require_gate", "require_past"]
 
 
-def check(engine: DuckDB, contract: Contract, *, root: Path, folder: Path, source_fingerprint: str) -> Events:
+def check(
+    engine: DuckDB,
+    contract: Contract,
+    *,
+    root: Path,
+    folder: Path,
+    source_fingerprint: str,
+    skip: Sequence[Path] = (),
+) -> Events:
     """Check a source against its contract and write ``events`` and ``quarantine`` under ``folder``.
 
     Reads the source once, and once more only where a rule asks for duplicates. Raises ``ConfigError``
-    where the contract does not fit the source; a gate that fails is told by ``check_gate``.
+    where the contract does not fit the source; a gate that fails is told by ``check_gate``. Nothing under
+    ``skip`` is data.
     """
     source = contract.source
-    relation = open_relation(engine, root / source.path, delimiter=source.delimiter, encoding=source.encoding)
+    relation = open_relation(
+        engine, root / source.path, delimiter=source.delimiter, encoding=source.encoding, skip=skip
+    )
     plan = plan_checks(contract, relation, root=root)
     plan = mark_duplicates(engine, plan)
     query = checked_query(contract, plan)
@@ -99,7 +111,7 @@ def require_gate(events: Events) -> None:
             "gate.nothing_left",
             what=f"All {events.n_rows_in:,} rows are in quarantine; the rule broken most is {worst.code} ({worst.n_rows:,} rows).",
             why="There is no event to build on.",
-            do=f"Look at the quarantine table, then correct the source or the rule. Example: {worst.examples[0] if worst.examples else 'none'}",
+            do=f"Look at the quarantine ({events.quarantine.files[0]}), then correct the source or the rule. Example: {worst.examples[0] if worst.examples else 'none'}",
         )
     failed = check_gate(events)
     if failed:
@@ -107,7 +119,7 @@ def require_gate(events: Events) -> None:
             "gate.failed",
             what="; ".join(failed) + ".",
             why="Numbers built on this load would be about another population.",
-            do="Look at the quarantine table; correct the source, or raise max_share if the loss is understood.",
+            do=f"Look at the quarantine ({events.quarantine.files[0]}); correct the source, or raise max_share if the loss is understood.",
         )
 
 

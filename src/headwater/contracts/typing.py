@@ -206,9 +206,10 @@ def _instant(raw: Sql, form: str | None, engine_type: str, zone: str) -> Sql:
         return shim("micros", parsed) if _names_offset(form) else _zoned(parsed, zone)
     local = _zoned(shim("try_timestamp", text), zone)
     return sql(
-        "CASE WHEN {o} THEN {z} ELSE {l} END",
+        "CASE WHEN {o} THEN {z} WHEN {n} THEN {l} END",
         o=shim("has_offset", text),
         z=shim("micros", shim("try_zoned", text)),
+        n=shim("has_no_offset", text),
         l=local,
     )
 
@@ -223,7 +224,7 @@ def local_time(column: str, source: Source, engine_type: str) -> Sql | None:
     text = shim("trimmed", raw)
     if source.at_format is not None:
         return None if _names_offset(source.at_format) else shim("try_format", text, source.at_format)
-    return sql("CASE WHEN NOT {o} THEN {t} END", o=shim("has_offset", text), t=shim("try_timestamp", text))
+    return sql("CASE WHEN {n} THEN {t} END", n=shim("has_no_offset", text), t=shim("try_timestamp", text))
 
 
 def _names_offset(form: str) -> bool:

@@ -38,7 +38,8 @@ class Ledger(Shown):
     """One row per user x app day x day it became known, all measures additive; beside it the users.
 
     ``user_hours`` holds the first 168 hours of each user. ``first_day`` and ``end_day`` (exclusive)
-    bound the log. ``one_row_a_day`` is true where no user-day became known on two days.
+    bound the log; where facts arrive late, ``end_day`` is the day up to which 99% of them have. A day is
+    taken to be complete ``settle_days`` after it. ``one_row_a_day`` is true where no user-day became known on two days.
     """
 
     days: Table
@@ -48,6 +49,7 @@ class Ledger(Shown):
     first_day: int
     end_day: int
     left_edge_days: int
+    settle_days: int
     one_row_a_day: bool
     findings: tuple[Finding, ...]
     sql: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from html import escape
-from importlib import import_module
 from typing import Any
 
 from headwater.core.block import Block, Callout, Cell, Form, Grid, Heading, Prose
+from headwater.core.table import frame_library
 
 __all__ = ["Shown", "cell_text"]
 
@@ -32,15 +32,15 @@ class Shown(ABC):
 
     def to_arrow(self) -> Any:
         """The main grid as a ``pyarrow.Table``."""
-        return import_module("pyarrow").table(self.to_dict())
+        return frame_library("pyarrow").table(self.to_dict())
 
     def to_pandas(self) -> Any:
         """The main grid as a ``pandas.DataFrame`` (needs pandas)."""
-        return import_module("pandas").DataFrame(self.to_dict())
+        return frame_library("pandas").DataFrame(self.to_dict())
 
     def to_polars(self) -> Any:
         """The main grid as a ``polars.DataFrame`` (needs polars)."""
-        return import_module("polars").DataFrame(self.to_dict())
+        return frame_library("polars").DataFrame(self.to_dict())
 
     def _repr_html_(self) -> str:
         return "".join(_html(b) for b in self.blocks())

@@ -12,7 +12,9 @@ from enum import StrEnum
 from importlib import import_module
 from typing import Any
 
-__all__ = ["Column", "Kind", "Known", "Purpose", "Table", "set_table_reader"]
+from headwater.core.errors import UsageError
+
+__all__ = ["Column", "Kind", "Known", "Purpose", "Table", "frame_library", "set_table_reader"]
 
 
 class Kind(StrEnum):
@@ -80,11 +82,25 @@ class Table:
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> Any:
         """The rows as a ``pandas.DataFrame`` (needs pandas)."""
+        frame_library("pandas")
         return self.to_arrow(columns).to_pandas()
 
     def to_polars(self, columns: Sequence[str] | None = None) -> Any:
         """The rows as a ``polars.DataFrame`` (needs polars)."""
-        return import_module("polars").from_arrow(self.to_arrow(columns))
+        return frame_library("polars").from_arrow(self.to_arrow(columns))
+
+
+def frame_library(name: str) -> Any:
+    """pandas or Polars, where it is installed. Raises ``UsageError`` (``extra.missing``)."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError:
+        raise UsageError(
+            "extra.missing",
+            what=f"'{name}' is not installed.",
+            why="The result cannot be turned into its frames.",
+            do=f"pip install 'headwater[{name}]', or use to_arrow().",
+        ) from None
 
 
 TableReader = Callable[[Table, Sequence[str] | None], Any]

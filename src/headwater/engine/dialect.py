@@ -55,6 +55,9 @@ DUCKDB = Dialect(
         "has_offset": lambda text: (
             f"regexp_matches({text}, ':\\d\\d(\\.\\d+)?\\s*(Z|UTC|GMT|[+-]\\d\\d(:?\\d\\d)?)$')"
         ),
+        "has_no_offset": lambda text: (
+            f"regexp_full_match({text}, '\\d{{1,4}}[-/]\\d{{1,2}}[-/]\\d{{1,4}}([ T]+\\d{{1,2}}:\\d\\d(:\\d\\d(\\.\\d+)?)?)?')"
+        ),
         "matches": lambda text, pattern: f"regexp_full_match({text}, {pattern})",
         "trimmed": lambda text: f"trim(CAST({text} AS VARCHAR), {_BLANKS})",
         "integer_division": lambda a, b: f"({a} // {b})",

@@ -177,6 +177,13 @@ class DuckDB:
                 why="The step was stopped; nothing was published.",
                 do="Raise --memory, lower --threads, or free disk in the spill folder.",
             ) from error
+        except duckdb.IOException as error:
+            raise HeadwaterError(
+                "workspace.disk",
+                what=f"A file cannot be read or written: {_first_line(error)}",
+                why="The step was stopped; nothing was published.",
+                do="Check that the disk has room and that the file may be read.",
+            ) from error
         except duckdb.InvalidInputException as error:
             raise SourceError(
                 "source.unreadable",

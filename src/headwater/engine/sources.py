@@ -5,7 +5,7 @@ Nothing is dropped in silence: lines the reader cannot split are kept aside with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -59,17 +59,18 @@ class Relation:
     broken: Sql | None
 
 
-def find_files(path: Path) -> tuple[Path, ...]:
-    """The data files of a file, a folder or a glob, sorted. Raises ``SourceError``."""
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and _format_of(p) and not _hidden(p, path))
-    elif path.is_file():
+def find_files(path: Path, *, skip: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """The data files of a file, a folder or a glob, sorted. Raises ``SourceError``.
+
+    A folder or glob leaves out what is hidden (our own workspace among it), what no reader knows, and
+    everything under ``skip`` (the folder reports are delivered to).
+    """
+    if path.is_file():
         found = [path]
     else:
-        anchor = Path(path.anchor) if path.anchor else Path()
-        found = sorted(
-            p for p in anchor.glob(str(path.relative_to(path.anchor) if path.anchor else path)) if p.is_file()
-        )
+        root, pattern = (path, "**/*") if path.is_dir() else _split_glob(path)
+        data = (p for p in root.glob(pattern) if p.is_file() and _format_of(p) and not _hidden(p, root))
+        found = sorted(p for p in data if not any(p.is_relative_to(s) for s in skip))
     if not found:
         raise SourceError(
             "source.not_found",
@@ -92,10 +93,15 @@ def known_rows(files: Sequence[Path]) -> int | None:
 
 
 def open_relation(
-    engine: DuckDB, path: Path, *, delimiter: str | None = None, encoding: str = "utf-8"
+    engine: DuckDB,
+    path: Path,
+    *,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    skip: Sequence[Path] = (),
 ) -> Relation:
-    """Open the files of a source as one relation. Raises ``SourceError``."""
-    files = find_files(path)
+    """Open the files of a source as one relation; ``skip`` as in ``find_files``. Raises ``SourceError``."""
+    files = find_files(path, skip=skip)
     formats = {_format_of(f) for f in files}
     if len(formats) > 1 or None in formats:
         raise SourceError(
@@ -114,7 +120,7 @@ def open_relation(
                 return _parquet(engine, files)
             case _:
                 return _excel(engine, files)
-    except DuckDBError as error:
+    except (DuckDBError, pa.ArrowException) as error:
         raise _unreadable(files, error) from error
 
 
@@ -138,6 +144,13 @@ def require_closed_quotes(engine: DuckDB, relation: Relation) -> None:
             why="All lines after it were read as one value; they are neither kept nor countable.",
             do="Close or double the quote, or export the file again with quotes escaped.",
         )
+
+
+def _split_glob(path: Path) -> tuple[Path, str]:
+    """The deepest folder a glob names in full, and the pattern below it."""
+    parts = path.parts
+    plain = next((i for i, part in enumerate(parts) if any(c in part for c in "*?[")), len(parts) - 1)
+    return Path(*parts[:plain]), str(Path(*parts[plain:]))
 
 
 def _hidden(path: Path, root: Path) -> bool:
@@ -238,15 +251,20 @@ def _sniff(
         )
         separator, quote = str(found[0]), '"' if found[1] in ("", "(empty)", "\0") else str(found[1])
         seen.setdefault(tuple(found[2]), file)
+    _require_one_layout(seen)
+    return [c.replace(quote * 2, quote) for c in next(iter(seen))], separator, quote
+
+
+def _require_one_layout(seen: Mapping[tuple[str, ...], Path]) -> None:
+    """Refuse files whose columns differ: what one lacks would count as zero."""
     if len(seen) > 1:
         (a, first), (b, second) = list(seen.items())[:2]
         raise SourceError(
             "source.columns_differ",
             what=f"'{first.name}' has the columns {_some(a)}, '{second.name}' has {_some(b)}.",
-            why="Rows would land under the wrong columns.",
+            why="Rows would land under the wrong columns, or a missing column would count as zero.",
             do="Give each layout its own source, or export the files again alike.",
         )
-    return [c.replace(quote * 2, quote) for c in next(iter(seen))], separator, quote
 
 
 def _some(columns: Sequence[str]) -> str:
@@ -310,6 +328,8 @@ def _json_lines(engine: DuckDB, files: tuple[Path, ...], *, encoding: str) -> Re
 
 
 def _parquet(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
+    layouts = ((tuple(sorted(pq.read_schema(f).names)), f) for f in files)
+    _require_one_layout(dict(reversed(list(layouts))))
     scan = sql(
         "read_parquet({paths}, union_by_name=true, filename={file}, file_row_number=true)",
         paths=_paths(files),
@@ -338,6 +358,7 @@ def _parquet(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
 
 def _excel(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
     tables = [_placed(f) for f in files]
+    _require_one_layout({tuple(sorted(t.column_names)): f for t, f in zip(tables, files, strict=True)})
     merged = pa.concat_tables(tables, promote_options="default")
     view = f"excel {sha256('|'.join(map(str, files)).encode()).hexdigest()[:12]}"
     engine.register(view, merged)

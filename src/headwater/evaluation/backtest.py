@@ -43,10 +43,16 @@ class Decile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedError:
-    """How far a model's totals were off at past origins, relative to the total, and from how many origins."""
+    """How far a model's totals were off at past origins, relative to the total.
+
+    ``windows`` counts the origins by how little their windows overlap: 1 for the first, and for each
+    further one the share of a horizon that lies between. The same origins chose the model, so ``share``
+    is a little too small; nothing but later origins can tell by how much.
+    """
 
     share: float
     n_origins: int
+    windows: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +75,7 @@ class Backtest(Shown):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models that were scored, the leader on the first score's ranking first."""
+        """The models that were scored, in the order they were named."""
         return tuple(self.shared_errors)
 
     def blocks(self) -> tuple[Block, ...]:
@@ -136,7 +142,9 @@ def run_backtest(
             for m in kept
             for d in _deciles(m, origin, users[m])
         ),
-        shared_errors={m: _shared_error([users[m] for users in rounds]) for m in kept},
+        shared_errors={
+            m: _shared_error([users[m] for users in rounds], origins, task.horizon_days) for m in kept
+        },
         refused=refused,
         findings=_few_origins(origins),
     )
@@ -165,11 +173,12 @@ def _deciles(model: str, origin: int, users: ScoredUsers) -> list[Decile]:
     return made
 
 
-def _shared_error(users: Sequence[ScoredUsers]) -> SharedError:
+def _shared_error(users: Sequence[ScoredUsers], origins: Sequence[int], horizon_days: int) -> SharedError:
     """Root mean square of the relative errors of totals: the error that all users share."""
     shares = [float(u.predicted.sum() / u.actual.sum() - 1) for u in users if u.actual.sum() > 0]
     share = float(np.sqrt(np.mean(np.square(shares)))) if shares else 1.0
-    return SharedError(share=share, n_origins=max(1, len(shares)))
+    windows = min(float(len(origins)), 1 + (max(origins) - min(origins)) / horizon_days)
+    return SharedError(share=share, n_origins=max(1, len(shares)), windows=windows)
 
 
 def _few_origins(origins: Sequence[int]) -> tuple[Finding, ...]:

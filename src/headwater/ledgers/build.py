@@ -57,23 +57,40 @@ def build_ledger(engine: DuckDB, events: Events, *, folder: Path) -> Ledger:
     n_user_days = engine.one(
         sql("SELECT count(*) FROM (SELECT DISTINCT user_id, app_day FROM {s})", s=table_scan(days))
     )[0]
+    settle_days, known_until = _arrival(engine, days)
+    end_day = max(events.first_day + 1, min(events.end_day, known_until - settle_days))
     return Ledger(
         days=days,
         users=users,
         user_hours=hours,
         measures=tuple(c.measure for c in compiled),
         first_day=events.first_day,
-        end_day=events.end_day,
+        end_day=end_day,
         left_edge_days=events.contract.app.left_edge_days,
+        settle_days=settle_days,
         one_row_a_day=n_user_days == days.n_rows,
         findings=ledger_findings(
             engine,
             events,
             days,
+            end_day=end_day,
+            settle_days=settle_days,
             sums=[(c.measure, c.amount) for c in compiled if c.amount is not None and not c.measure.counts],
         ),
         sql=engine.text(query),
     )
+
+
+def _arrival(engine: DuckDB, days: Table) -> tuple[int, int]:
+    """Within how many days 99% of the user-days have become known, and until when the log is known."""
+    settle, until = engine.one(
+        sql(
+            "SELECT coalesce(CAST(ceil(percentile_cont(0.99) WITHIN GROUP (ORDER BY known_day - app_day)) AS INTEGER), 0),"
+            " coalesce(max(greatest(known_day, app_day)), -1) + 1 FROM {s}",
+            s=table_scan(days),
+        )
+    )
+    return max(0, settle), until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +99,11 @@ class _Compiled:
     amount: Sql | None
     key: Sql | None
     about: str
+
+
+def _defined(measure: Measure) -> str:
+    how = f"{measure.aggregate.value}({measure.expression})" if measure.expression else "count of events"
+    return f"{how} where {measure.where}" if measure.where else how
 
 
 def _compiled(measure: Measure, kinds: dict[str, Kind], currency: str) -> _Compiled:
@@ -114,7 +136,7 @@ def _compiled(measure: Measure, kinds: dict[str, Kind], currency: str) -> _Compi
     scale = 1 if typed.kind is Kind.INTEGER else MICROS
     unit = measure.unit or (currency if typed.kind is Kind.MONEY else "")
     column = LedgerMeasure(name=measure.name, kind=typed.kind, unit=unit, scale=scale, counts=False)
-    return _Compiled(measure=column, amount=amount, key=None, about=measure.expression)
+    return _Compiled(measure=column, amount=amount, key=None, about=_defined(measure))
 
 
 def _require_own_names(compiled: Sequence[_Compiled]) -> None:
@@ -133,7 +155,7 @@ def _require_own_names(compiled: Sequence[_Compiled]) -> None:
 
 def _count(measure: Measure, *, amount: Sql | None = None, key: Sql | None = None) -> _Compiled:
     column = LedgerMeasure(name=measure.name, kind=Kind.INTEGER, unit=measure.unit, scale=1, counts=True)
-    return _Compiled(measure=column, amount=amount, key=key, about=measure.expression or "events")
+    return _Compiled(measure=column, amount=amount, key=key, about=_defined(measure))
 
 
 def _days_query(compiled: Sequence[_Compiled], scan: Sql, *, late: bool) -> Sql:

@@ -13,9 +13,17 @@ from headwater.engine.sql import Sql, commas, name, sql
 
 __all__ = ["ledger_findings"]
 
+_FEW_DAYS, _MANY_DAYS = 20, 1_000
+
 
 def ledger_findings(
-    engine: DuckDB, events: Events, days: Table, *, sums: Sequence[tuple[LedgerMeasure, Sql]]
+    engine: DuckDB,
+    events: Events,
+    days: Table,
+    *,
+    end_day: int,
+    settle_days: int,
+    sums: Sequence[tuple[LedgerMeasure, Sql]],
 ) -> tuple[Finding, ...]:
     """Look once at the ledger and once at the amounts of the events."""
     measures = [m.name for m in events.contract.measures]
@@ -24,7 +32,49 @@ def ledger_findings(
     found = [_all_zero(m, events) for m, total in zip(measures, totals, strict=True) if not total]
     if n_users < 2:
         found.append(_one_user(n_users, events))
-    return (*found, *_netted(engine, events, sums))
+    found += [f for m, _ in sums for f in _concentrated(engine, m, days)]
+    return (*found, *_late(events, end_day=end_day, settle_days=settle_days), *_netted(engine, events, sums))
+
+
+def _concentrated(engine: DuckDB, measure: LedgerMeasure, days: Table) -> list[Finding]:
+    """A handful of user-days that hold most of a measure: whales, or a unit gone wrong."""
+    top, total, n_days = engine.one(
+        sql(
+            "SELECT coalesce(sum({m}) FILTER (WHERE place <= {k}), 0), coalesce(sum({m}), 0), count(*)"
+            " FROM (SELECT {m}, row_number() OVER (ORDER BY {m} DESC) AS place FROM {s})",
+            m=name(measure.name),
+            k=_FEW_DAYS,
+            s=table_scan(days),
+        )
+    )
+    if n_days < _MANY_DAYS or total <= 0 or top / total < 0.5:
+        return []
+    return [
+        Finding(
+            code="measure.concentrated",
+            severity=Severity.WARN,
+            what=f"The {_FEW_DAYS} largest of {n_days:,} user-days hold {top / total:.1%} of all {measure.name}.",
+            why="Every total and every interval hangs on a few events; they may be whales, or amounts in a wrong unit.",
+            do="Look at them; if they are wrong, add a range rule (at_most) for the amount.",
+            numbers={"share": float(top / total)},
+        )
+    ]
+
+
+def _late(events: Events, *, end_day: int, settle_days: int) -> list[Finding]:
+    if settle_days == 0:
+        return []
+    cut = events.end_day - end_day
+    return [
+        Finding(
+            code="ledger.late",
+            severity=Severity.NOTE,
+            what=f"99% of the user-days are known within {settle_days} days; the last {cut} days of the log are still filling and are left out.",
+            why="A day that is still filling would look like inactivity.",
+            do="Nothing; load again when they have arrived.",
+            numbers={"settle_days": settle_days, "n_days_left_out": cut},
+        )
+    ]
 
 
 def _netted(engine: DuckDB, events: Events, sums: Sequence[tuple[LedgerMeasure, Sql]]) -> list[Finding]:

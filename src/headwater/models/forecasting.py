@@ -1,7 +1,8 @@
 """Fit a model by name and forecast with intervals, made the same way for every model.
 
-Intervals come from how far the predictor was off on windows that have matured (binned split-conformal);
-a buy-till-you-die model without any matured window falls back to its own predictive draws.
+Intervals come from how far the predictor was off on the latest window that has matured, each user once
+(binned split-conformal). The hurdle is judged on users held out; the others have too few parameters to
+memorize users and are judged on those they were fitted with, which the backtest's coverage then checks. A buy-till-you-die model without any matured window falls back to its own predictive draws.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class FittedModel:
         level = self.task.level
         if self.errors is not None:
             low, high = intervals.apply(self.errors.bins, mean)
+            low, high = np.minimum(low, mean), np.maximum(high, mean)
             return Forecast(
                 mean=mean,
                 low=low,
@@ -168,7 +170,7 @@ def _nobody(snapshot: Snapshot, cutoff: int) -> DataError:
 
 
 def _past_pairs(predictor: Predictor, training: Training) -> Pairs:
-    rows = training.mature(predictor.columns)
+    rows = training.last_matured(predictor.columns)
     if rows.num_rows == 0:
         return Pairs(predicted=np.empty(0), actual=np.empty(0))
     return Pairs(predicted=predictor.predict(rows), actual=column_floats(rows, training.task.target))

@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headwater.core.errors import DataError
@@ -64,7 +65,7 @@ class Predictor(Protocol):
 
     @property
     def held_out(self) -> Pairs | None:
-        """Predictions made without the row's own user, where the model could have memorized it."""
+        """Predictions made without the row's own user, at the latest matured cutoff, where the model could have memorized it."""
         ...
 
     def predict(self, rows: pa.Table) -> Floats:
@@ -98,6 +99,11 @@ class Training:
     def mature(self, columns: tuple[str, ...]) -> pa.Table:
         """Rows whose target window ended inside the snapshot's log."""
         return mature_rows(self.snapshot, self.task.target, columns)
+
+    def last_matured(self, columns: tuple[str, ...]) -> pa.Table:
+        """Rows of the latest cutoff whose window has ended: each user once, the most recent behavior."""
+        rows = self.mature(columns)
+        return rows.filter(pc.equal(rows.column("cutoff"), pc.max(rows.column("cutoff"))))
 
     def at_now(self, columns: tuple[str, ...]) -> pa.Table:
         """Rows of the latest cutoff."""

@@ -40,7 +40,7 @@ class BinnedQuantiles:
 def fit_bins(
     predicted: Floats, actual: Floats, *, level: float, max_bins: int = 20, min_users: int = 50
 ) -> BinnedQuantiles:
-    """Learn from users the model was not fitted on how far outcomes lie from predictions, bin by bin.
+    """Learn from past users (best: users the model was not fitted on) how far outcomes lie from predictions, bin by bin.
 
     Users predicted at zero or less form a bin of their own with bounds in units of the outcome; all other
     bins bound the ratio actual / predicted, so a whale beyond all predictions seen gets an interval in
@@ -96,7 +96,7 @@ def apply(bins: BinnedQuantiles, predicted: Floats) -> tuple[Floats, Floats]:
 
 
 def interval_of_total(
-    mean_sum: float, variance_sum: float, shared_error_share: float, df: int, level: float
+    mean_sum: float, variance_sum: float, shared_error_share: float, df: float, level: float
 ) -> tuple[float, float]:
     """Interval of the total outcome of a group of users.
 
@@ -113,8 +113,9 @@ def interval_of_total(
     shared_error_share
         Relative standard error that all users share, 0.1 for ten percent; estimated from past origins.
     df
-        Degrees of freedom of that estimate: with three origins 3 where known to center on zero, else 2.
-        A Student t quantile with so few is wide, and rightly so.
+        Degrees of freedom of that estimate, at least 1: the number of windows that do not overlap (three
+        origins four weeks apart share most of a 90-day window and are little more than one). A Student t
+        quantile with so few is wide, and rightly so.
     level
         Share of totals to hold, such as 0.9.
 

@@ -51,7 +51,9 @@ def build_snapshot(
     """
     end = min(ledger.end_day, as_of) if as_of is not None else ledger.end_day
     _require_inside(ledger, cutoffs, end)
-    plan = snapshot_query(ledger, cutoffs=cutoffs, horizons=horizons, end_day=end, features=every_feature())
+    plan = snapshot_query(
+        ledger, cutoffs=cutoffs, horizons=horizons, end_day=end, features=every_feature(), as_of=as_of
+    )
     rows = engine.write(plan.query, folder, table=table, columns=plan.columns)
     if rows.n_rows == 0:
         raise DataError(
@@ -93,12 +95,18 @@ def snapshot_query(
     end_day: int,
     features: FeatureChoice,
     days: Sql | None = None,
+    as_of: int | None = None,
 ) -> Plan:
-    """The query of a snapshot; ``days`` replaces the ledger's rows (the leakage check poisons them)."""
+    """The query of a snapshot; ``days`` replaces the ledger's rows (the leakage check poisons them).
+
+    With ``as_of`` nothing that became known later is there, and a window has matured only when its last
+    day has settled. Without it the log is what is known now, late facts included.
+    """
     made = [c for kind in features for c in kind().columns(FeatureSpec(measures=ledger.measures))]
     ladder = sql("(VALUES {c}) AS c(cutoff)", c=commas([sql("({d})", d=d) for d in sorted(set(cutoffs))]))
-    rows = _rows_of_days(ledger, days if days is not None else table_scan(ledger.days), end_day)
-    seen = _seen(ledger, rows, ladder)
+    rows = _rows_of_days(ledger, days if days is not None else table_scan(ledger.days), end_day, as_of)
+    seen = _seen(ledger, rows, ladder, now=end_day if as_of is None else None)
+    settled = end_day if as_of is None else end_day - ledger.settle_days
     past = sql(
         "SELECT user_id, cutoff, any_value(bucket) AS bucket, CAST(max(age) AS INTEGER) AS oldest, {a} FROM ({seen}) s GROUP BY user_id, cutoff",
         a=commas(
@@ -118,7 +126,7 @@ def snapshot_query(
     columns = _columns(made, targets, horizons)
     query = sql(
         "SELECT {columns} FROM (SELECT *, {derived} FROM ({past}) p) LEFT JOIN ({ahead}) a USING (user_id, cutoff) ORDER BY cutoff, user_id",
-        columns=commas([_selected(c, ledger, targets, horizons, end_day) for c in columns]),
+        columns=commas([_selected(c, ledger, targets, horizons, settled) for c in columns]),
         derived=commas(
             [sql("{x} AS {n}", x=c.derive, n=name(c.column.name)) for c in made if c.derive is not None]
             or [sql("NULL AS nothing")]
@@ -129,22 +137,26 @@ def snapshot_query(
     return Plan(query=query, columns=columns)
 
 
-def _rows_of_days(ledger: Ledger, days: Sql, end_day: int) -> Sql:
+def _rows_of_days(ledger: Ledger, days: Sql, end_day: int, as_of: int | None) -> Sql:
     """User-days before the end; merged to one row a day only later, since what was known differs by cutoff."""
     names = commas([name(m.name) for m in ledger.measures]) if ledger.measures else sql("0 AS nothing")
     return sql(
-        "SELECT user_id, bucket, app_day, known_day, n_events, {m} FROM {days} WHERE app_day < {e} AND known_day < {e}",
+        "SELECT user_id, bucket, app_day, known_day, n_events, {m} FROM {days} WHERE app_day < {e}{known}",
         m=names,
         days=days,
         e=end_day,
+        known=sql("") if as_of is None else sql(" AND known_day < {d}", d=as_of),
     )
 
 
-def _seen(ledger: Ledger, rows: Sql, ladder: Sql) -> Sql:
+def _seen(ledger: Ledger, rows: Sql, ladder: Sql, *, now: int | None) -> Sql:
+    """Past user-days of each cutoff: what was known before it; for today's cutoff, all that is known."""
+    late = sql("FALSE") if now is None else sql("c.cutoff = {n}", n=now)
     joined = sql(
-        "SELECT c.cutoff, l.*, c.cutoff - l.app_day AS age FROM ({rows}) l JOIN {ladder} ON l.app_day < c.cutoff AND l.known_day < c.cutoff",
+        "SELECT c.cutoff, l.*, c.cutoff - l.app_day AS age FROM ({rows}) l JOIN {ladder} ON l.app_day < c.cutoff AND (l.known_day < c.cutoff OR {late})",
         rows=rows,
         ladder=ladder,
+        late=late,
     )
     if ledger.one_row_a_day:
         return joined

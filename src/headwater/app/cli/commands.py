@@ -30,7 +30,7 @@ from headwater.app.doctor import examine
 from headwater.app.plan import Job
 from headwater.app.propose import write_settings
 from headwater.app.run import run as run_all
-from headwater.app.store import STORE_NAME
+from headwater.app.store import Store
 from headwater.app.study import Study
 from headwater.contracts.infer import propose
 from headwater.core.errors import HeadwaterError, UsageError, near_miss
@@ -220,7 +220,7 @@ def _misused(message: str) -> int:
 
 
 def _init(given: Options, data: Path, *, user: str | None, at: str | None, force: bool) -> Reply:
-    spill = given.root / STORE_NAME / "spill"
+    spill = Store(given.root).spill
     engine = DuckDB(threads=given.threads or 2, memory=given.memory or "1500MB", spill=spill)
     proposal = propose(engine, data, user=user, at=at, today=date.today())
     findings = [finding_data(f) for f in proposal.findings]

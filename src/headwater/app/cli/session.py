@@ -88,11 +88,22 @@ def answer(options: Options, command: str, work: Callable[[], Reply]) -> None:
         raise typer.Exit(speaker.refuse(command, error)) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    except OSError as error:
+        raise typer.Exit(speaker.refuse(command, _of_the_system(error))) from None
     except Exception as error:
         raise typer.Exit(
             speaker.unexpected(command, error, options.root / STORE_NAME / "last-error.txt")
         ) from None
     speaker.say(command, reply)
+
+
+def _of_the_system(error: OSError) -> HeadwaterError:
+    return HeadwaterError(
+        "workspace.disk",
+        what=f"'{error.filename}' cannot be read or written: {error.strerror or error}.",
+        why="The step was stopped; nothing was published.",
+        do="Check that the path exists, who may read and write there, and that the disk has room.",
+    )
 
 
 def in_workspace(options: Options, command: str, work: Callable[[Study], Reply]) -> None:
@@ -113,11 +124,16 @@ def _held(options: Options, work: Callable[[Study], Reply]) -> Reply:
         rehearsal=options.dry_run,
     )
     with study.store.held():
-        study.store.sweep()
+        if not options.dry_run:
+            study.store.sweep()
         try:
             reply = work(study)
         except WouldRun as first:
             return _rehearsed(study, str(first))
+    if options.dry_run:
+        return Reply(
+            text="Nothing to do: every step is there already.", data={"dry_run": True, "first_step": None}
+        )
     return reply
 
 

@@ -65,12 +65,14 @@ class LightgbmHurdle:
         amount_held = _held_amounts(matrix, logs, positive=positive, folds=folds, names=names, seed=seed)
         held = any_held * np.exp(amount_held)
         factor = float(actual.sum() / held.sum())
+        cutoffs = column_floats(rows, "cutoff")
+        latest = cutoffs == cutoffs.max()
         return _Hurdle(
             columns=names,
             any_model=any_model,
             amount_model=amount_model,
             factor=factor,
-            held_out=Pairs(predicted=held * factor, actual=actual),
+            held_out=Pairs(predicted=held[latest] * factor, actual=actual[latest]),
             facts=_facts(names, any_model, amount_model, factor=factor, n_rows=actual.size),
         )
 

@@ -1,0 +1,144 @@
+"""The hurdle: held out by user, right in total, the same again with a seed, and better than a mean where it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from headwater.core.errors import DataError
+from headwater.engine.arrays import column_floats, column_objects
+from headwater.learners.boosting import cross_fit
+from headwater.models.forecasting import fit_model
+from headwater.models.ltv import lightgbm_hurdle
+from headwater.models.ltv.lightgbm_hurdle import LightgbmHurdle
+from headwater.snapshots.rows import mature_rows
+
+if TYPE_CHECKING:
+    from conftest import Known, World
+
+SUMS = 1e-9  # the factor makes held-out totals equal by construction, up to rounding
+NOISE = 0.1  # three standard errors of a correlation of 1,000 users without any
+ERROR_LEFT = 0.85  # with every user's own past to learn from, a sixth less error than a mean by age is little to ask
+
+
+@pytest.fixture(scope="module")
+def trained(known: Known) -> Any:
+    training = known.world.training()
+    return training, fit_model("lightgbm_hurdle", training)
+
+
+def test_the_same_seed_gives_the_same_model_and_another_gives_another(known: Known, trained: Any) -> None:
+    training, first = trained
+    again = fit_model("lightgbm_hurdle", known.world.training())
+    other = fit_model("lightgbm_hurdle", known.world.training(seed=8))
+    assert again.state() == first.state()
+    assert other.state() != first.state()
+    one, two = known.world.forecast(again, training), known.world.forecast(first, training)
+    np.testing.assert_array_equal(one.mean, two.mean)
+
+
+def test_threads_do_not_change_the_model(known: Known, trained: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headwater.learners.boosting._MANY_VALUES", 0)
+    many = fit_model("lightgbm_hurdle", known.world.training())
+    one = known.world.forecast(trained[1], trained[0]).mean
+    np.testing.assert_allclose(known.world.forecast(many, trained[0]).mean, one, rtol=1e-6)
+
+
+def test_cross_fitted_predictions_never_saw_their_own_user() -> None:
+    """Every user has a target and a mark that tells nothing of others: only a model that saw the user knows it."""
+    rng = np.random.default_rng(2)
+    user = np.repeat(np.arange(1_000), 6)
+    mark, target = rng.random(1_000)[user][:, None], rng.normal(size=1_000)[user]
+    common: dict[str, Any] = {"objective": "regression", "names": ["mark"], "seed": 1}
+    by_user = cross_fit(mark, target, folds=(user % 5).astype(np.int64), **common)
+    by_row = cross_fit(mark, target, folds=(np.arange(user.size) % 5).astype(np.int64), **common)
+    assert abs(np.corrcoef(by_user, target)[0, 1]) < NOISE
+    assert np.corrcoef(by_row, target)[0, 1] > 3 * NOISE
+
+
+@pytest.mark.parametrize(("many", "n_folds"), [(50_000, 5), (1_000, 3)])
+def test_a_users_rows_lie_in_one_fold_and_there_are_fewer_folds_of_many_rows(
+    known: Known, monkeypatch: pytest.MonkeyPatch, many: int, n_folds: int
+) -> None:
+    seen: list[np.ndarray] = []
+
+    def record(features: Any, target: Any, *, folds: np.ndarray, **rest: Any) -> np.ndarray:
+        seen.append(folds)
+        return cross_fit(features, target, folds=folds, **rest)
+
+    monkeypatch.setattr(lightgbm_hurdle, "cross_fit", record)
+    monkeypatch.setattr(lightgbm_hurdle, "_MANY_ROWS", many)
+    training = known.world.training()
+    LightgbmHurdle().fit(training)
+    (folds,) = seen
+    users = column_objects(mature_rows(training.snapshot, training.task.target, ("user_id",)), "user_id")
+    held: dict[str, set[int]] = {}
+    for user, fold in zip(users, folds, strict=True):
+        held.setdefault(user, set()).add(int(fold))
+    assert len(held) < users.size
+    assert {len(f) for f in held.values()} == {1}
+    assert {f for one in held.values() for f in one} == set(range(n_folds))
+
+
+def test_held_out_totals_are_equal_and_its_errors_are_those_of_strangers(known: Known) -> None:
+    training = known.world.training()
+    predictor = LightgbmHurdle().fit(training)
+    rows = training.mature((*predictor.columns, "bucket"))
+    pairs = predictor.held_out
+    assert pairs is not None
+    np.testing.assert_array_equal(pairs.actual, column_floats(rows, training.task.target))
+    assert pairs.predicted.sum() == pytest.approx(pairs.actual.sum(), rel=SUMS)
+    own = np.square(predictor.predict(rows) - pairs.actual).mean()
+    held = np.square(pairs.predicted - pairs.actual).mean()
+    assert held > own
+
+
+def test_it_beats_the_mean_by_age_on_simulated_users_with_known_truth(known: Known, trained: Any) -> None:
+    training, fitted = trained
+    truth = np.array([known.truth[u] for u in known.world.users(training)])
+    hurdle = known.world.forecast(fitted, training).mean
+    means = known.world.forecast(fit_model("cohort_mean", training), training).mean
+    assert np.abs(hurdle - truth).mean() < ERROR_LEFT * np.abs(means - truth).mean()
+    assert spearmanr(hurdle, truth).statistic > spearmanr(means, truth).statistic + 0.3
+
+
+def test_features_that_are_empty_are_values_of_their_own(world_of: Callable[..., World]) -> None:
+    """Visitors who never bought have no recency and no rhythm of purchases; they are forecast all the same."""
+    rng = np.random.default_rng(3)
+    events = [(f"visitor{i:03d}", int(d), 0.0) for i in range(300) for d in rng.integers(0, 200, 2)]
+    events += [(f"buyer{i:03d}", int(d), 20.0) for i in range(300) for d in np.flatnonzero(rng.random(200) < 0.06)]
+    world = world_of([*events, ("visitor000", 199, 0.0)])
+    training = world.training()
+    names = [c.name for c in training.snapshot.features]
+    rows = training.at_now(tuple(names))
+    assert any(np.isnan(column_floats(rows, n)).any() for n in names)
+    now = world.predicted("lightgbm_hurdle", training)
+    visitors = np.mean([v for u, v in now.items() if u.startswith("visitor")])
+    buyers = np.mean([v for u, v in now.items() if u.startswith("buyer")])
+    assert np.isfinite(list(now.values())).all()
+    assert visitors < 0.05 * buyers
+    assert buyers == pytest.approx(0.06 * 30 * 20.0, rel=0.15)
+
+
+@pytest.mark.parametrize("case", ["few amounts", "one fold", "all given back"])
+def test_too_little_for_amounts_is_refused(world_of: Callable[..., World], case: str) -> None:
+    events = [(f"u{i:03d}", i % 50, 5.0) for i in range(300)]
+    if case == "few amounts":
+        events += [(f"u{i:03d}", 80, 5.0) for i in range(29)]
+    elif case == "one fold":
+        events += [("u000", d, 5.0) for d in range(60, 160, 2)]
+    else:
+        events += [(f"u{i:03d}", 80, 5.0) for i in range(60)] + [(f"u{i:03d}", 81, -9.0) for i in range(100, 200)]
+    world = world_of([*events, ("u001", 169, 5.0)])
+    cutoffs = (60, 170) if case != "one fold" else (170, *range(60, 140, 2))
+    with pytest.raises(DataError, match=r"fit\.nothing_to_learn"):
+        fit_model("lightgbm_hurdle", world.training(*cutoffs))
+
+
+def test_it_is_refused_without_a_window_that_ended(known: Known) -> None:
+    with pytest.raises(DataError, match=r"fit\.no_mature_target"):
+        fit_model("lightgbm_hurdle", known.world.training(known.world.end))
