@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 Run = Callable[..., "Ran"]
 Lines = Callable[..., list[str]]
 HEADER = "user_id,ordered_at,order_id,amount,country"
-HOSTILE = ["=cmd|' /C calc'!A0", "</script><script>window.__xss=1</script>", "+1+1", "@SUM(A1)", "-2+3", "\u202eabc"]
+HOSTILE = [
+    "=cmd|' /C calc'!A0",
+    "</script><script>window.__xss=1</script>",
+    "+1+1",
+    "@SUM(A1)",
+    "-2+3",
+    "\u202eabc",
+]
 BIG = 1_234_567_890_123_456_000
 
 
@@ -30,7 +37,10 @@ def walk(run: Run, folder: Path, data: bytes, *, name: str = "orders.csv", small
         if small:
             text = config.read_text(encoding="utf-8")
             quick = 'target = "revenue"\nmodels = ["rate_so_far", "bg_nbd"]'
-            config.write_text(text.replace('target = "revenue"', quick).replace('["30d", "90d"]', '["30d"]'), encoding="utf-8")
+            config.write_text(
+                text.replace('target = "revenue"', quick).replace('["30d", "90d"]', '["30d"]'),
+                encoding="utf-8",
+            )
         ran.append(run("run", "--json", at=folder))
     for one in ran:
         assert one.code in {0, 3, 4}, one
@@ -90,7 +100,9 @@ def test_a_column_that_is_not_there(tmp_path: Path, headwater: Run, order_lines:
     ],
     ids=["empty", "blank lines", "header", "header and line end", "no value", "binary", "one column"],
 )
-def test_a_file_without_anything_to_learn_from(tmp_path: Path, headwater: Run, data: bytes, code: str | None) -> None:
+def test_a_file_without_anything_to_learn_from(
+    tmp_path: Path, headwater: Run, data: bytes, code: str | None
+) -> None:
     ran = walk(headwater, tmp_path, data)
     assert ran[-1].code in {3, 4}
     if code:
@@ -106,7 +118,10 @@ def test_a_source_that_became_empty(tmp_path: Path, headwater: Run, order_lines:
 
 
 def test_one_user(tmp_path: Path, headwater: Run) -> None:
-    lines = [f"only,2024-{1 + d // 28:02d}-{1 + d % 28:02d} 10:00:00,o{d},{5 + d % 3}.50,de" for d in range(0, 330, 3)]
+    lines = [
+        f"only,2024-{1 + d // 28:02d}-{1 + d % 28:02d} 10:00:00,o{d},{5 + d % 3}.50,de"
+        for d in range(0, 330, 3)
+    ]
     ran = walk(headwater, tmp_path, as_csv(lines), small=False)[-1]
     assert ran.json["events"]["n_kept"] == len(lines)
     assert ran.json["refused"]
@@ -147,7 +162,9 @@ def test_ids_of_19_digits_keep_their_last_digits(tmp_path: Path, headwater: Run,
 
 def test_chinese_names_columns_and_values(tmp_path: Path, headwater: Run, order_lines: Lines) -> None:
     lines = [line.replace("u0", "用户0").replace(",de", ",德国") for line in order_lines(n_users=200)]
-    ran = walk(headwater, tmp_path, as_csv(lines, "用户,下单时间,订单号,金额,国家"), name="订单.csv", small=False)
+    ran = walk(
+        headwater, tmp_path, as_csv(lines, "用户,下单时间,订单号,金额,国家"), name="订单.csv", small=False
+    )
     assert ran[0].code == 0, ran[0].json
     assert ran[-1].code == 0
     assert ran[-1].json["events"]["n_kept"] == len(lines)

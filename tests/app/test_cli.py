@@ -32,7 +32,7 @@ def fingerprint_of_tree(folder: Path, *, without: str = ".headwater") -> dict[st
 def test_run_as_a_program_answers_on_stdout_and_reports_progress_on_stderr(shop: Shop, shell: Run) -> None:
     first = shell("run", at=shop.folder)
     assert first.code == 0
-    assert re.search(r"300 customers are expected to bring [\d,]+ USD", first.out)
+    assert re.search(r"300 customers known by then are expected to bring [\d,]+ USD", first.out)
     assert str(shop.folder / "reports" / "report.html") in first.out
     assert re.findall(r"(checking the data|building the ledger|writing the report).*: done", first.err) == [
         "checking the data",
@@ -161,7 +161,7 @@ def test_a_rehearsal_changes_nothing_outside_the_workspace_folder(shop: Shop, he
     assert headwater("ledger", "--quiet", at=shop.folder).code == 0
     held = fingerprint_of_tree(shop.store, without="nothing")
     ran = headwater("run", "--dry-run", at=shop.folder)
-    assert "Would begin with: testing 2 models on the past (revenue_30d)" in ran.out
+    assert "Would begin with: testing 3 models on the past (revenue_30d)" in ran.out
     assert "There already: check, ledger" in ran.out
     assert fingerprint_of_tree(shop.store, without="nothing") == held
 
@@ -177,7 +177,9 @@ def test_the_seed_repeats_and_changes(shop: Shop, headwater: Run) -> None:
     (shop.store / "steps" / "backtest").rename(shop.store / "away")
     said.append(headwater("backtest", "--json", "--seed", 1, at=shop.folder).json)
     assert said[0] == said[2] == said[3]
-    assert said[0]["scores"] == said[1]["scores"]
+    drawn = {"interval_width", "interval_coverage"}  # a model without matured windows draws its own spread
+    one, two = ({k: v for k, v in s["scores"].items() if k not in drawn} for s in said[:2])
+    assert one == two
     intervals = [headwater("run", "--json", "--seed", s, at=shop.folder).json["fingerprints"] for s in (1, 2)]
     assert set(intervals[0].values()) != set(intervals[1].values())
 
@@ -246,7 +248,7 @@ def test_a_terminal_shows_bars_and_ends_well(
     assert started.wait(timeout=10) == 0
     text = shown.decode()
     assert "\x1b[" in text
-    assert "testing 2 models on the past (revenue_30d): done" in text
+    assert "testing 3 models on the past (revenue_30d): done" in text
     assert "taking snapshots" in text
     assert "Traceback" not in text
-    assert "customers are expected to bring" in text
+    assert "are expected to bring" in text

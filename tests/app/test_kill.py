@@ -71,6 +71,7 @@ def undisturbed(
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", [float(round(m, 3)) for m in MOMENTS])
 def test_a_killed_run_run_again_ends_in_the_same_content(
+    *,
     tmp_path: Path,
     shops: Callable[..., Shop],
     order_lines: Callable[..., list[str]],

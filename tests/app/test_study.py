@@ -130,7 +130,7 @@ def test_a_model_with_one_other_digit_is_not_opened(shop: Shop) -> None:
     state["predictor"]["params"]["r"] *= 2
     path.write_text(json.dumps(state, sort_keys=True), encoding="utf-8")
     with pytest.raises(HeadwaterError, match=r"model\.damaged"):
-        study.forecast("bg_nbd", job)
+        study.forecast("bg_nbd", job, proof=study.backtest(job))
 
 
 def test_a_damaged_catalog_is_made_again(shop: Shop) -> None:

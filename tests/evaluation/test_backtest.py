@@ -21,7 +21,14 @@ from headwater.evaluation.backtest import Backtest, run_backtest
 from headwater.numerics.forecast import Forecast
 
 Floats = NDArray[np.float64]
-TASK = Task(measure="revenue", unit="USD", horizon_days=30, target="revenue_usd_next_30d", occasions="purchases", value="revenue_usd")
+TASK = Task(
+    measure="revenue",
+    unit="USD",
+    horizon_days=30,
+    target="revenue_usd_next_30d",
+    occasions="purchases",
+    value="revenue_usd",
+)
 ORIGINS = (19_900, 19_872, 19_844)
 N = 200
 SEEDED = 20261123
@@ -217,7 +224,10 @@ def log(poisoned_from: int | None) -> str:
         amounts[:, poisoned_from:] = other.gamma(2, 5_000, (N_USERS, N_DAYS - poisoned_from)) - 2_000
     bought[0, -1] = True  # the log ends on the same day in all worlds
     who, when = np.nonzero(bought)
-    lines = [f"u{w:03d},{FIRST + timedelta(days=int(d))},{amounts[w, d]:.2f}" for w, d in zip(who, when, strict=True)]
+    lines = [
+        f"u{w:03d},{FIRST + timedelta(days=int(d))},{amounts[w, d]:.2f}"
+        for w, d in zip(who, when, strict=True)
+    ]
     if poisoned_from is not None:
         lines += [f"new{i},{FIRST + timedelta(days=poisoned_from)},777.00" for i in range(50)]
     return "user,day,amount\n" + "\n".join(lines) + "\n"

@@ -119,7 +119,7 @@ def test_money_keeps_six_decimals_and_refunds_net(bench, rows_of):
         ("America/New_York", "2020-11-02T04:59:59Z", "2020-11-02T05:00:00Z", "2020-11-02"),
     ],
 )
-def test_where_a_day_begins(bench, rows_of, zone, before, after, day):  # noqa: PLR0917  fixtures
+def test_where_a_day_begins(bench, rows_of, zone, before, after, day):
     ledger = bench.ledger(f"{HEADER}a,{before},o,1,1,0\na,{after},o,1,1,0\n", zone=zone, **CONTRACT)
     found = sorted(EPOCH + timedelta(days=r["app_day"]) for r in rows_of(ledger.days))
     assert found == [date.fromisoformat(day) - timedelta(days=1), date.fromisoformat(day)]

@@ -108,7 +108,10 @@ def world_of(shared_bench: Bench) -> Callable[[Sequence[Event]], World]:
 
     def made(events: Sequence[Event]) -> World:
         ledger = shared_bench.ledger(
-            table_of(events), path="log.parquet", measures=MEASURES, types={"amount": Kind.MONEY, "whole": Kind.INTEGER}
+            table_of(events),
+            path="log.parquet",
+            measures=MEASURES,
+            types={"amount": Kind.MONEY, "whole": Kind.INTEGER},
         )
         return World(bench=shared_bench, ledger=ledger)
 
@@ -123,7 +126,9 @@ class Known:
     truth: dict[str, float]
 
 
-def stationary(*, n_users: int = 1_500, n_days: int = 240, seed: int = 20261123) -> tuple[list[Event], dict[str, float]]:
+def stationary(
+    *, n_users: int = 1_500, n_days: int = 240, seed: int = 20261123
+) -> tuple[list[Event], dict[str, float]]:
     """Users who buy each day with their own chance at their own price, and never change."""
     rng = np.random.default_rng(seed)
     chance, price = rng.beta(2, 60, n_users), rng.lognormal(3, 0.6, n_users)

@@ -55,7 +55,9 @@ def test_rate_so_far_by_hand(world_of: Callable[..., World]) -> None:
         rel=EXACT,
     )
     counts = world.predicted("rate_so_far", world.training(100, measure="purchases"))
-    assert (counts["twice"], counts["same day"], counts["once"]) == pytest.approx((30 / 89, 30 / 59, 0), rel=EXACT)
+    assert (counts["twice"], counts["same day"], counts["once"]) == pytest.approx(
+        (30 / 89, 30 / 59, 0), rel=EXACT
+    )
     days = world.predicted("rate_so_far", world.training(100, measure="active_days"))
     assert (days["refunded"], days["never"]) == pytest.approx((2 / 89 * 30, 0), rel=EXACT)
 
@@ -79,7 +81,9 @@ def test_rate_so_far_spread_is_a_poisson_count_with_jeffreys_rate_by_simulation(
     """What the negative binomial stands for: rate ~ Gamma(x + 1/2, T), count ~ Poisson(rate * horizon)."""
     x, T, horizon = 3, 70.0, 30.0
     rng = np.random.default_rng(1)
-    counts = poisson.rvs(gamma.rvs(x + 0.5, scale=1 / T, size=400_000, random_state=rng) * horizon, random_state=rng)
+    counts = poisson.rvs(
+        gamma.rvs(x + 0.5, scale=1 / T, size=400_000, random_state=rng) * horizon, random_state=rng
+    )
     for k in range(6):
         assert np.mean(counts <= k) == pytest.approx(nbinom.cdf(k, x + 0.5, T / (T + horizon)), abs=DRAWN)
 
@@ -87,7 +91,11 @@ def test_rate_so_far_spread_is_a_poisson_count_with_jeffreys_rate_by_simulation(
 def test_cohort_mean_by_hand(world_of: Callable[..., World]) -> None:
     """Bands of 28 days of tenure at a matured cutoff; a thin band takes the next younger one's mean."""
     events = [("end", 99, 1.0)]
-    groups = {"young": (60, 150, 2.0), "middle": (32, 110, 6.0), "thin": (1, 5, 1_000.0)}  # first day, users, worth
+    groups = {
+        "young": (60, 150, 2.0),
+        "middle": (32, 110, 6.0),
+        "thin": (1, 5, 1_000.0),
+    }  # first day, users, worth
     for group, (first, n, worth) in groups.items():
         for i in range(n):
             events += [(f"{group}{i}", first, 10.0), (f"{group}{i}", 75, worth), (f"{group}{i}", 80, -1.0)]
@@ -107,7 +115,9 @@ def test_a_thin_youngest_band_takes_the_mean_of_all(world_of: Callable[..., Worl
     events = [(f"a{i}", 30, 10.0) for i in range(240)] + [(f"a{i}", 75, 4.0) for i in range(240)]
     events += [("b", 65, 10.0), ("b", 75, 65.0), ("last", 99, 1.0)]
     world = world_of(events)
-    assert world.predicted("cohort_mean", world.training(70, 100))["last"] == pytest.approx((240 * 4 + 65) / 241)
+    assert world.predicted("cohort_mean", world.training(70, 100))["last"] == pytest.approx(
+        (240 * 4 + 65) / 241
+    )
 
 
 def test_cohort_mean_is_refused_without_a_window_that_ended(known: Known) -> None:

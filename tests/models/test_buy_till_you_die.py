@@ -26,7 +26,7 @@ from headwater.numerics.rfm import RfmRows
 from headwater.snapshots.rows import rows_at
 
 if TYPE_CHECKING:
-    from conftest import Known, World
+    from conftest import World
 
 MODELS = ["bg_nbd", "pareto_nbd"]
 NUMERICS = {"bg_nbd": bg_nbd, "pareto_nbd": pareto_nbd}
@@ -36,7 +36,9 @@ TOTAL = 0.12  # 800 customers bring about 1,500 purchases in 60 days: two standa
 HELD = 0.05  # of 800 intervals: three standard errors at 90% are 0.032, and bounds are whole purchases
 
 
-def shoppers(n_users: int, *, seed: int, refunds: float = 0.0, n_days: int = 260) -> list[tuple[str, int, float]]:
+def shoppers(
+    n_users: int, *, seed: int, refunds: float = 0.0, n_days: int = 260
+) -> list[tuple[str, int, float]]:
     """Customers drawn from BG/NBD with TRUTH, each with a mean spend of their own."""
     rng = np.random.default_rng(seed)
     events: list[tuple[str, int, float]] = []
@@ -61,7 +63,12 @@ def shop(world_of: Callable[..., World]) -> World:
 
 def histories(world: World, occasions: str = "purchases") -> tuple[np.ndarray, ...]:
     training = world.training(world.end)
-    names = (f"{occasions}_repeats", f"{occasions}_first_to_last", f"{occasions}_age", f"revenue_usd_on_repeat_{occasions}")
+    names = (
+        f"{occasions}_repeats",
+        f"{occasions}_first_to_last",
+        f"{occasions}_age",
+        f"revenue_usd_on_repeat_{occasions}",
+    )
     rows = rows_at(training.snapshot, training.now, names)
     return tuple(column_floats(rows, n) for n in names)
 
@@ -92,7 +99,9 @@ def test_counts_and_active_days_need_no_spend(shop: World, model: str) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_several_purchases_a_day_count_by_their_mean_number(world_of: Callable[..., World], model: str) -> None:
+def test_several_purchases_a_day_count_by_their_mean_number(
+    world_of: Callable[..., World], model: str
+) -> None:
     events = shoppers(300, seed=8)
     one, three = world_of(events), world_of([e for e in events for _ in range(3)])
     single = one.predicted(model, one.training(one.end, measure="purchases"))
@@ -101,7 +110,9 @@ def test_several_purchases_a_day_count_by_their_mean_number(world_of: Callable[.
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_what_comes_back_on_other_days_is_taken_off_everybody(world_of: Callable[..., World], model: str) -> None:
+def test_what_comes_back_on_other_days_is_taken_off_everybody(
+    world_of: Callable[..., World], model: str
+) -> None:
     """A quarter of every purchase is refunded the day after: three quarters of the value are kept."""
     with_refunds = shoppers(400, seed=9, refunds=0.25, n_days=260)
     without = [e for e in with_refunds if e[2] > 0]
@@ -130,7 +141,9 @@ def test_users_who_never_bought_take_the_mean_of_those_who_had_not_either(
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_forecasts_meet_what_customers_drawn_from_the_model_did(world_of: Callable[..., World], model: str) -> None:
+def test_forecasts_meet_what_customers_drawn_from_the_model_did(
+    world_of: Callable[..., World], model: str
+) -> None:
     """Known truth: the total of the next 60 days, and the share of customers inside their own interval."""
     world = world_of(shoppers(800, seed=21, n_days=260))
     cutoff = world.end - 60
@@ -153,7 +166,9 @@ def test_too_few_who_came_back_are_refused(world_of: Callable[..., World], model
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_repeat_customers_without_positive_spend_are_refused(world_of: Callable[..., World], model: str) -> None:
+def test_repeat_customers_without_positive_spend_are_refused(
+    world_of: Callable[..., World], model: str
+) -> None:
     lines = [(f"u{i}", i % 60, 0.0) for i in range(200)] + [(f"u{i}", 80, 0.0) for i in range(100)]
     world = world_of(lines)
     with pytest.raises(DataError, match=r"fit\.no_spend"):
@@ -174,7 +189,9 @@ def test_an_infinite_mean_spend_is_refused_when_fitted(world_of: Callable[..., W
 def test_a_fit_at_the_boundary_says_so(world_of: Callable[..., World]) -> None:
     """Nobody ever leaves, all are alike and none is early: there is no dropout to learn from."""
     rng = np.random.default_rng(17)
-    events = [(f"u{i:03d}", d, 10.0) for i in range(150) for d in np.flatnonzero(rng.random(200) < 0.15).tolist()]
+    events = [
+        (f"u{i:03d}", d, 10.0) for i in range(150) for d in np.flatnonzero(rng.random(200) < 0.15).tolist()
+    ]
     world = world_of([*events, ("last", 199, 1.0)])
     fitted = fit_model("bg_nbd", world.training(world.end, measure="purchases"))
     (finding,) = [f for f in fitted.findings if f.code == "fit.at_boundary"]
@@ -231,7 +248,9 @@ def test_findings_name_what_a_fit_does_not_know(
     assert severities.get("fit.vague", Severity.NOTE) is Severity.NOTE
 
 
-def test_repeat_customers_with_net_refunds_are_left_out_of_the_spend_and_named(world_of: Callable[..., World]) -> None:
+def test_repeat_customers_with_net_refunds_are_left_out_of_the_spend_and_named(
+    world_of: Callable[..., World],
+) -> None:
     events = shoppers(300, seed=15)
     first = {u: d for u, d, _ in reversed(events)}
     back = [(u, d, -2 * a - 1) for u, d, a in events if u < "u00080" and d > first[u]]

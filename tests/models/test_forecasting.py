@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -21,12 +22,17 @@ if TYPE_CHECKING:
 
 MODELS = LTV_MODELS.names()
 OWN_SPREAD = ["rate_so_far", "bg_nbd", "pareto_nbd"]
-COVERED = (0.86, 0.95)  # the world is stationary: 90%, give or take four standard errors of 1,500 users and past windows
+COVERED = (
+    0.86,
+    0.95,
+)  # the world is stationary: 90%, give or take four standard errors of 1,500 users and past windows
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("measure", ["revenue", "purchases", "active_days"])
-def test_a_model_saved_as_json_and_read_back_forecasts_the_same(known: Known, model: str, measure: str) -> None:
+def test_a_model_saved_as_json_and_read_back_forecasts_the_same(
+    known: Known, model: str, measure: str
+) -> None:
     training = known.world.training(measure=measure)
     fitted = fit_model(model, training)
     text = json.dumps(fitted.state(), sort_keys=True, allow_nan=False)
@@ -39,7 +45,9 @@ def test_a_model_saved_as_json_and_read_back_forecasts_the_same(known: Known, mo
 
 
 @pytest.mark.parametrize("model", OWN_SPREAD)
-def test_a_model_with_a_spread_of_its_own_is_saved_without_any_matured_window(known: Known, model: str) -> None:
+def test_a_model_with_a_spread_of_its_own_is_saved_without_any_matured_window(
+    known: Known, model: str
+) -> None:
     training = known.world.training(known.world.end)
     fitted = fit_model(model, training)
     assert fitted.errors is None
@@ -49,8 +57,12 @@ def test_a_model_with_a_spread_of_its_own_is_saved_without_any_matured_window(kn
     assert one.method == "the model's own draws"
 
 
-@pytest.mark.parametrize(("model", "matured"), [*((m, True) for m in MODELS), *((m, False) for m in OWN_SPREAD)])
-def test_intervals_are_in_order_hold_the_mean_and_widen_with_the_level(known: Known, model: str, matured: bool) -> None:
+@pytest.mark.parametrize(
+    ("model", "matured"), [*((m, True) for m in MODELS), *((m, False) for m in OWN_SPREAD)]
+)
+def test_intervals_are_in_order_hold_the_mean_and_widen_with_the_level(
+    known: Known, model: str, matured: bool
+) -> None:
     bounds = []
     for level in (0.7, 0.9):
         cutoffs = () if matured else (known.world.end,)
@@ -64,7 +76,7 @@ def test_intervals_are_in_order_hold_the_mean_and_widen_with_the_level(known: Kn
         bounds.append((made.low, made.high))
         if level >= 0.9:
             assert np.mean((made.low <= made.mean) & (made.mean <= made.high)) > 0.85
-    for (low, high), (wider_low, wider_high) in zip(bounds, bounds[1:], strict=False):
+    for (low, high), (wider_low, wider_high) in itertools.pairwise(bounds):
         assert np.mean(wider_low <= low + 1e-9) > 0.95
         assert np.mean(wider_high >= high - 1e-9) > 0.95
 
@@ -101,7 +113,10 @@ def test_all_predictions_equal_have_one_variance() -> None:
     assert errors.variance(np.array([5.0])) == pytest.approx([np.square(actual - 5).mean()])
 
 
-@pytest.mark.parametrize(("n", "level", "known_errors"), [(199, 0.9, False), (200, 0.9, True), (399, 0.995, False), (400, 0.995, True)])
+@pytest.mark.parametrize(
+    ("n", "level", "known_errors"),
+    [(199, 0.9, False), (200, 0.9, True), (399, 0.995, False), (400, 0.995, True)],
+)
 def test_too_few_pairs_for_a_level_say_nothing(n: int, level: float, known_errors: bool) -> None:
     pairs = Pairs(predicted=np.arange(n, dtype=float), actual=np.arange(n, dtype=float))
     assert (PastErrors.of(pairs, level=level) is not None) == known_errors
@@ -122,7 +137,12 @@ def test_a_horizon_or_a_cutoff_that_is_not_there_is_refused(known: Known) -> Non
         known.world.forecast(fitted, training, cutoff=known.world.end - 1)
     other = known.world.training(horizon=14)
     with pytest.raises(UsageError, match=r"fit\.other_horizon"):
-        fit_model("rate_so_far", type(training)(snapshot=other.snapshot, task=training.task, engine=training.engine, rng=training.rng))
+        fit_model(
+            "rate_so_far",
+            type(training)(
+                snapshot=other.snapshot, task=training.task, engine=training.engine, rng=training.rng
+            ),
+        )
 
 
 def test_points_that_are_no_money_have_a_worth_a_day(known: Known) -> None:

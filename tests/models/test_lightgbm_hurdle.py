@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 SUMS = 1e-9  # the factor makes held-out totals equal by construction, up to rounding
 NOISE = 0.1  # three standard errors of a correlation of 1,000 users without any
-ERROR_LEFT = 0.85  # with every user's own past to learn from, a sixth less error than a mean by age is little to ask
+ERROR_LEFT = (
+    0.85  # with every user's own past to learn from, a sixth less error than a mean by age is little to ask
+)
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +87,9 @@ def test_a_users_rows_lie_in_one_fold_and_there_are_fewer_folds_of_many_rows(
 
 
 def test_held_out_totals_are_equal_and_its_errors_are_those_of_strangers(known: Known) -> None:
-    training = known.world.training()
+    training = known.world.training(known.world.end, known.world.end - 30)
     predictor = LightgbmHurdle().fit(training)
-    rows = training.mature((*predictor.columns, "bucket"))
+    rows = training.mature(predictor.columns)
     pairs = predictor.held_out
     assert pairs is not None
     np.testing.assert_array_equal(pairs.actual, column_floats(rows, training.task.target))
@@ -95,6 +97,15 @@ def test_held_out_totals_are_equal_and_its_errors_are_those_of_strangers(known: 
     own = np.square(predictor.predict(rows) - pairs.actual).mean()
     held = np.square(pairs.predicted - pairs.actual).mean()
     assert held > own
+
+
+def test_it_is_judged_on_the_latest_matured_window_each_user_once(known: Known) -> None:
+    training = known.world.training()
+    pairs = LightgbmHurdle().fit(training).held_out
+    assert pairs is not None
+    latest = training.last_matured(("user_id",))
+    np.testing.assert_array_equal(pairs.actual, column_floats(latest, training.task.target))
+    assert len(set(column_objects(latest, "user_id"))) == pairs.actual.size < training.mature(()).num_rows
 
 
 def test_it_beats_the_mean_by_age_on_simulated_users_with_known_truth(known: Known, trained: Any) -> None:
@@ -110,7 +121,9 @@ def test_features_that_are_empty_are_values_of_their_own(world_of: Callable[...,
     """Visitors who never bought have no recency and no rhythm of purchases; they are forecast all the same."""
     rng = np.random.default_rng(3)
     events = [(f"visitor{i:03d}", int(d), 0.0) for i in range(300) for d in rng.integers(0, 200, 2)]
-    events += [(f"buyer{i:03d}", int(d), 20.0) for i in range(300) for d in np.flatnonzero(rng.random(200) < 0.06)]
+    events += [
+        (f"buyer{i:03d}", int(d), 20.0) for i in range(300) for d in np.flatnonzero(rng.random(200) < 0.06)
+    ]
     world = world_of([*events, ("visitor000", 199, 0.0)])
     training = world.training()
     names = [c.name for c in training.snapshot.features]
@@ -132,7 +145,9 @@ def test_too_little_for_amounts_is_refused(world_of: Callable[..., World], case:
     elif case == "one fold":
         events += [("u000", d, 5.0) for d in range(60, 160, 2)]
     else:
-        events += [(f"u{i:03d}", 80, 5.0) for i in range(60)] + [(f"u{i:03d}", 81, -9.0) for i in range(100, 200)]
+        events += [(f"u{i:03d}", 80, 5.0) for i in range(60)] + [
+            (f"u{i:03d}", 81, -9.0) for i in range(100, 200)
+        ]
     world = world_of([*events, ("u001", 169, 5.0)])
     cutoffs = (60, 170) if case != "one fold" else (170, *range(60, 140, 2))
     with pytest.raises(DataError, match=r"fit\.nothing_to_learn"):

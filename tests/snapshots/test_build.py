@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -35,12 +36,12 @@ def random_lines(line, seed, *, n=120, late=True):
 
 
 @pytest.mark.parametrize(("seed", "late"), [(1, True), (2, True), (3, False), (4, True)])
-def test_every_feature_of_every_user_against_plain_python(  # noqa: PLR0917  fixtures
+def test_every_feature_of_every_user_against_plain_python(
     bench, rows_of, line, by_hand, shop_log, seed, late
 ):
     lines = random_lines(line, seed, late=late)
     ledger = bench.ledger(**shop_log(lines))
-    cutoffs = [FIRST + d for d in (1, 7, 29, 60, 100, SPAN)]
+    cutoffs = [FIRST + d for d in (1, 7, 29, 60, 100, SPAN - 1)]
     found = rows_of(bench.snapshot(ledger, cutoffs=cutoffs, horizons=(7, 28)).rows)
     made = {(r["user_id"], r["cutoff"]): r for r in found}
     expected = {(u, c): f for u in {x.user for x in lines} for c in cutoffs if (f := by_hand(lines, u, c))}
@@ -61,10 +62,9 @@ def test_every_feature_on_the_shelf_is_written_by_hand_too(bench, line, by_hand,
 def test_targets_against_plain_python(bench, rows_of, line, shop_log, seed):
     lines = random_lines(line, seed)
     ledger = bench.ledger(**shop_log(lines))
-    known = [x for x in lines if x.known < ledger.end_day]
     for r in rows_of(bench.snapshot(ledger, cutoffs=[FIRST + 30, FIRST + 100], horizons=(7, 30)).rows):
         for h in (7, 30):
-            ahead = [x for x in known if x.user == r["user_id"] and r["cutoff"] <= x.day < r["cutoff"] + h]
+            ahead = [x for x in lines if x.user == r["user_id"] and r["cutoff"] <= x.day < r["cutoff"] + h]
             assert r[f"revenue_gbp_next_{h}d"] == pytest.approx(sum(x.pence for x in ahead) / 100)
             assert r[f"active_days_next_{h}d"] == len({x.day for x in ahead})
 
@@ -89,7 +89,8 @@ def test_as_of_is_the_truncated_log(bench, line, shop_log, seed):
     whole, cut = bench.ledger(**shop_log(lines)), bench.ledger(**shop_log(then))
     cutoffs = [FIRST + 30, FIRST + 60, as_of]
     now = bench.snapshot(whole, cutoffs=cutoffs, horizons=(7, 30), as_of=as_of)
-    truncated = bench.snapshot(cut, cutoffs=cutoffs, horizons=(7, 30))
+    settled_alike = replace(cut, settle_days=whole.settle_days)
+    truncated = bench.snapshot(settled_alike, cutoffs=cutoffs, horizons=(7, 30), as_of=as_of)
     assert now.end_day == truncated.end_day == as_of
     assert now.rows.fingerprint == truncated.rows.fingerprint
     assert now.rows.fingerprint != bench.snapshot(whole, cutoffs=cutoffs, horizons=(7, 30)).rows.fingerprint
@@ -109,6 +110,23 @@ def test_the_cutoff_day_is_outside_and_a_late_row_is_unknown(bench, rows_of, lin
     assert (row["revenue_gbp_next_1d"], row["orders_next_7d"]) == (100, 1)
     (after,) = rows_of(bench.snapshot(ledger, cutoffs=[FIRST + 11]).rows, "user_id", "revenue_gbp_total")
     assert after == {"user_id": "a", "revenue_gbp_total": 10_101}
+
+
+def test_late_rows_are_in_todays_snapshot_and_a_past_window_waits_until_it_has_settled(
+    bench, rows_of, line, shop_log
+):
+    lines = [line(user="a", day=FIRST + d, known=FIRST + d + 5, order=str(d), pence=100) for d in range(40)]
+    ledger = bench.ledger(**shop_log(lines))
+    assert (ledger.settle_days, ledger.end_day) == (5, FIRST + 40)
+    assert [f.code for f in ledger.findings if f.code == "ledger.late"] == ["ledger.late"]
+    (today,) = rows_of(bench.snapshot(ledger, cutoffs=[ledger.end_day]).rows)
+    assert today["revenue_gbp_total"] == 40
+    (full,) = rows_of(bench.snapshot(ledger, cutoffs=[FIRST + 33], horizons=(7,)).rows)
+    assert (full["revenue_gbp_total"], full["revenue_gbp_next_7d"]) == (28, 7)
+    past = rows_of(
+        bench.snapshot(ledger, cutoffs=[FIRST + 17, FIRST + 18], horizons=(7,), as_of=FIRST + 29).rows
+    )
+    assert [r["revenue_gbp_next_7d"] for r in past] == [7, None]
 
 
 def test_an_unfinished_window_is_null_and_says_how_much_was_seen(bench, rows_of, line, shop_log):

@@ -66,7 +66,7 @@ def test_no_feature_on_the_shelf_moves_and_every_target_does(bench, ledger):
 def leaky_join(condition):
     """``build._seen`` with another idea of what was known."""
 
-    def seen(ledger, rows, ladder):
+    def seen(ledger, rows, ladder, *, now):
         return sql(
             "SELECT c.cutoff, l.*, c.cutoff - l.app_day AS age FROM ({rows}) l JOIN {ladder} ON {on}",
             rows=rows,

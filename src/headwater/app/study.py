@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +17,7 @@ from headwater.app.catalog import source_fingerprint
 from headwater.app.config import Settings, contract_of, read_memory
 from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of
 from headwater.app.store import StepResult, Store, fingerprint_of, write_whole
+from headwater.app.watch import Silent, Watcher, WouldRun
 from headwater.contracts.check import check, require_gate, require_past
 from headwater.core.contract import Events
 from headwater.core.errors import DataError, HeadwaterError
@@ -38,31 +38,10 @@ from headwater.numerics.forecast import Forecast
 from headwater.snapshots.build import build_snapshot
 from headwater.snapshots.rows import rows_at
 
-__all__ = ["FittedStep", "ForecastStep", "Silent", "Study", "Watcher", "WouldRun", "seeded"]
+__all__ = ["FittedStep", "ForecastStep", "Study", "seeded"]
 
 T = TypeVar("T")
 _SHOWN = frozenset({"check", "ledger", "backtest", "fit", "forecast"})
-
-
-class Watcher(Protocol):
-    """Told which step runs; given the engine's progress."""
-
-    def step(self, title: str, *, engine: DuckDB, n_rows: int | None) -> AbstractContextManager[None]:
-        """Watch a step while it runs; ``n_rows`` is what it reads, where that is known."""
-        ...
-
-
-class Silent:
-    """A watcher that says nothing."""
-
-    def step(self, title: str, *, engine: DuckDB, n_rows: int | None) -> AbstractContextManager[None]:
-        """No output."""
-        del title, engine, n_rows
-        return nullcontext()
-
-
-class WouldRun(Exception):  # noqa: N818  not an error: the first step a dry run would take
-    """Raised by a rehearsal at the first step that is not there yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

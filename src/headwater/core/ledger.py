@@ -38,8 +38,8 @@ class Ledger(Shown):
     """One row per user x app day x day it became known, all measures additive; beside it the users.
 
     ``user_hours`` holds the first 168 hours of each user. ``first_day`` and ``end_day`` (exclusive)
-    bound the log; where facts arrive late, ``end_day`` is the day up to which 99% of them have. A day is
-    taken to be complete ``settle_days`` after it. ``one_row_a_day`` is true where no user-day became known on two days.
+    bound the log. 99% of the facts of a day are known ``settle_days`` after it: looking back, a window has
+    matured only then. ``one_row_a_day`` is true where no user-day became known on two days.
     """
 
     days: Table

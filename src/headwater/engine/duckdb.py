@@ -178,6 +178,13 @@ class DuckDB:
                 do="Raise --memory, lower --threads, or free disk in the spill folder.",
             ) from error
         except duckdb.IOException as error:
+            if any(packed in str(error) for packed in ("GZIP", "ZSTD")):
+                raise SourceError(
+                    "source.unreadable",
+                    what=f"A packed file is damaged: {_first_line(error)}",
+                    why="Nothing was loaded; its end may be missing.",
+                    do="Copy or export it again.",
+                ) from error
             raise HeadwaterError(
                 "workspace.disk",
                 what=f"A file cannot be read or written: {_first_line(error)}",

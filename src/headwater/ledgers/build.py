@@ -57,15 +57,14 @@ def build_ledger(engine: DuckDB, events: Events, *, folder: Path) -> Ledger:
     n_user_days = engine.one(
         sql("SELECT count(*) FROM (SELECT DISTINCT user_id, app_day FROM {s})", s=table_scan(days))
     )[0]
-    settle_days, known_until = _arrival(engine, days)
-    end_day = max(events.first_day + 1, min(events.end_day, known_until - settle_days))
+    settle_days = _settle_days(engine, days)
     return Ledger(
         days=days,
         users=users,
         user_hours=hours,
         measures=tuple(c.measure for c in compiled),
         first_day=events.first_day,
-        end_day=end_day,
+        end_day=events.end_day,
         left_edge_days=events.contract.app.left_edge_days,
         settle_days=settle_days,
         one_row_a_day=n_user_days == days.n_rows,
@@ -73,7 +72,6 @@ def build_ledger(engine: DuckDB, events: Events, *, folder: Path) -> Ledger:
             engine,
             events,
             days,
-            end_day=end_day,
             settle_days=settle_days,
             sums=[(c.measure, c.amount) for c in compiled if c.amount is not None and not c.measure.counts],
         ),
@@ -81,16 +79,13 @@ def build_ledger(engine: DuckDB, events: Events, *, folder: Path) -> Ledger:
     )
 
 
-def _arrival(engine: DuckDB, days: Table) -> tuple[int, int]:
-    """Within how many days 99% of the user-days have become known, and until when the log is known."""
-    settle, until = engine.one(
-        sql(
-            "SELECT coalesce(CAST(ceil(percentile_cont(0.99) WITHIN GROUP (ORDER BY known_day - app_day)) AS INTEGER), 0),"
-            " coalesce(max(greatest(known_day, app_day)), -1) + 1 FROM {s}",
-            s=table_scan(days),
-        )
+def _settle_days(engine: DuckDB, days: Table) -> int:
+    """Within how many days 99% of the user-days have become known."""
+    late = sql("percentile_cont(0.99) WITHIN GROUP (ORDER BY known_day - app_day)")
+    (settle,) = engine.one(
+        sql("SELECT coalesce(CAST(ceil({late}) AS INTEGER), 0) FROM {s}", late=late, s=table_scan(days))
     )
-    return max(0, settle), until
+    return max(0, settle)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,6 @@ def ledger_findings(
     events: Events,
     days: Table,
     *,
-    end_day: int,
     settle_days: int,
     sums: Sequence[tuple[LedgerMeasure, Sql]],
 ) -> tuple[Finding, ...]:
@@ -33,7 +32,7 @@ def ledger_findings(
     if n_users < 2:
         found.append(_one_user(n_users, events))
     found += [f for m, _ in sums for f in _concentrated(engine, m, days)]
-    return (*found, *_late(events, end_day=end_day, settle_days=settle_days), *_netted(engine, events, sums))
+    return (*found, *_late(settle_days), *_netted(engine, events, sums))
 
 
 def _concentrated(engine: DuckDB, measure: LedgerMeasure, days: Table) -> list[Finding]:
@@ -61,18 +60,17 @@ def _concentrated(engine: DuckDB, measure: LedgerMeasure, days: Table) -> list[F
     ]
 
 
-def _late(events: Events, *, end_day: int, settle_days: int) -> list[Finding]:
+def _late(settle_days: int) -> list[Finding]:
     if settle_days == 0:
         return []
-    cut = events.end_day - end_day
     return [
         Finding(
             code="ledger.late",
-            severity=Severity.NOTE,
-            what=f"99% of the user-days are known within {settle_days} days; the last {cut} days of the log are still filling and are left out.",
-            why="A day that is still filling would look like inactivity.",
-            do="Nothing; load again when they have arrived.",
-            numbers={"settle_days": settle_days, "n_days_left_out": cut},
+            severity=Severity.WARN,
+            what=f"99% of the user-days become known within {settle_days} days; the last {settle_days} days of the log may still be filling.",
+            why="A window that ends there looks poorer than it will be; past windows count once they have settled.",
+            do="Load again when they have arrived, or end the log earlier.",
+            numbers={"settle_days": settle_days},
         )
     ]
 

@@ -15,7 +15,8 @@ from headwater.app.cli.progress import Bars
 from headwater.app.cli.speak import Reply, Speaker
 from headwater.app.config import CONFIG_NAME, read_settings
 from headwater.app.store import STORE_NAME
-from headwater.app.study import Study, WouldRun
+from headwater.app.study import Study
+from headwater.app.watch import WouldRun
 from headwater.core.errors import HeadwaterError
 
 __all__ = ["Options", "answer", "in_workspace", "with_options"]
