@@ -217,6 +217,7 @@ class Climbed:
     ],
 )
 def test_findings_name_what_a_fit_does_not_know(
+    *,
     shop: World,
     monkeypatch: pytest.MonkeyPatch,
     variances: list[float],
