@@ -38,7 +38,7 @@ __all__ = [
 SHOWN_SCORES = (
     ("normalized_gini", "Ranking (normalized Gini)", Form.NUMBER),
     ("decile_wape", "Level (decile WAPE)", Form.SHARE),
-    ("total_bias", "Bias of the total", Form.SHARE),
+    ("total_bias", "Worst bias of the total", Form.SHARE),
     ("mae", "MAE", Form.NUMBER),
     ("spearman", "Spearman", Form.NUMBER),
     ("top_decile_capture", "Value in top tenth", Form.SHARE),
@@ -72,7 +72,7 @@ def leaderboard(backtest: Backtest) -> Grid:
         Field(name="model", label="Model"),
         Field(name="choice", label="Choice"),
         *(
-            Field(name=s, label=label, form=form, note=f"mean over {len(backtest.origins)} origins")
+            Field(name=s, label=label, form=form, note=_averaged(s, len(backtest.origins)))
             for s, label, form in known
         ),
         *(Field(name=f"place_{s.score}", label=f"Place by {s.score.replace('_', ' ')}") for s in places),
@@ -198,8 +198,7 @@ def _leader_row(
 ) -> tuple[Cell, ...]:
     chosen = "chosen" if model == backtest.choice.name else ""
     values = [
-        backtest.standing(s).mean_value(model) if model in backtest.standing(s).places else None
-        for s in scores
+        _shown(backtest.standing(s), model) if model in backtest.standing(s).places else None for s in scores
     ]
     return (
         model,
@@ -207,6 +206,17 @@ def _leader_row(
         *values,
         *(str(s.places[model].value) if model in s.places else "refused" for s in places),
     )
+
+
+def _averaged(score: str, n_origins: int) -> str:
+    return f"{'worst of' if score == 'total_bias' else 'mean over'} {n_origins} origins"
+
+
+def _shown(standing: Standing, model: str) -> float:
+    """The mean over the origins; of a bias the worst, since too high and too low would cancel."""
+    if standing.score != "total_bias":
+        return standing.mean_value(model)
+    return max((a.value for a in standing.answers[model] if isinstance(a, Estimate)), key=abs)
 
 
 def _score_rows(backtest: Backtest, standing: Standing) -> list[tuple[Cell, ...]]:
