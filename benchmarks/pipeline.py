@@ -55,7 +55,6 @@ rule = "one_of"
 columns = ["event"]
 values = ["open", "view", "purchase"]
 """
-COLUMNS = ("uid", "event", "at", "quantity", "price")
 
 
 def make(rows: int) -> Path:
@@ -99,7 +98,7 @@ def scan(path: Path, threads: int) -> dict[str, float]:
     duckdb.execute(f"SET threads = {threads}")
     began = time.perf_counter()
     duckdb.execute(
-        f"SELECT count(uid), count(event), min(event), max(uid), max(at), sum(quantity), sum(price) FROM read_parquet('{path}')"
+        f"""SELECT count(uid), count(event), min(event), max(uid), max("at"), sum(quantity), sum(price) FROM read_parquet('{path}')"""
     ).fetchall()
     return {"scan": time.perf_counter() - began}
 

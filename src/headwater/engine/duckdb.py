@@ -50,6 +50,7 @@ class DuckDB:
         self.threads = threads
         self.memory = memory
         self._progress: Progress | None = None
+        spill.parent.mkdir(parents=True, exist_ok=True)
         self._connection = duckdb.connect(
             config={
                 "threads": threads,
