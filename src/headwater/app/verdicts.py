@@ -109,7 +109,7 @@ def _level(proof: Backtest, worth: Worth) -> Verdict:
         return Verdict(
             question=question,
             stance=Stance.CANNOT_SAY,
-            because=(beyond[0].what, *because),
+            because=("It is more than all customers just brought (see above).", *because),
             would_change=("A second year of history, so that a season can be told from growth.",),
         )
     if worst <= _TIGHT:
