@@ -41,10 +41,18 @@ def test_every_feature_of_every_user_against_plain_python(
 ):
     lines = random_lines(line, seed, late=late)
     ledger = bench.ledger(**shop_log(lines))
-    cutoffs = [FIRST + d for d in (1, 7, 29, 60, 100, SPAN - 1)]
+    cutoffs = [FIRST + d for d in (1, 7, 29, 60, 100, SPAN)]
+    arrived = [
+        replace(x, known=min(x.known, FIRST + SPAN - 1)) for x in lines
+    ]  # today's cutoff knows all of the log
     found = rows_of(bench.snapshot(ledger, cutoffs=cutoffs, horizons=(7, 28)).rows)
     made = {(r["user_id"], r["cutoff"]): r for r in found}
-    expected = {(u, c): f for u in {x.user for x in lines} for c in cutoffs if (f := by_hand(lines, u, c))}
+    expected = {
+        (u, c): f
+        for u in {x.user for x in lines}
+        for c in cutoffs
+        if (f := by_hand(arrived if c == ledger.end_day else lines, u, c))
+    }
     assert made.keys() == expected.keys()
     for key, features in expected.items():
         for name, value in features.items():

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from headwater.core.contract import Contract, Events, RuleResult
 from headwater.core.finding import Finding, Severity
-from headwater.core.span import date_of
 from headwater.core.table import Table
 from headwater.engine.duckdb import DuckDB, table_scan
 from headwater.engine.sources import Relation
 from headwater.engine.sql import Sql, sql
 
-__all__ = ["check_result", "log_span"]
+__all__ = ["check_result"]
 
 
 def check_result(
@@ -137,8 +136,3 @@ def _float_ids(contract: Contract, relation: Relation) -> list[Finding]:
             do="Export the ids as text.",
         )
     ]
-
-
-def log_span(events: Events) -> str:
-    """The days of the log, for people: ``2010-12-01 to 2011-12-09``."""
-    return f"{date_of(events.first_day)} to {date_of(events.end_day - 1)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from headwater.core.table import Table, set_table_reader
 
-__all__ = ["column_floats", "column_objects", "read_arrow", "stream_rows"]
+__all__ = ["column_floats", "column_objects", "read_arrow"]
 
 
 def read_arrow(table: Table, columns: Sequence[str] | None = None) -> pa.Table:
@@ -36,14 +36,6 @@ def column_floats(rows: pa.Table, column: str) -> NDArray[np.float64]:
 def column_objects(rows: pa.Table, column: str) -> NDArray[Any]:
     """A text column as an object array."""
     return np.asarray(rows.column(column).to_pylist(), dtype=object)
-
-
-def stream_rows(table: Table, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """Rows as Python tuples, a batch at a time."""
-    for file in table.files:
-        for batch in pq.ParquetFile(file).iter_batches(columns=list(columns)):
-            lists = [batch.column(c).to_pylist() for c in columns]
-            yield from zip(*lists, strict=True)
 
 
 set_table_reader(read_arrow)

@@ -126,8 +126,8 @@ class Book:
             sheet.write_blank(row, column, None, style)
         elif isinstance(cell, bool):
             sheet.write_boolean(row, column, cell, style)
-        elif is_number(cell) and form not in {Form.ID, Form.TEXT} and abs(cell) <= EXACT:  # type: ignore[operator]
-            sheet.write_number(row, column, cell, style)  # type: ignore[arg-type]
+        elif is_number(cell) and form not in {Form.ID, Form.TEXT} and abs(cell) <= EXACT:
+            sheet.write_number(row, column, cell, style)
         elif isinstance(cell, str) and form is Form.DATE and (moment := _moment(cell)):
             sheet.write_datetime(row, column, moment, style)
         elif isinstance(cell, float) and not is_number(cell):

@@ -127,7 +127,7 @@ def _interval(plot: Plot, places: dict[str, Any], *, upright: bool) -> list[alt.
 
 def _reach(plot: Plot) -> tuple[float, float]:
     ends = [v for p in plot.points for v in (p.at, p.value, p.low, p.high) if is_number(v)]
-    numbers = [float(end) for end in ends] or [0.0, 1.0]  # type: ignore[arg-type]
+    numbers = [float(end) for end in ends] or [0.0, 1.0]
     return min(0.0, *numbers), max(0.0, *numbers)
 
 
@@ -199,7 +199,7 @@ def _axis_title(field: Field) -> str:
 def _tick_format(plot: Plot, field: Field) -> str:
     values = [abs(v) for p in plot.points for v in (p.value, p.low, p.high) if v is not None]
     if field is plot.at:
-        values = [abs(float(p.at)) for p in plot.points if is_number(p.at)]  # type: ignore[arg-type]
+        values = [abs(float(p.at)) for p in plot.points if is_number(p.at)]
     largest = max((v for v in values if math.isfinite(v)), default=1.0)
     if field.form is Form.SHARE:
         return ".1~%" if largest >= 0.02 else ".2~%"

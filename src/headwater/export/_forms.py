@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from statistics import median
+from typing import TypeGuard
 
 from headwater.core.block import Cell, Field, Form
 
@@ -21,7 +22,7 @@ def is_numeric(form: Form) -> bool:
     return form in NUMERIC
 
 
-def is_number(cell: Cell) -> bool:
+def is_number(cell: Cell) -> TypeGuard[int | float]:
     """Whether the cell is a finite number (a truth value is not)."""
     return isinstance(cell, int | float) and not isinstance(cell, bool) and math.isfinite(cell)
 
@@ -43,7 +44,7 @@ def decimals(field: Field, cells: Iterable[Cell]) -> int:
 
     ``cells`` is a sample of the column; the middle of its sizes decides.
     """
-    sizes = [abs(float(c)) for c in cells if is_number(c) and c]  # type: ignore[arg-type]
+    sizes = [abs(float(c)) for c in cells if is_number(c) and c]
     middle = median(sizes) if sizes else 1.0
     if field.form is Form.SHARE:
         return 2 if middle < 0.01 else 1

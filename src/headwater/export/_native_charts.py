@@ -209,7 +209,7 @@ class ChartData:
         if at.form is Form.DATE and placed.plot.chart.kind is ChartKind.LINE:
             axis |= {"date_axis": True, "num_format": "d mmm yyyy", **_date_steps(placed.plot)}
         if is_numeric(at.form) and placed.plot.chart.kind in {ChartKind.LINE, ChartKind.CALIBRATION}:
-            axis |= {"min": 0} if all(float(c) >= 0 for c in placed.plot.categories if is_number(c)) else {}  # type: ignore[arg-type]
+            axis |= {"min": 0} if all(float(c) >= 0 for c in placed.plot.categories if is_number(c)) else {}
         chart.set_x_axis(axis)
         chart.set_y_axis(self._value_axis(placed))
 
@@ -340,5 +340,5 @@ def _unit_label(field: Field) -> str:
 
 def _reach(plot: Plot) -> tuple[float, float]:
     ends = [v for p in plot.points for v in (p.at, p.value, p.low, p.high) if is_number(v)]
-    numbers = [float(end) for end in ends]  # type: ignore[arg-type]
+    numbers = [float(end) for end in ends]
     return min([0.0, *numbers]), max([0.0, *numbers])

@@ -119,7 +119,7 @@ def _points(chart: Chart, index: dict[Role, int], at: Role, value: Role) -> tupl
 
     def number(row: tuple[Cell, ...], role: Role) -> float | None:
         cell = row[index[role]] if role in index else None
-        return float(cell) if is_number(cell) else None  # type: ignore[arg-type]
+        return float(cell) if is_number(cell) else None
 
     def tip(row: tuple[Cell, ...]) -> str:
         pairs = zip(chart.fields, row, places, strict=True)
