@@ -27,7 +27,8 @@ from headwater.contracts.infer import Proposal, Sure, propose
 from headwater.core.contract import Aggregate, Events
 from headwater.core.errors import ConfigError, DataError, SourceError
 from headwater.core.table import Kind
-from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.duckdb import DuckDB
+from headwater.engine.engine import table_scan
 from headwater.engine.sql import sql
 from headwater.ledgers.build import build_ledger
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from headwater.engine.duckdb import DuckDB
+from headwater.engine.engine import Engine
 
 __all__ = ["Silent", "Watcher", "WouldRun"]
 
@@ -13,7 +13,7 @@ __all__ = ["Silent", "Watcher", "WouldRun"]
 class Watcher(Protocol):
     """Told which step runs; given the engine's progress."""
 
-    def step(self, title: str, *, engine: DuckDB, n_rows: int | None) -> AbstractContextManager[None]:
+    def step(self, title: str, *, engine: Engine, n_rows: int | None) -> AbstractContextManager[None]:
         """Watch a step while it runs; ``n_rows`` is what it reads, where that is known."""
         ...
 
@@ -21,7 +21,7 @@ class Watcher(Protocol):
 class Silent:
     """A watcher that says nothing."""
 
-    def step(self, title: str, *, engine: DuckDB, n_rows: int | None) -> AbstractContextManager[None]:
+    def step(self, title: str, *, engine: Engine, n_rows: int | None) -> AbstractContextManager[None]:
         """No output."""
         del title, engine, n_rows
         return nullcontext()

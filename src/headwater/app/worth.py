@@ -14,7 +14,7 @@ from headwater.core.contract import Events
 from headwater.core.ledger import Ledger, Task
 from headwater.core.span import date_of
 from headwater.core.table import Kind
-from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, name, shim, sql
 from headwater.numerics.intervals import interval_of_total
 
@@ -132,7 +132,7 @@ def tenth_grid(worth: Worth, form: Form) -> Grid:
     return Grid.of(f"tenths_{_name(worth)}", "Where the value is", fields, rows)
 
 
-def cohort_grid(engine: DuckDB, ledger: Ledger, worth: Worth, form: Form) -> Grid:
+def cohort_grid(engine: Engine, ledger: Ledger, worth: Worth, form: Form) -> Grid:
     """Users by month first seen: what they brought so far, what they are expected to bring."""
     so_far = sql(
         "SELECT user_id, {v} AS so_far FROM {d} GROUP BY user_id",
@@ -169,7 +169,7 @@ def cohort_grid(engine: DuckDB, ledger: Ledger, worth: Worth, form: Form) -> Gri
     )
 
 
-def user_grid(engine: DuckDB, events: Events, ledger: Ledger, worth: Worth, form: Form) -> Grid:
+def user_grid(engine: Engine, events: Events, ledger: Ledger, worth: Worth, form: Form) -> Grid:
     """Every user with the forecast, the most valuable first, streamed."""
     unit, task = worth.task.unit, worth.task
     query = sql(
@@ -218,7 +218,7 @@ def user_grid(engine: DuckDB, events: Events, ledger: Ledger, worth: Worth, form
     )
 
 
-def weekly_rows(engine: DuckDB, ledger: Ledger, task: Task) -> list[tuple[Cell, ...]]:
+def weekly_rows(engine: Engine, ledger: Ledger, task: Task) -> list[tuple[Cell, ...]]:
     """Week's first day, value, active users; whole weeks only, a silent week as zero."""
     first = ledger.first_day + (-ledger.first_day - 3) % 7
     week = shim("integer_division", sql("(app_day - {f})", f=first), 7)
@@ -279,7 +279,7 @@ def _of_all(ledger: Ledger, task: Task) -> Sql:
     return _so_far(ledger, task)
 
 
-def _streamed(engine: DuckDB, query: Sql) -> Iterator[tuple[Cell, ...]]:
+def _streamed(engine: Engine, query: Sql) -> Iterator[tuple[Cell, ...]]:
     for batch in engine.batches(query):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 

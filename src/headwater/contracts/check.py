@@ -12,7 +12,7 @@ from headwater.core.contract import Contract, Events, RuleResult
 from headwater.core.errors import DataError, GateError
 from headwater.core.span import date_of
 from headwater.core.table import Table
-from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sources import Relation, open_relation, require_closed_quotes
 from headwater.engine.sql import Sql, commas, sql
 
@@ -20,7 +20,7 @@ __all__ = ["check", "check_gate", "require_gate", "require_past"]
 
 
 def check(
-    engine: DuckDB,
+    engine: Engine,
     contract: Contract,
     *,
     root: Path,
@@ -123,7 +123,7 @@ def require_gate(events: Events) -> None:
         )
 
 
-def _files(engine: DuckDB, parts: Path, broken: str, query: Sql) -> list[Path]:
+def _files(engine: Engine, parts: Path, broken: str, query: Sql) -> list[Path]:
     found = sorted((parts / f"is_broken={broken}").glob("*.parquet"))
     if found:
         return found
@@ -139,7 +139,7 @@ def _files(engine: DuckDB, parts: Path, broken: str, query: Sql) -> list[Path]:
     return [empty]
 
 
-def _write_unreadable(engine: DuckDB, relation: Relation, root: Path, path: Path) -> Path:
+def _write_unreadable(engine: Engine, relation: Relation, root: Path, path: Path) -> Path:
     none = sql("SELECT '' AS f, 0 AS r, '' AS why, '' AS line LIMIT 0")
     aside = relation.broken or none
     engine.run(
@@ -155,7 +155,7 @@ def _write_unreadable(engine: DuckDB, relation: Relation, root: Path, path: Path
 
 
 def _rule_results(
-    engine: DuckDB, plan: CheckPlan, quarantine: Table, *, n_rows_in: int
+    engine: Engine, plan: CheckPlan, quarantine: Table, *, n_rows_in: int
 ) -> tuple[RuleResult, ...]:
     scan = table_scan(quarantine)
     counts = [

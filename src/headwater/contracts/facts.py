@@ -23,7 +23,7 @@ from headwater.contracts.typing import raw_name, time_column
 from headwater.core.contract import Source
 from headwater.core.errors import ConfigError, near_miss
 from headwater.core.span import day_of
-from headwater.engine.duckdb import DuckDB
+from headwater.engine.engine import Engine
 from headwater.engine.sources import Relation
 from headwater.engine.sql import Sql, name, shim, sql
 
@@ -113,7 +113,7 @@ def choose_roles(looks: Sequence[Look], *, user: str | None = None, at: str | No
     )
 
 
-def facts_of(engine: DuckDB, relation: Relation, roles: Roles, *, today: date | None) -> Facts:
+def facts_of(engine: Engine, relation: Relation, roles: Roles, *, today: date | None) -> Facts:
     """Count over all rows; a time column that mostly cannot be read gives way to the next. Raises ``ConfigError`` (``init.no_time``)."""
     for at in roles.times:
         facts = _facts(engine, relation, roles, at, today=today)
@@ -122,7 +122,7 @@ def facts_of(engine: DuckDB, relation: Relation, roles: Roles, *, today: date | 
     raise no_time(roles.times, roles.times[0].column)
 
 
-def repeats_of(engine: DuckDB, relation: Relation) -> tuple[int, int]:
+def repeats_of(engine: Engine, relation: Relation) -> tuple[int, int]:
     """How many rows repeat an earlier one exactly, and among how many first rows (at most 2,000,000)."""
     columns = [name(c) for c, _ in relation.columns]
     n, distinct = engine.one(
@@ -211,7 +211,7 @@ def _money_as_text(looks: Sequence[Look]) -> Look | None:
     )
 
 
-def _facts(engine: DuckDB, relation: Relation, roles: Roles, at: Look, *, today: date | None) -> Facts | None:
+def _facts(engine: Engine, relation: Relation, roles: Roles, at: Look, *, today: date | None) -> Facts | None:
     forms = time_readings(at)
     readings = [c for i in range(len(forms)) for c in _reading(i, today)]
     query = sql(

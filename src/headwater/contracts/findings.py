@@ -5,7 +5,7 @@ from __future__ import annotations
 from headwater.core.contract import Contract, Events, RuleResult
 from headwater.core.finding import Finding, Severity
 from headwater.core.table import Table
-from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sources import Relation
 from headwater.engine.sql import Sql, sql
 
@@ -13,7 +13,7 @@ __all__ = ["check_result"]
 
 
 def check_result(
-    engine: DuckDB,
+    engine: Engine,
     *,
     contract: Contract,
     events: Table,

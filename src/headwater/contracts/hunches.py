@@ -11,7 +11,7 @@ from headwater.contracts.roles import currency_hint
 from headwater.core.errors import ConfigError
 from headwater.core.finding import Finding, Severity
 from headwater.core.span import date_of
-from headwater.engine.duckdb import DuckDB
+from headwater.engine.engine import Engine
 from headwater.engine.sources import Relation
 
 __all__ = [
@@ -156,7 +156,7 @@ def _fixed_zone(offset: str) -> str:
     return f"Etc/GMT{'-' if offset[0] == '+' else '+'}{hours}"
 
 
-def currency_of(engine: DuckDB, relation: Relation, roles: Roles, looks: Sequence[Look]) -> Currency:
+def currency_of(engine: Engine, relation: Relation, roles: Roles, looks: Sequence[Look]) -> Currency:
     """The currency of a currency column, of a column name, or of a sign; else USD."""
     columns = [
         k.column
@@ -198,7 +198,7 @@ def currency_of(engine: DuckDB, relation: Relation, roles: Roles, looks: Sequenc
 
 
 def paying_events(
-    engine: DuckDB, relation: Relation, roles: Roles
+    engine: Engine, relation: Relation, roles: Roles
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Which event values are purchases, and which besides them should count as revenue (refunds); both empty where all do."""
     if roles.event is None:

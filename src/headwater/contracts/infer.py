@@ -34,7 +34,7 @@ from headwater.core.errors import DataError
 from headwater.core.finding import Finding
 from headwater.core.span import date_of
 from headwater.core.table import Kind
-from headwater.engine.duckdb import DuckDB
+from headwater.engine.engine import Engine
 from headwater.engine.sources import find_files, open_relation
 
 __all__ = ["Choice", "Proposal", "Sure", "propose"]
@@ -94,7 +94,7 @@ class Proposal:
 
 
 def propose(
-    engine: DuckDB, path: Path, *, user: str | None = None, at: str | None = None, today: date | None = None
+    engine: Engine, path: Path, *, user: str | None = None, at: str | None = None, today: date | None = None
 ) -> Proposal:
     """Look at a file or folder and propose its contract.
 

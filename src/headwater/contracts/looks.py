@@ -16,7 +16,7 @@ from typing import Any
 from headwater.contracts.typing import kind_of_engine_type
 from headwater.core.errors import SourceError
 from headwater.core.table import Kind
-from headwater.engine.duckdb import DuckDB
+from headwater.engine.engine import Engine
 from headwater.engine.sources import ROW, Relation
 from headwater.engine.sql import Sql, commas, name, shim, sql
 
@@ -187,7 +187,7 @@ def sample_rows(relation: Relation) -> int:
     return min(_SAMPLE_ROWS, _SAMPLE_CELLS // max(1, len(relation.columns)))
 
 
-def look_at(engine: DuckDB, relation: Relation) -> tuple[Look, ...]:
+def look_at(engine: Engine, relation: Relation) -> tuple[Look, ...]:
     """Profile every column in one aggregate query over the first rows (``sample_rows`` of them)."""
     columns = relation.columns[:MAX_COLUMNS]
     counts = [c for i in range(len(columns)) for c in _counts(i)]
@@ -206,7 +206,7 @@ def look_at(engine: DuckDB, relation: Relation) -> tuple[Look, ...]:
 
 
 def value_counts(
-    engine: DuckDB, relation: Relation, columns: Sequence[str], *, above_zero: str | None = None
+    engine: Engine, relation: Relation, columns: Sequence[str], *, above_zero: str | None = None
 ) -> list[dict[str, int]]:
     """How often each value comes, for columns of few values, over the first rows.
 

@@ -10,14 +10,14 @@ from headwater.contracts.rule import BrokenWhen
 from headwater.contracts.typing import kind_of_engine_type, raw_name, without_nan
 from headwater.core.contract import Contract
 from headwater.core.table import Kind
-from headwater.engine.duckdb import DuckDB
+from headwater.engine.engine import Engine
 from headwater.engine.sources import FILE, ROW
 from headwater.engine.sql import Sql, commas, name, shim, sql
 
 __all__ = ["checked_query", "mark_duplicates"]
 
 
-def mark_duplicates(engine: DuckDB, plan: CheckPlan) -> CheckPlan:
+def mark_duplicates(engine: Engine, plan: CheckPlan) -> CheckPlan:
     """Fill one small table of repeated rows for each duplicate rule: hash first, compare exactly after.
 
     A rule that no row breaks needs no join in the pass over the rows: the plan returned says so.

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -15,19 +15,12 @@ import pyarrow as pa
 from headwater.core.errors import DataError, HeadwaterError, SourceError
 from headwater.core.table import Column, Table
 from headwater.engine.dialect import DUCKDB
+from headwater.engine.engine import Progress, table_scan
 from headwater.engine.sql import Sql, commas, name, render, shim, sql
 
-__all__ = ["DuckDB", "Progress", "table_scan"]
+__all__ = ["DuckDB"]
 
 _PARQUET = sql("(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)")
-
-
-class Progress(Protocol):
-    """Told how far the running query is, 0 to 1."""
-
-    def __call__(self, share_done: float) -> None:
-        """Take note."""
-        ...
 
 
 class DuckDB:
@@ -109,6 +102,11 @@ class DuckDB:
         """Make an Arrow table readable under a name."""
         self._connection.register(view, rows)
 
+    def hold(self, view: str, query: Sql) -> int:
+        """Work a query out once and make its rows readable under a name; returns how many there are."""
+        self.run(sql("CREATE OR REPLACE TEMP TABLE {v} AS {q}", v=name(view), q=query))
+        return int(self.one(sql("SELECT count(*) FROM {v}", v=name(view)))[0])
+
     def describe(self, query: Sql) -> list[tuple[str, str]]:
         """The names and engine types of a query's columns; reads no rows."""
         return [(row[0], row[1]) for row in self.rows(sql("DESCRIBE {q}", q=query))]
@@ -120,6 +118,21 @@ class DuckDB:
         self.run(sql("COPY ({q}) TO {path} {how}", q=query, path=str(target), how=_PARQUET))
         return self.adopt([target], table=table, columns=columns)
 
+    def write_parts(
+        self, query: Sql, folder: Path, *, by: Sequence[str]
+    ) -> dict[tuple[str, ...], tuple[Path, ...]]:
+        """Write a query to Parquet files apart by the values of columns; the files of each combination of values."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.run(
+            sql(
+                "COPY ({q}) TO {path} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, PARTITION_BY ({by}))",
+                q=query,
+                path=str(folder),
+                by=commas([name(b) for b in by]),
+            )
+        )
+        return _parts_of(folder, by)
+
     def adopt(self, files: Sequence[Path], *, table: str, columns: Sequence[Column]) -> Table:
         """Fingerprint Parquet files that were just written."""
         paths = tuple(str(f) for f in files)
@@ -129,13 +142,10 @@ class DuckDB:
 
     def _fingerprint(self, table: Table) -> tuple[int, str]:
         names = [c.name for c in table.columns]
-        fields = [sql("coalesce(CAST({c} AS VARCHAR), chr(0))", c=name(n)) for n in names]
-        line = sql("concat_ws(chr(31), {fields})", fields=commas(fields))
-        digest = shim("digest", line)
         count, total = self.one(
             sql(
                 "SELECT count(*), coalesce(sum({digest}), 0) FROM {scan}",
-                digest=digest,
+                digest=shim("quick_hash", *[name(n) for n in names]),
                 scan=table_scan(table),
             )
         )
@@ -208,9 +218,12 @@ class DuckDB:
             ) from error
 
 
-def table_scan(table: Table) -> Sql:
-    """Read a table in a FROM clause."""
-    return shim("scan", *table.files)
+def _parts_of(folder: Path, by: Sequence[str]) -> dict[tuple[str, ...], tuple[Path, ...]]:
+    parts: dict[tuple[str, ...], list[Path]] = {}
+    for file in sorted(folder.glob("/".join(["*=*"] * len(by)) + "/*.parquet")):
+        values = tuple(part.split("=", 1)[1] for part in file.relative_to(folder).parts[:-1])
+        parts.setdefault(values, []).append(file)
+    return {values: tuple(files) for values, files in parts.items()}
 
 
 def _first_line(error: Exception) -> str:

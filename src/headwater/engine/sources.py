@@ -16,7 +16,7 @@ from duckdb import Error as DuckDBError
 from python_calamine import CalamineError
 
 from headwater.core.errors import SourceError
-from headwater.engine.duckdb import DuckDB
+from headwater.engine.engine import Engine
 from headwater.engine.sheets import distinct_names, read_sheet
 from headwater.engine.sql import Sql, commas, name, sql
 
@@ -93,7 +93,7 @@ def known_rows(files: Sequence[Path]) -> int | None:
 
 
 def open_relation(
-    engine: DuckDB,
+    engine: Engine,
     path: Path,
     *,
     delimiter: str | None = None,
@@ -124,7 +124,7 @@ def open_relation(
         raise _unreadable(files, error) from error
 
 
-def require_closed_quotes(engine: DuckDB, relation: Relation) -> None:
+def require_closed_quotes(engine: Engine, relation: Relation) -> None:
     """Raise ``SourceError`` where a quote runs on so long that the lines it took in cannot be listed.
 
     Asked after ``rows_keeping_aside`` was read.
@@ -186,7 +186,7 @@ def _paths(files: Sequence[Path]) -> Sql:
     return sql("[{files}]", files=commas([sql("{f}", f=str(f)) for f in files]))
 
 
-def _csv(engine: DuckDB, files: tuple[Path, ...], *, delimiter: str | None, encoding: str) -> Relation:
+def _csv(engine: Engine, files: tuple[Path, ...], *, delimiter: str | None, encoding: str) -> Relation:
     columns, separator, quote = _sniff(engine, files, delimiter=delimiter, encoding=encoding)
     _forget_rejects(engine)
     struct = sql("{{{pairs}}}", pairs=commas([sql("{c}: 'VARCHAR'", c=name(c)) for c in columns]))
@@ -217,7 +217,7 @@ def _csv(engine: DuckDB, files: tuple[Path, ...], *, delimiter: str | None, enco
     )
 
 
-def _forget_rejects(engine: DuckDB) -> None:
+def _forget_rejects(engine: Engine) -> None:
     """The engine keeps broken lines of every load in one table; this load begins with none."""
     engine.run(sql("DROP TABLE IF EXISTS reject_errors"))
     engine.run(sql("DROP TABLE IF EXISTS reject_scans"))
@@ -234,7 +234,7 @@ def _rejected_lines() -> Sql:
 
 
 def _sniff(
-    engine: DuckDB, files: Sequence[Path], *, delimiter: str | None, encoding: str
+    engine: Engine, files: Sequence[Path], *, delimiter: str | None, encoding: str
 ) -> tuple[list[str], str, str]:
     seen: dict[tuple[str, ...], Path] = {}
     separator, quote = ",", '"'
@@ -271,7 +271,7 @@ def _some(columns: Sequence[str]) -> str:
     return ", ".join(columns[:8]) + (" ..." if len(columns) > 8 else "")
 
 
-def _json_lines(engine: DuckDB, files: tuple[Path, ...], *, encoding: str) -> Relation:
+def _json_lines(engine: Engine, files: tuple[Path, ...], *, encoding: str) -> Relation:
     _forget_rejects(engine)
     scan = sql(
         "(SELECT line, {filed} AS {filed}, {row}, CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE FALSE END AS valid FROM (SELECT *, row_number() OVER () AS {row} FROM read_csv({paths}, auto_detect=false,"
@@ -327,7 +327,7 @@ def _json_lines(engine: DuckDB, files: tuple[Path, ...], *, encoding: str) -> Re
     )
 
 
-def _parquet(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
+def _parquet(engine: Engine, files: tuple[Path, ...]) -> Relation:
     layouts = ((tuple(sorted(pq.read_schema(f).names)), f) for f in files)
     _require_one_layout(dict(reversed(list(layouts))))
     scan = sql(
@@ -356,7 +356,7 @@ def _parquet(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
     )
 
 
-def _excel(engine: DuckDB, files: tuple[Path, ...]) -> Relation:
+def _excel(engine: Engine, files: tuple[Path, ...]) -> Relation:
     tables = [_placed(f) for f in files]
     _require_one_layout({tuple(sorted(t.column_names)): f for t, f in zip(tables, files, strict=True)})
     merged = pa.concat_tables(tables, promote_options="default")

@@ -14,7 +14,7 @@ from headwater.core.contract import Aggregate, Events, Measure
 from headwater.core.errors import ConfigError
 from headwater.core.ledger import Ledger, LedgerMeasure
 from headwater.core.table import Column, Kind, Purpose, Table
-from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.engine import Engine, table_scan
 from headwater.engine.expression import MICROS, compile_condition, compile_expression
 from headwater.engine.sql import Sql, commas, name, shim, sql
 from headwater.ledgers.findings import ledger_findings
@@ -42,7 +42,7 @@ _FIXED = frozenset(
 )
 
 
-def build_ledger(engine: DuckDB, events: Events, *, folder: Path) -> Ledger:
+def build_ledger(engine: Engine, events: Events, *, folder: Path) -> Ledger:
     """Build ``ledger``, ``users`` and ``user_hours`` under ``folder``. Raises ``ConfigError`` for a bad measure."""
     kinds = {c.name: c.kind for c in events.events.columns}
     compiled = tuple(_compiled(m, kinds, events.contract.app.currency) for m in events.contract.measures)
@@ -79,7 +79,7 @@ def build_ledger(engine: DuckDB, events: Events, *, folder: Path) -> Ledger:
     )
 
 
-def _settle_days(engine: DuckDB, days: Table) -> int:
+def _settle_days(engine: Engine, days: Table) -> int:
     """Within how many days 99% of the user-days have become known."""
     late = sql("percentile_cont(0.99) WITHIN GROUP (ORDER BY known_day - app_day)")
     (settle,) = engine.one(

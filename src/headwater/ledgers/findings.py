@@ -8,7 +8,7 @@ from headwater.core.contract import Events
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import LedgerMeasure
 from headwater.core.table import Table
-from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, commas, name, sql
 
 __all__ = ["ledger_findings"]
@@ -17,7 +17,7 @@ _FEW_DAYS, _MANY_DAYS = 20, 1_000
 
 
 def ledger_findings(
-    engine: DuckDB,
+    engine: Engine,
     events: Events,
     days: Table,
     *,
@@ -35,7 +35,7 @@ def ledger_findings(
     return (*found, *_late(settle_days), *_netted(engine, events, sums))
 
 
-def _concentrated(engine: DuckDB, measure: LedgerMeasure, days: Table) -> list[Finding]:
+def _concentrated(engine: Engine, measure: LedgerMeasure, days: Table) -> list[Finding]:
     """A handful of user-days that hold most of a measure: whales, or a unit gone wrong."""
     top, total, n_days = engine.one(
         sql(
@@ -75,7 +75,7 @@ def _late(settle_days: int) -> list[Finding]:
     ]
 
 
-def _netted(engine: DuckDB, events: Events, sums: Sequence[tuple[LedgerMeasure, Sql]]) -> list[Finding]:
+def _netted(engine: Engine, events: Events, sums: Sequence[tuple[LedgerMeasure, Sql]]) -> list[Finding]:
     if not sums:
         return []
     looks = [

@@ -19,7 +19,7 @@ from headwater.core.errors import DataError
 from headwater.core.finding import Finding
 from headwater.core.ledger import Snapshot, Task
 from headwater.engine.arrays import column_floats
-from headwater.engine.duckdb import DuckDB
+from headwater.engine.engine import Engine
 from headwater.snapshots.rows import mature_rows, rows_at
 
 __all__ = ["Draws", "Floats", "Model", "Pairs", "Predictor", "State", "Training", "require_signal"]
@@ -87,7 +87,7 @@ class Training:
 
     snapshot: Snapshot
     task: Task
-    engine: DuckDB
+    engine: Engine
     rng: np.random.Generator
     threads: int = field(default=2)
 

@@ -11,7 +11,7 @@ from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger, Snapshot
 from headwater.core.span import date_of
 from headwater.core.table import Column, Kind, Known, Purpose, Table
-from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, commas, name, sql
 from headwater.snapshots.feature import Feature, FeatureColumn, FeatureSpec, in_units
 from headwater.snapshots.features import FEATURES
@@ -22,7 +22,7 @@ FeatureChoice = Sequence[type[Feature]]
 
 
 def build_snapshot(
-    engine: DuckDB,
+    engine: Engine,
     ledger: Ledger,
     *,
     cutoffs: Sequence[int],
@@ -266,7 +266,7 @@ def _require_inside(ledger: Ledger, cutoffs: Sequence[int], end: int) -> None:
         )
 
 
-def _findings(engine: DuckDB, ledger: Ledger, rows: Table) -> tuple[Finding, ...]:
+def _findings(engine: Engine, ledger: Ledger, rows: Table) -> tuple[Finding, ...]:
     if ledger.left_edge_days == 0:
         return ()
     n, edge = engine.one(

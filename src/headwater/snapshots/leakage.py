@@ -10,7 +10,7 @@ from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger
 from headwater.core.span import date_of
 from headwater.core.table import Column, Known, Purpose, Table
-from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, commas, conjunction, name, sql
 from headwater.snapshots.build import every_feature, snapshot_query
 
@@ -39,7 +39,7 @@ class LeakageReport:
 
 
 def check_leakage(
-    engine: DuckDB, ledger: Ledger, *, cutoffs: Sequence[int], horizons: Sequence[int], folder: Path
+    engine: Engine, ledger: Ledger, *, cutoffs: Sequence[int], horizons: Sequence[int], folder: Path
 ) -> LeakageReport:
     """Build each cutoff's snapshot twice, the second time with an absurd future, and compare.
 
@@ -127,7 +127,7 @@ class _Compared:
 
 
 def _compared(
-    engine: DuckDB, ledger: Ledger, cutoff: int, horizons: Sequence[int], folder: Path
+    engine: Engine, ledger: Ledger, cutoff: int, horizons: Sequence[int], folder: Path
 ) -> _Compared:
     end = max(ledger.end_day, cutoff + max(horizons))
     tables: list[Table] = []
@@ -157,7 +157,7 @@ def _compared(
     )
 
 
-def _count_moved(engine: DuckDB, clean: Table, poisoned: Table, columns: Sequence[Column]) -> dict[str, int]:
+def _count_moved(engine: Engine, clean: Table, poisoned: Table, columns: Sequence[Column]) -> dict[str, int]:
     """How many users each column moved for; a user who comes or goes is counted apart."""
     both = sql("a.user_id IS NOT NULL AND b.user_id IS NOT NULL")
     counts = [

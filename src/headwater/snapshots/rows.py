@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from headwater.core.ledger import Snapshot
 from headwater.engine.arrays import column_floats, read_arrow
-from headwater.engine.duckdb import DuckDB, table_scan
+from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import commas, name, sql
 
 __all__ = ["grouped_counts", "mature_rows", "rows_at"]
@@ -30,7 +30,7 @@ def mature_rows(snapshot: Snapshot, target: str, columns: Sequence[str]) -> pa.T
 
 
 def grouped_counts(
-    engine: DuckDB, snapshot: Snapshot, cutoff: int, columns: Sequence[str]
+    engine: Engine, snapshot: Snapshot, cutoff: int, columns: Sequence[str]
 ) -> tuple[tuple[NDArray[np.float64], ...], NDArray[np.float64]]:
     """The distinct combinations of some columns at a cutoff and how many users have each, grouped in the engine.
 

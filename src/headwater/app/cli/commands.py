@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import date
 from importlib.resources import files
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.exceptions import TyperException
 
 from headwater import __version__
 from headwater.app.cli.leakage import leakage_reply
+from headwater.app.cli.program import app
 from headwater.app.cli.replies import (
     backtest_reply,
     check_reply,
@@ -24,7 +22,7 @@ from headwater.app.cli.replies import (
     snapshot_reply,
 )
 from headwater.app.cli.session import Options, answer, in_workspace, with_options
-from headwater.app.cli.speak import Reply, Speaker, finding_data, finding_line
+from headwater.app.cli.speak import Reply, finding_data, finding_line
 from headwater.app.demo import EXAMPLES, lay_out, require_example
 from headwater.app.doctor import examine
 from headwater.app.plan import Job
@@ -38,15 +36,22 @@ from headwater.core.span import as_days, day_of
 from headwater.engine.duckdb import DuckDB
 from headwater.models.ltv import LTV_MODELS
 
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="From a raw event log to a decision that can be defended.",
-)
+__all__ = [
+    "backtest",
+    "check",
+    "demo",
+    "doctor",
+    "explain",
+    "fit",
+    "init",
+    "leakage",
+    "ledger",
+    "predict",
+    "report",
+    "run",
+    "snapshot",
+    "version",
+]
 
 Model = Annotated[str | None, typer.Option(help="A model of the shelf; default: the one the backtest chose.")]
 Target = Annotated[
@@ -55,20 +60,6 @@ Target = Annotated[
 Horizon = Annotated[
     str | None, typer.Option(help="A duration such as 90d; default: the last of that target.")
 ]
-
-
-def main() -> None:
-    """Run the command line and leave with its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal that cannot show a character shows its number
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        code = app(sys.argv[1:] or ["--help"], prog_name="headwater", standalone_mode=False)
-    except TyperException as error:
-        code = _misused(error.format_message())
-    except (KeyboardInterrupt, typer.Abort):
-        code = 130
-    sys.exit(code if isinstance(code, int) else 0)
 
 
 @app.command()
@@ -209,14 +200,6 @@ def version(options: Options) -> None:
 def _rehearsed_demo(example: str, folder: Path) -> Reply:
     require_example(example)
     return Reply(text=f"Would lay out {example} in {folder} and run it.", data={"dry_run": True})
-
-
-def _misused(message: str) -> int:
-    commands = {c.callback.__name__ for c in app.registered_commands if c.callback}
-    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    do = f"headwater {command} --help" if command in commands else "headwater --help"
-    error = UsageError("command.usage", what=message, why="Nothing was run.", do=do)
-    return Speaker(as_json="--json" in sys.argv, quiet=True).refuse(command, error)
 
 
 def _init(given: Options, data: Path, *, user: str | None, at: str | None, force: bool) -> Reply:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from headwater.engine.duckdb import DuckDB
+from headwater.engine.engine import Engine
 
 __all__ = ["Bars"]
 
@@ -32,7 +32,7 @@ class Bars:
         )
 
     @contextmanager
-    def step(self, title: str, *, engine: DuckDB, n_rows: int | None) -> Generator[None]:
+    def step(self, title: str, *, engine: Engine, n_rows: int | None) -> Generator[None]:
         """Draw while the step runs; a step within a step gets a bar below."""
         task = self._opened(title, n_rows)
 

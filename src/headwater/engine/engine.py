@@ -1,0 +1,99 @@
+"""What an engine is: it runs our SQL, keeps tables in Parquet, and speaks Arrow. DuckDB is one, Spark another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from headwater.core.table import Column, Table
+from headwater.engine.dialect import Dialect
+from headwater.engine.sql import Sql, shim
+
+__all__ = ["Engine", "Progress", "table_scan"]
+
+
+class Progress(Protocol):
+    """Told how far the running query is, 0 to 1."""
+
+    def __call__(self, share_done: float) -> None:
+        """Take note."""
+        ...
+
+
+class Engine(Protocol):
+    """A connection with stated limits; only an engine opens one."""
+
+    name: str
+    dialect: Dialect
+    threads: int
+    memory: str
+
+    def close(self) -> None:
+        """Give the memory back."""
+        ...
+
+    def reporting(self, progress: Progress) -> AbstractContextManager[None]:
+        """Call ``progress`` now and then while queries of this block run."""
+        ...
+
+    def text(self, query: Sql) -> str:
+        """The SQL text this engine would run: to read, copy and keep."""
+        ...
+
+    def run(self, query: Sql) -> None:
+        """Run a statement for its effect."""
+        ...
+
+    def rows(self, query: Sql) -> list[tuple[Any, ...]]:
+        """All rows of a small result."""
+        ...
+
+    def one(self, query: Sql) -> tuple[Any, ...]:
+        """The only row of a result."""
+        ...
+
+    def arrow(self, query: Sql) -> pa.Table:
+        """A result as an Arrow table."""
+        ...
+
+    def batches(self, query: Sql, *, rows: int = 50_000) -> Iterator[pa.RecordBatch]:
+        """A result as a stream of Arrow batches."""
+        ...
+
+    def register(self, view: str, rows: pa.Table) -> None:
+        """Make a small Arrow table readable under a name."""
+        ...
+
+    def hold(self, view: str, query: Sql) -> int:
+        """Work a query out once and make its rows readable under a name; returns how many there are."""
+        ...
+
+    def describe(self, query: Sql) -> list[tuple[str, str]]:
+        """The names and engine types of a query's columns; reads no rows."""
+        ...
+
+    def write(self, query: Sql, folder: Path, *, table: str, columns: Sequence[Column]) -> Table:
+        """Write a query to Parquet under ``folder`` and return it as a fingerprinted table."""
+        ...
+
+    def write_parts(
+        self, query: Sql, folder: Path, *, by: Sequence[str]
+    ) -> dict[tuple[str, ...], tuple[Path, ...]]:
+        """Write a query to Parquet files apart by the values of columns; the files of each combination of values.
+
+        The columns in ``by`` are not in the files.
+        """
+        ...
+
+    def adopt(self, files: Sequence[Path], *, table: str, columns: Sequence[Column]) -> Table:
+        """Fingerprint Parquet files that were just written."""
+        ...
+
+
+def table_scan(table: Table) -> Sql:
+    """Read a table in a FROM clause."""
+    return shim("scan", *table.files)
