@@ -42,7 +42,7 @@ test: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-quick: $(DEV)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not spark"
 
 check: $(DEV)
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headwater.app.road import backtest, check, decide, fit, forecast, ledger, read, snapshot, write
+    from headwater.app.scoring import score_on_spark
 
 __all__ = [
     "__version__",
@@ -28,6 +29,7 @@ __all__ = [
     "forecast",
     "ledger",
     "read",
+    "score_on_spark",
     "snapshot",
     "write",
 ]
@@ -41,5 +43,6 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("headwater.app.road"), name)
+        module = "scoring" if name == "score_on_spark" else "road"
+        return getattr(import_module(f"headwater.app.{module}"), name)
     raise AttributeError(f"module 'headwater' has no attribute '{name}'")

@@ -9,10 +9,10 @@ import pytest
 
 from headwater.core.finding import Severity
 from headwater.core.span import day_of
-from headwater.core.table import Kind, Purpose
-from headwater.engine.sql import sql
-from headwater.snapshots import build, leakage
-from headwater.snapshots.feature import feature
+from headwater.core.table import Column, Kind, Known, Purpose
+from headwater.engine.sql import commas, name, sql
+from headwater.snapshots import leakage, query
+from headwater.snapshots.feature import FeatureColumn, ahead, feature, formula, total
 from headwater.snapshots.features import FEATURES
 from headwater.snapshots.leakage import check_leakage
 
@@ -63,69 +63,83 @@ def test_no_feature_on_the_shelf_moves_and_every_target_does(bench, ledger):
     assert groups == {"calendar", "frequency", "occasions", "recency", "rhythm", "tenure", "trend", "value"}
 
 
-def leaky_join(condition):
-    """``build._seen`` with another idea of what was known."""
+def leaky(condition, shift):
+    """``query._seen`` with another idea of what was known, or of which day is the first one ahead."""
 
-    def seen(ledger, rows, ladder, *, now):
+    def seen(ledger, days, cut):
         return sql(
-            "SELECT c.cutoff, l.*, c.cutoff - l.app_day AS age FROM ({rows}) l JOIN {ladder} ON {on}",
-            rows=rows,
-            ladder=ladder,
-            on=condition,
+            "SELECT user_id, bucket, app_day, {c} + {shift} - app_day AS age, n_events, {m} FROM {days} WHERE app_day < {end} AND ({known})",
+            c=cut.cutoff,
+            shift=shift,
+            m=commas([name(m.name) for m in ledger.measures]),
+            days=days,
+            end=cut.reads_to,
+            known=condition(cut.cutoff),
         )
 
     return seen
 
 
+HONEST = "app_day >= {c} OR known_day < {c}"
+
+
 @pytest.mark.parametrize(
-    "condition",
+    ("condition", "shift"),
     [
-        sql("l.app_day <= c.cutoff AND l.known_day < c.cutoff"),
-        sql("l.app_day <= c.cutoff AND l.known_day <= c.cutoff"),
-        sql("l.app_day < c.cutoff"),
-        sql("l.app_day < c.cutoff AND l.known_day <= c.cutoff"),
-        sql("TRUE"),
+        (lambda c: sql(HONEST, c=c), 1),
+        (lambda c: sql("app_day >= {c} OR known_day <= {c}", c=c), 1),
+        (lambda c: sql("TRUE"), 0),
+        (lambda c: sql("app_day >= {c} OR known_day <= {c}", c=c), 0),
+        (lambda c: sql("TRUE"), 1_000),
     ],
     ids=["day off by one", "both off by one", "known_day forgotten", "known_day off by one", "everything"],
 )
-def test_a_leaky_join_is_caught(bench, ledger, monkeypatch, condition):
-    monkeypatch.setattr(build, "_seen", leaky_join(condition))
+def test_a_leaky_reading_is_caught(bench, ledger, monkeypatch, condition, shift):
+    monkeypatch.setattr(query, "_seen", leaky(condition, shift))
     report = checked(bench, ledger)
-    assert [f.code for f in report.findings] == ["leakage.feature_moved"]
-    assert report.findings[0].severity is Severity.BLOCK
+    assert "leakage.feature_moved" in [f.code for f in report.findings]
+    moved = next(f for f in report.findings if f.code == "leakage.feature_moved")
+    assert moved.severity is Severity.BLOCK
     assert {"active_days_total", "revenue_gbp_total", "days_since_active"} & set(report.moved)
-    assert any(n in report.findings[0].what for n in report.moved)
+    assert any(n in moved.what for n in report.moved)
+
+
+def test_the_same_reading_without_a_leak_is_not_caught(bench, ledger, monkeypatch):
+    """The leaks above are the only difference to what is built."""
+    monkeypatch.setattr(query, "_seen", leaky(lambda c: sql(HONEST, c=c), 0))
+    assert checked(bench, ledger).moved == ()
 
 
 class Peek:
-    """A feature that reads the measure a day too late: age zero is the cutoff day itself."""
+    """A feature that reads the cutoff's own day."""
 
     about = "leaky on purpose"
 
     def columns(self, spec):
         del spec
-        return (
-            feature(
-                "peek",
-                about="revenue up to and on the cutoff day",
-                aggregate=sql("CAST(sum(revenue) AS DOUBLE)"),
-            ),
-        )
+        return (feature("peek", ahead(sql("revenue"), days=1), about="revenue on the cutoff day"),)
+
+
+def test_a_feature_cannot_look_ahead_by_its_window():
+    with pytest.raises(ValueError, match="looks back"):
+        total(sql("revenue"), last=8, before=-1)
+    with pytest.raises(ValueError, match="looks back"):
+        total(sql("revenue"), last=0)
 
 
 def test_only_the_leaky_feature_is_named(bench, ledger, monkeypatch):
     """The target's own column, passed off as a feature: the rest of the shelf stands still."""
-    honest = build._target_column
+    honest = query._target
 
-    def passed_off(label, unit, horizon):
-        column = honest(label, unit, horizon)
-        return (
-            dataclasses.replace(column, purpose=Purpose.FEATURE)
-            if (label, horizon) == ("orders", 7)
-            else column
+    def passed_off(cut, label, unit, horizon, whole):
+        made = honest(cut, label, unit, horizon, whole)
+        if (label, horizon) != ("orders", 7):
+            return made
+        return FeatureColumn(
+            column=dataclasses.replace(made.column, purpose=Purpose.FEATURE), formula=made.formula
         )
 
-    monkeypatch.setattr(build, "_target_column", passed_off)
+    monkeypatch.setattr(query, "_target", passed_off)
     report = checked(bench, ledger)
     assert report.moved == ("orders_next_7d",)
     assert "orders_next_7d" in report.findings[0].what
@@ -133,21 +147,17 @@ def test_only_the_leaky_feature_is_named(bench, ledger, monkeypatch):
 
 
 def test_a_leaky_feature_beside_honest_ones_is_named(bench, ledger, monkeypatch):
-    shelf = build.every_feature()
+    shelf = query.every_feature()
     monkeypatch.setattr(leakage, "every_feature", lambda: (*shelf, Peek))
-    assert checked(bench, ledger).moved == ()
-    monkeypatch.setattr(build, "_seen", leaky_join(sql("l.app_day <= c.cutoff AND l.known_day <= c.cutoff")))
-    assert "peek" in checked(bench, ledger).moved
+    assert checked(bench, ledger).moved == ("peek",)
 
 
 def test_a_flag_known_by_the_cutoff_may_not_move(bench, ledger, monkeypatch):
-    def selected(column, *args):
-        if column.name == "at_left_edge":
-            return sql("(coalesce(orders_next_7d, 0) > 100) AS at_left_edge")
-        return kept(column, *args)
+    def peeking(ledger, cut):
+        column = Column(name="at_left_edge", kind=Kind.BOOLEAN, purpose=Purpose.FLAG, known=Known.BY_CUTOFF)
+        return FeatureColumn(column=column, formula=formula("({n} > 100)", n=ahead(sql("orders"), days=7)))
 
-    kept = build._selected
-    monkeypatch.setattr(build, "_selected", selected)
+    monkeypatch.setattr(query, "_left_edge", peeking)
     assert checked(bench, ledger, cutoffs=CUTOFFS[:1]).moved == ("at_left_edge",)
 
 

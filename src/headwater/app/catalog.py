@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from headwater.core.errors import HeadwaterError
 
-__all__ = ["source_fingerprint"]
+__all__ = ["file_fingerprints", "source_fingerprint"]
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, changed_ns INTEGER, sha256 TEXT)"
 )
 
 
-def source_fingerprint(catalog: Path, files: Sequence[Path], *, root: Path) -> str:
-    """A fingerprint of files' names and bytes; bytes are read only where size or time of change differ."""
+def file_fingerprints(catalog: Path, files: Sequence[Path]) -> dict[Path, str]:
+    """A fingerprint of each file's bytes; bytes are read only where size or time of change differ."""
     try:
-        return _fingerprint(catalog, files, root=root)
+        return _read(catalog, files)
     except sqlite3.OperationalError as error:
         raise HeadwaterError(
             "workspace.disk",
@@ -30,17 +30,22 @@ def source_fingerprint(catalog: Path, files: Sequence[Path], *, root: Path) -> s
         ) from error
     except sqlite3.DatabaseError:  # a damaged catalog holds nothing that the files do not say again
         catalog.unlink(missing_ok=True)
-        return _fingerprint(catalog, files, root=root)
+        return _read(catalog, files)
 
 
-def _fingerprint(catalog: Path, files: Sequence[Path], *, root: Path) -> str:
+def source_fingerprint(prints: Mapping[Path, str], *, root: Path) -> str:
+    """One fingerprint of files' names and bytes."""
     whole = hashlib.sha256()
+    for file, print_ in prints.items():
+        whole.update(_name(file, root).encode())
+        whole.update(print_.encode())
+    return whole.hexdigest()[:32]
+
+
+def _read(catalog: Path, files: Sequence[Path]) -> dict[Path, str]:
     with closing(sqlite3.connect(catalog)) as connection, connection:
         connection.execute(_TABLE)
-        for file in files:
-            whole.update(_name(file, root).encode())
-            whole.update(_known_or_read(connection, file).encode())
-    return whole.hexdigest()[:32]
+        return {file: _known_or_read(connection, file) for file in files}
 
 
 def _name(file: Path, root: Path) -> str:

@@ -161,6 +161,8 @@ class RunSettings(_Section):
     seed: Annotated[int, Field(ge=0)] = 7
     threads: Annotated[int, Field(ge=1, le=512)] = 2
     memory: str = "1500MB"
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    master: str | None = None
 
     @field_validator("memory")
     @classmethod

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from headwater.app.doctor_spark import spark_traps
+
 __all__ = ["Checkup", "examine"]
 
 _NEEDED = (
@@ -62,6 +64,7 @@ def examine(folder: Path) -> tuple[Checkup, ...]:
         _writable(folder),
         _disk(folder),
         _cores(),
+        *(Checkup(what=s.what, state=s.state, ok=s.ok, fix=s.fix) for s in spark_traps(folder)),
     )
 
 

@@ -29,6 +29,8 @@ __all__ = ["STORE_NAME", "StepResult", "Store", "fingerprint_of", "write_whole"]
 
 STORE_NAME = ".headwater"
 _MANIFEST = "manifest.json"
+_LINE = "line"
+_HOW = frozenset({"sql", "parts", "layout", "n_scans"})
 _SHELVES = (
     "headwater.contracts.rules",
     "headwater.evaluation.scores",
@@ -92,17 +94,46 @@ class Store:
                 self._holds -= 1
 
     def step(
-        self, name: str, key: Mapping[str, object], shape: type[T], make: Callable[[Path], T]
+        self,
+        name: str,
+        key: Mapping[str, object],
+        shape: type[T],
+        make: Callable[[Path], T],
+        *,
+        line: Mapping[str, object] | None = None,
     ) -> StepResult[T]:
-        """The value of a step: read back where it was made before, otherwise made and published."""
+        """The value of a step: read back where it was made before, otherwise made and published.
+
+        ``line`` is what stays the same while data are appended; ``latest`` finds the step's last value by it.
+        """
         saved = self.find(name, key, shape)
         if saved is not None:
             return saved
         with self.held():
-            return self._make(name, key, TypeAdapter[T](shape), make)
+            return self._make(name, key, TypeAdapter[T](shape), make, line)
+
+    def latest(self, name: str, line: Mapping[str, object], shape: type[T]) -> T | None:
+        """The value made last of a step with this ``line`` and this code; None where there is none whole."""
+        wanted = _line_of(line)
+        found = [
+            f
+            for f in (self.root / "steps" / name).glob("*")
+            if (f / _LINE).is_file() and (f / _MANIFEST).is_file()
+        ]
+        for folder in sorted(found, key=lambda f: (f / _MANIFEST).stat().st_mtime_ns, reverse=True):
+            if (folder / _LINE).read_text(encoding="utf-8") == wanted:
+                saved = self._read(folder, name, TypeAdapter[T](shape))
+                if saved is not None:
+                    return saved.value
+        return None
 
     def _make(
-        self, name: str, key: Mapping[str, object], adapter: TypeAdapter[T], make: Callable[[Path], T]
+        self,
+        name: str,
+        key: Mapping[str, object],
+        adapter: TypeAdapter[T],
+        make: Callable[[Path], T],
+        line: Mapping[str, object] | None,
     ) -> StepResult[T]:
         folder = self._folder(name, key)
         shutil.rmtree(folder, ignore_errors=True)
@@ -117,12 +148,16 @@ class Store:
             "sizes": _settled(folder),
             "value": plain,
         }
+        if line is not None:
+            write_whole(folder / _LINE, _line_of(line))
         write_whole(folder / _MANIFEST, json.dumps(about, indent=1))
         return StepResult(name=name, value=value, fingerprint=content, reused=False)
 
     def find(self, name: str, key: Mapping[str, object], shape: type[T]) -> StepResult[T] | None:
         """A step made before; None where it was not, its manifest is damaged or a file of it is gone or cut."""
-        folder, adapter = self._folder(name, key), TypeAdapter[T](shape)
+        return self._read(self._folder(name, key), name, TypeAdapter[T](shape))
+
+    def _read(self, folder: Path, name: str, adapter: TypeAdapter[T]) -> StepResult[T] | None:
         try:
             manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
             plain, content = _moved(manifest["value"], "", str(folder)), str(manifest["content"])
@@ -204,6 +239,10 @@ def _runs(process: str) -> bool:
     return True
 
 
+def _line_of(line: Mapping[str, object]) -> str:
+    return fingerprint_of({"code": _code(), **line})
+
+
 def fingerprint_of(value: object) -> str:
     """A fingerprint of JSON-like content, keys in any order."""
     return hashlib.sha256(
@@ -258,12 +297,12 @@ def _files_in(value: Any) -> list[str]:
 
 
 def _content(value: Any) -> Any:
-    """What a value says, without where its files lie or the text of its query."""
+    """What a value says, without where its files lie and how it was made: its query, its parts, its scans."""
     match value:
         case {"files": _, "fingerprint": print_, "name": name}:
             return {"table": name, "fingerprint": print_}
         case dict():
-            return {k: _content(v) for k, v in value.items() if k != "sql"}
+            return {k: _content(v) for k, v in value.items() if k not in _HOW}
         case list():
             return [_content(v) for v in value]
         case _:

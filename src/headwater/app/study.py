@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from headwater.app.catalog import source_fingerprint
+from headwater.app.catalog import file_fingerprints, source_fingerprint
 from headwater.app.config import Settings, contract_of, read_memory
+from headwater.app.engines import open_engine
 from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of
 from headwater.app.store import StepResult, Store, fingerprint_of, write_whole
 from headwater.app.watch import Silent, Watcher, WouldRun
@@ -26,7 +27,7 @@ from headwater.core.ledger import Ledger, Snapshot, Task
 from headwater.core.span import day_of
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.arrays import column_floats
-from headwater.engine.duckdb import DuckDB
+from headwater.engine.engine import Engine
 from headwater.engine.sources import find_files, known_rows
 from headwater.engine.sql import name, sql
 from headwater.evaluation.backtest import Backtest, run_backtest
@@ -102,10 +103,11 @@ class Study:
         self.contract = contract_of(settings, today=today)
         self.seed = settings.run.seed if seed is None else seed
         self.store = Store(root)
-        self.engine = DuckDB(
-            threads=threads or settings.run.threads,
-            memory=read_memory(memory or settings.run.memory),
+        self.engine: Engine = open_engine(
+            settings.run,
             spill=self.store.spill,
+            threads=threads,
+            memory=read_memory(memory) if memory is not None else None,
         )
         self.watcher: Watcher = watcher or Silent()
         self.steps: dict[str, StepResult[Any]] = {}
@@ -125,34 +127,54 @@ class Study:
     def _checked(self) -> Events:
         own = (self.root / self.settings.deliver.folder,)
         files = find_files(self.root / self.contract.source.path, skip=own)
-        read = source_fingerprint(self.store.root / "catalog.sqlite", files, root=self.root)
+        catalog = self.store.root / "catalog.sqlite"
+        prints = file_fingerprints(catalog, files)
+        read = source_fingerprint(prints, root=self.root)
+        looked_up = source_fingerprint(file_fingerprints(catalog, self._looked_up()), root=self.root)
+        line = {"contract": self.contract, "looked_up": looked_up}
         return self.step(
             "check",
-            {"contract": self.contract, "source": read},
+            line | {"source": read},
             Events,
             lambda folder: check(
-                self.engine, self.contract, root=self.root, folder=folder, source_fingerprint=read, skip=own
+                self.engine,
+                self.contract,
+                root=self.root,
+                folder=folder,
+                source_fingerprint=read,
+                skip=own,
+                prints=prints,
+                earlier=self.store.latest("check", line, Events),
             ),
             title="checking the data",
             n_rows=known_rows(files),
+            line=line,
         )
+
+    def _looked_up(self) -> tuple[Path, ...]:
+        """The files in which rules look values up."""
+        named = [spec.settings.get("path") for spec in self.contract.rules]
+        return tuple(f for path in named if isinstance(path, str) for f in find_files(self.root / path))
 
     def ledger(self) -> Ledger:
         """The ledger of the kept events."""
         events = self.events()
-        inputs = {
-            "events": events.events.fingerprint,
+        line = {
             "measures": self.contract.measures,
             "app": self.contract.app,
             "keep": self.contract.source.keep,
+            "known_at": self.contract.source.known_at,
         }
         return self.step(
             "ledger",
-            inputs,
+            line | {"events": events.events.fingerprint},
             Ledger,
-            lambda folder: build_ledger(self.engine, events, folder=folder),
+            lambda folder: build_ledger(
+                self.engine, events, folder=folder, earlier=self.store.latest("ledger", line, Ledger)
+            ),
             title="building the ledger",
             n_rows=events.events.n_rows,
+            line=line,
         )
 
     def snapshot(
@@ -280,6 +302,7 @@ class Study:
         *,
         title: str,
         n_rows: int | None = None,
+        line: Mapping[str, object] | None = None,
     ) -> T:
         """A step's value, from this session, from the workspace, or made now under the watcher's eyes."""
         label = f"{step} {fingerprint_of(key)[:8]}"
@@ -290,7 +313,7 @@ class Study:
             raise WouldRun(title)
         if result is None:
             with self.watcher.step(title, engine=self.engine, n_rows=n_rows):
-                result = self.store.step(step, key, shape, make)
+                result = self.store.step(step, key, shape, make, line=line)
         self.steps[label] = result
         return result.value
 

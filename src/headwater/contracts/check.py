@@ -1,20 +1,29 @@
-"""The quality gate: read the source once, keep what the contract allows, set the rest aside with its reasons."""
+"""The quality gate: read the source, keep what the contract allows, set the rest aside with its reasons.
+
+A load is checked part by part (``contracts.parts``): files that did not change since an earlier load are not
+read again, and the result is the same as if all were.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headwater.contracts.findings import check_result
+from headwater.contracts.neighbors import hold_lookups
+from headwater.contracts.parts import SourceFile, carry_part, conformed, group_files, write_part
 from headwater.contracts.plan import QUARANTINE, CheckPlan, event_columns, plan_checks
-from headwater.contracts.query import checked_query, mark_duplicates
-from headwater.core.contract import Contract, Events, RuleResult
+from headwater.contracts.query import checked_query
+from headwater.contracts.repeats import Opener, Repeats, find_repeats, repeats_of, spans_of
+from headwater.core.contract import Contract, Events, Part, RuleResult
 from headwater.core.errors import DataError, GateError
 from headwater.core.span import date_of
-from headwater.core.table import Table
+from headwater.core.table import Table, joined
 from headwater.engine.engine import Engine, table_scan
-from headwater.engine.sources import Relation, open_relation, require_closed_quotes
-from headwater.engine.sql import Sql, commas, sql
+from headwater.engine.relation import Relation
+from headwater.engine.sources import open_relation
+from headwater.engine.sql import commas, sql
 
 __all__ = ["check", "check_gate", "require_gate", "require_past"]
 
@@ -27,46 +36,75 @@ def check(
     folder: Path,
     source_fingerprint: str,
     skip: Sequence[Path] = (),
+    prints: Mapping[Path, str] | None = None,
+    earlier: Events | None = None,
 ) -> Events:
     """Check a source against its contract and write ``events`` and ``quarantine`` under ``folder``.
 
-    Reads the source once, and once more only where a rule asks for duplicates. Raises ``ConfigError``
-    where the contract does not fit the source; a gate that fails is told by ``check_gate``. Nothing under
-    ``skip`` is data.
+    Parameters
+    ----------
+    skip
+        Nothing under these folders is data.
+    prints
+        A fingerprint of the bytes of each file, where files may be known from an ``earlier`` load of the
+        same contract. Without them everything is checked.
+
+    Raises
+    ------
+    ConfigError
+        The contract does not fit the source. A gate that fails is told by ``check_gate``.
     """
     source = contract.source
     relation = open_relation(
         engine, root / source.path, delimiter=source.delimiter, encoding=source.encoding, skip=skip
     )
     plan = plan_checks(contract, relation, root=root)
-    plan = mark_duplicates(engine, plan)
-    query = checked_query(contract, plan)
-    parts = folder / "checked"
-    parts.parent.mkdir(parents=True, exist_ok=True)
-    engine.run(
-        sql(
-            "COPY ({q}) TO {path} (FORMAT parquet, COMPRESSION zstd, PARTITION_BY (is_broken), ROW_GROUP_SIZE 122880)",
-            q=query,
-            path=str(parts),
-        )
+    hold_lookups(engine, plan)
+    files = [(str(f), (prints or {}).get(f, "")) for f in relation.files]
+    layout = f"{relation.format} {relation.columns}"
+    known = earlier.parts if earlier is not None and prints and earlier.layout == layout else ()
+    sizes = {str(f): f.stat().st_size for f in relation.files}
+    grouping = group_files(files, sizes=sizes, earlier=known)
+
+    def opened(names: Iterable[str]) -> Relation:
+        wanted = [Path(n) for n in names]
+        if wanted == list(relation.files):
+            return relation
+        few = open_relation(engine, wanted, delimiter=source.delimiter, encoding=source.encoding)
+        return conformed(few, relation.columns)
+
+    fresh = [f for group in grouping.new for f, _ in group]
+    spans = _spans(engine, plan, opened, fresh) if prints else {}
+    repeats = find_repeats(engine, contract, plan, grouping=grouping, spans=spans, open_files=opened)
+    work = _Work(
+        engine=engine, contract=contract, repeats=repeats, spans=spans, opened=opened, folder=folder / "parts"
     )
-    require_closed_quotes(engine, relation)
-    unreadable = _write_unreadable(engine, relation, root, folder / "unreadable.parquet")
-    events = engine.adopt(_files(engine, parts, "false", query), table="events", columns=event_columns(plan))
-    quarantine = engine.adopt(
-        [*_files(engine, parts, "true", query), unreadable], table="quarantine", columns=QUARANTINE
-    )
-    rules = _rule_results(engine, plan, quarantine, n_rows_in=events.n_rows + quarantine.n_rows)
+    parts = [_kept(work, p) for p in grouping.kept] + [_written(work, g) for g in grouping.new]
+    events = joined([p.events for p in parts], columns=event_columns(plan))
+    quarantine = joined([p.quarantine for p in parts], columns=QUARANTINE)
     return check_result(
-        engine,
         contract=contract,
+        parts=parts,
         events=events,
         quarantine=quarantine,
-        rules=rules,
+        rules=_rule_results(engine, repeats.plan, quarantine, n_rows_in=events.n_rows + quarantine.n_rows),
         relation=relation,
+        layout=layout,
         source_fingerprint=source_fingerprint,
-        query=query,
+        sql_text=engine.text(checked_query(contract, plan)),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What the parts of one load share."""
+
+    engine: Engine
+    contract: Contract
+    repeats: Repeats
+    spans: Mapping[str, tuple[int, int]]
+    opened: Opener
+    folder: Path
 
 
 def check_gate(events: Events) -> tuple[str, ...]:
@@ -123,35 +161,37 @@ def require_gate(events: Events) -> None:
         )
 
 
-def _files(engine: Engine, parts: Path, broken: str, query: Sql) -> list[Path]:
-    found = sorted((parts / f"is_broken={broken}").glob("*.parquet"))
-    if found:
-        return found
-    empty = parts / f"none-{broken}.parquet"
-    parts.mkdir(parents=True, exist_ok=True)
-    engine.run(
-        sql(
-            "COPY (SELECT * EXCLUDE (is_broken) FROM ({q}) LIMIT 0) TO {p} (FORMAT parquet)",
-            q=query,
-            p=str(empty),
-        )
-    )
-    return [empty]
+def _spans(
+    engine: Engine, plan: CheckPlan, opened: Opener, files: Sequence[str]
+) -> dict[str, tuple[int, int]]:
+    if not files:
+        return {}
+    fresh = opened(files)
+    return spans_of(engine, replace(plan, rows=fresh.rows, rows_keeping_aside=fresh.rows_keeping_aside))
 
 
-def _write_unreadable(engine: Engine, relation: Relation, root: Path, path: Path) -> Path:
-    none = sql("SELECT '' AS f, 0 AS r, '' AS why, '' AS line LIMIT 0")
-    aside = relation.broken or none
-    engine.run(
-        sql(
-            "COPY (SELECT CAST(0 AS BIGINT) AS broken, concat('unreadable(', why, ')') AS codes, replace(CAST(f AS VARCHAR), {root}, '') AS source_file, CAST(r AS BIGINT) AS source_row,"
-            " md5(CAST(line AS VARCHAR)) AS line_hash, CAST(line AS VARCHAR) AS raw FROM ({aside}) AS t(f, r, why, line)) TO {path} (FORMAT parquet)",
-            aside=aside,
-            root=f"{root}/",
-            path=str(path),
-        )
+def _written(work: _Work, group: Sequence[SourceFile]) -> Part:
+    """Check the files of a part."""
+    names = [f for f, _ in group]
+    found = [work.spans[f] for f in names if f in work.spans]
+    return write_part(
+        work.engine,
+        work.contract,
+        work.repeats.plan,
+        work.opened(names),
+        sources=tuple(group),
+        span=(min(a for a, _ in found), max(b for _, b in found)) if found else None,
+        repeats=repeats_of(work.repeats.prints, names),
+        folder=work.folder,
     )
-    return path
+
+
+def _kept(work: _Work, part: Part) -> Part:
+    """A part checked before: taken over, or checked again where other rows of it repeat others than before."""
+    names = [f for f, _ in part.sources]
+    if not work.repeats.seen.issuperset(names) or repeats_of(work.repeats.prints, names) == part.repeats:
+        return carry_part(part, folder=work.folder)
+    return replace(_written(work, part.sources), span=part.span)
 
 
 def _rule_results(

@@ -2,54 +2,66 @@
 
 from __future__ import annotations
 
-from headwater.core.contract import Contract, Events, RuleResult
+from collections.abc import Sequence
+
+from headwater.core.contract import Contract, Events, Part, RuleResult
 from headwater.core.finding import Finding, Severity
-from headwater.core.table import Table
-from headwater.engine.engine import Engine, table_scan
+from headwater.core.table import Table, added
 from headwater.engine.sources import Relation
-from headwater.engine.sql import Sql, sql
 
 __all__ = ["check_result"]
 
 
 def check_result(
-    engine: Engine,
     *,
     contract: Contract,
+    parts: Sequence[Part],
     events: Table,
     quarantine: Table,
     rules: tuple[RuleResult, ...],
     relation: Relation,
+    layout: str,
     source_fingerprint: str,
-    query: Sql,
+    sql_text: str,
 ) -> Events:
-    """Put the account together and add the findings that need one look at the kept rows."""
-    first, last, offsets, naive, early, twice = engine.one(
-        sql(
-            "SELECT coalesce(min(app_day), 0), coalesce(max(app_day), -1), count(DISTINCT nullif(at_offset, '')), count(*) FILTER (WHERE at_offset = ''),"
-            " count(*) FILTER (WHERE known_day < app_day), count(*) FILTER (WHERE at_twice) FROM {scan}",
-            scan=table_scan(events),
-        )
-    )
-    n_in = events.n_rows + quarantine.n_rows
+    """Put the account of all parts together, with the findings."""
+    days = _days_of(parts)
     findings = [
         *_quarantined(events, quarantine, rules),
-        *_clocks(contract, offsets=offsets, naive=naive, n_rows=events.n_rows, early=early, twice=twice),
+        *_clocks(
+            contract,
+            offsets=len({o for p in parts for o in p.offsets}),
+            naive=sum(p.n_naive for p in parts),
+            n_rows=events.n_rows,
+            early=sum(p.n_early for p in parts),
+            twice=sum(p.n_twice for p in parts),
+        ),
         *_float_ids(contract, relation),
     ]
     return Events(
         contract=contract,
         events=events,
         quarantine=quarantine,
-        n_rows_in=n_in,
+        n_rows_in=events.n_rows + quarantine.n_rows,
         rows_are=relation.rows_are,
         rules=rules,
         findings=tuple(findings),
-        first_day=first,
-        end_day=last + 1,
+        first_day=days[0][0] if days else 0,
+        end_day=days[-1][0] + 1 if days else 0,
         source_fingerprint=source_fingerprint,
-        sql=engine.text(query),
+        sql=sql_text,
+        parts=tuple(parts),
+        layout=layout,
+        day_fingerprints=days,
     )
+
+
+def _days_of(parts: Sequence[Part]) -> tuple[tuple[int, str], ...]:
+    """The fingerprint of each app day over all parts; they add up."""
+    found: dict[int, str] = {}
+    for day, print_ in (d for p in parts for d in p.days):
+        found[day] = added(found[day], print_) if day in found else print_
+    return tuple(sorted(found.items()))
 
 
 def _quarantined(events: Table, quarantine: Table, rules: tuple[RuleResult, ...]) -> list[Finding]:

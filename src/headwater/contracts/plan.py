@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from headwater.contracts.repair_plan import raw_column, repaired_columns
 from headwater.contracts.rule import BrokenWhen, Columns
 from headwater.contracts.rules import RULES
 from headwater.contracts.typing import (
     TypedColumn,
+    id_text,
     is_there,
     kind_of_engine_type,
     local_time,
@@ -58,7 +60,13 @@ _RESERVED = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckPlan:
-    """The SQL of each part of the check; ``checks`` holds every condition with the share it may break."""
+    """The SQL of each part of the check; ``checks`` holds every condition with the share it may break.
+
+    ``rows`` and ``rows_keeping_aside`` may be any subset of the source's rows. ``repairs`` gives the
+    repaired value of a column, whose raw value stays in ``events`` under ``raw_column(column)``. ``marks``
+    names held relations (``__file``, ``__row``, ``bits``) of what only other rows can tell, each row once;
+    ``n_scans`` counts the passes over the source, this plan's own pass among them.
+    """
 
     zone: str
     columns: tuple[tuple[str, str], ...]
@@ -72,16 +80,22 @@ class CheckPlan:
     checks: tuple[tuple[BrokenWhen, float | None], ...]
     rows: Sql
     rows_keeping_aside: Sql
+    repairs: Mapping[str, Sql] = field(default_factory=dict[str, Sql])
+    marks: tuple[str, ...] = ()
+    n_scans: int = 1
 
 
 def plan_checks(contract: Contract, relation: Relation, *, root: Path) -> CheckPlan:
     """Plan a check. Raises ``ConfigError`` where the contract does not fit the source."""
     source, app = contract.source, contract.app
     present = dict(relation.columns)
-    kinds = source_columns(contract, present)
     zone = source.time_zone or app.time_zone
-    kinds = {c: k for c, k in kinds.items() if not _already_there(c, contract)}
+    repairs = repaired_columns(contract, present)
+    kept = {c: k for c, k in source_columns(contract, present).items() if not _already_there(c, contract)}
+    declared = {c: k for c, k in source.types.items() if c in present and not _already_there(c, contract)}
+    kinds = kept | {c: k for c, k in declared.items() if c not in kept}
     _require_free(kinds, present)
+    _require_free_raw(repairs, kinds)
     typed = tuple(typed_column(c, k, present[c], zone) for c, k in kinds.items())
     at = time_column(source.at, source, present[source.at], zone)
     known = (
@@ -90,25 +104,50 @@ def plan_checks(contract: Contract, relation: Relation, *, root: Path) -> CheckP
         else sql("at_us")
     )
     local = local_time(source.at, source, present[source.at])
-    every = {c: raw_name(c) for c in present}
-    declared = {c: k for c, k in source.types.items() if c in present and not _already_there(c, contract)}
-    there = {c: is_there(raw_name(c), kind_of_engine_type(t)) for c, t in present.items()}
-    columns = Columns(typed=kinds | declared, raw=every, there=there, app=app, at=sql("at_us"))
-    extra = tuple(typed_column(c, k, present[c], zone) for c, k in columns.typed.items() if c not in kinds)
-    _require_free(declared, present)
+    columns = _columns(contract, present, kinds=kinds, typed=typed, zone=zone)
     return CheckPlan(
         zone=app.time_zone,
         columns=relation.columns,
-        typed=typed + extra,
+        typed=typed,
         user=user_column(source, present[source.user]),
         at=at,
         known=known,
         local=local,
         source_zone=zone,
         root=root,
-        checks=_checks(contract, columns, typed + extra, _skipped_hour(local, zone)),
+        checks=_checks(contract, columns, typed, _skipped_hour(local, zone)),
         rows=relation.rows,
         rows_keeping_aside=relation.rows_keeping_aside,
+        repairs=repairs,
+    )
+
+
+def _columns(
+    contract: Contract,
+    present: Mapping[str, str],
+    *,
+    kinds: Mapping[str, Kind],
+    typed: Sequence[TypedColumn],
+    zone: str,
+) -> Columns:
+    """What rules may refer to."""
+    source = contract.source
+    there = {c: is_there(raw_name(c), kind_of_engine_type(t)) for c, t in present.items()}
+    times = {source.at: sql("at_us")} | ({source.known_at: sql("known_us")} if source.known_at else {})
+    unreadable = {t.column: t.unreadable for t in typed if t.unreadable is not None}
+    unreadable |= {c: sql("({v} IS NULL AND {t})", v=v, t=there[c]) for c, v in times.items()}
+    return Columns(
+        typed=kinds,
+        raw={c: raw_name(c) for c in present},
+        there=there,
+        app=contract.app,
+        at=sql("at_us"),
+        known=sql("known_us") if source.known_at else None,
+        event=raw_name(source.event) if source.event else None,
+        user=source.user,
+        zone=zone,
+        unreadable=unreadable,
+        ids={c: id_text(raw_name(c), t) for c, t in present.items()},
     )
 
 
@@ -127,7 +166,13 @@ def event_columns(plan: CheckPlan) -> tuple[Column, ...]:
             about="the app's local day it became known",
         ),
     )
-    return fixed + tuple(Column(name=t.column, kind=t.kind, about="from the source") for t in plan.typed)
+    came = tuple(
+        Column(name=raw_column(c), kind=Kind.TEXT, about=f"{c} as it came, before repairs")
+        for c in plan.repairs
+    )
+    return (
+        fixed + tuple(Column(name=t.column, kind=t.kind, about="from the source") for t in plan.typed) + came
+    )
 
 
 def _already_there(column: str, contract: Contract) -> bool:
@@ -137,7 +182,7 @@ def _already_there(column: str, contract: Contract) -> bool:
 
 def _require_free(kinds: Mapping[str, Kind], present: Mapping[str, str]) -> None:
     """Refuse source columns whose names Headwater's own columns have."""
-    taken = _RESERVED | {f"raw {c}".casefold() for c in present}
+    taken = _RESERVED | {f"{part} {c}".casefold() for c in present for part in ("raw", "came")}
     for column in kinds:
         if column.casefold() in taken:
             raise ConfigError(
@@ -146,6 +191,19 @@ def _require_free(kinds: Mapping[str, Kind], present: Mapping[str, str]) -> None
                 why="One of the two would hide the other.",
                 do="Rename it where the file is written"
                 + (', or write event = "event" in place of event_is.' if column == "event" else "."),
+            )
+
+
+def _require_free_raw(repairs: Mapping[str, Sql], kinds: Mapping[str, Kind]) -> None:
+    """Refuse repairs whose raw column has the name of another column of ``events``."""
+    taken = _RESERVED | {c.casefold() for c in kinds}
+    for column in repairs:
+        if raw_column(column).casefold() in taken:
+            raise ConfigError(
+                "repair.raw_taken",
+                what=f"The raw values of the repaired column '{column}' would stand in '{raw_column(column)}', which is another column's name.",
+                why="One of the two would hide the other, and the repair could not be undone.",
+                do=f"Do not keep '{raw_column(column)}', or rename it where the file is written.",
             )
 
 
@@ -167,14 +225,17 @@ def _checks(
     contract: Contract, columns: Columns, typed: Sequence[TypedColumn], clocks: tuple[BrokenWhen, ...]
 ) -> tuple[tuple[BrokenWhen, float | None], ...]:
     source = contract.source
-    times = {source.at: sql("at_us")} | ({source.known_at: sql("known_us")} if source.known_at else {})
+    times = (source.at, *([source.known_at] if source.known_at else []))
     always = RULES.load("required")().compile(
         RuleSpec(rule="required", columns=(source.user, *times)), columns
     )
-    unreadable_times = [_unreadable_time(c, value, columns.there[c]) for c, value in times.items()]
+    unreadable_times = [_unreadable_time(c, columns.unreadable[c]) for c in times]
     types = [
         BrokenWhen(
-            code=f"type({t.column})", about=f"{t.column} is not {_article(t.kind)}", condition=t.unreadable
+            code=f"type({t.column})",
+            about=f"{t.column} is not {_article(t.kind)}",
+            condition=t.unreadable,
+            proposal=_readable(t),
         )
         for t in typed
         if t.unreadable is not None
@@ -196,11 +257,12 @@ def _checks(
     return tuple(found.values())
 
 
-def _unreadable_time(column: str, value: Sql, there: Sql) -> BrokenWhen:
+def _unreadable_time(column: str, condition: Sql) -> BrokenWhen:
     return BrokenWhen(
         code=f"type({column})",
         about=f"{column} is not a time between the years 1 and 9999",
-        condition=sql("({v} IS NULL AND {t})", v=value, t=there),
+        condition=condition,
+        proposal='Say how times are written: at_format = "%d/%m/%Y %H:%M" under [[sources]].',
     )
 
 
@@ -211,6 +273,13 @@ def _free_code(one: BrokenWhen, found: Mapping[str, tuple[BrokenWhen, float | No
         copy += 1
         code = f"{one.code} #{copy}"
     return code
+
+
+def _readable(column: TypedColumn) -> str:
+    """What makes values of this column readable."""
+    if column.kind in {Kind.MONEY, Kind.NUMBER, Kind.INTEGER}:
+        return f'[[repairs]] repair = "parse_number", columns = ["{column.column}"], or strip_trailing for junk at the end.'
+    return f'Correct the type: types = {{ {column.column} = "text" }}.'
 
 
 def _article(kind: Kind) -> str:

@@ -12,6 +12,9 @@ from headwater.engine.sql import Sql, name, shim, sql
 
 __all__ = [
     "TypedColumn",
+    "came_name",
+    "id_text",
+    "instant_of",
     "is_there",
     "kind_of_engine_type",
     "local_time",
@@ -45,6 +48,7 @@ _TYPES = (
 )
 _FLOATS = ("FLOAT", "DOUBLE", "REAL")
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+_LARGEST = 1.7976931348623157e308
 _EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 
 
@@ -59,12 +63,19 @@ class TypedColumn:
 
 
 def raw_name(column: str) -> Sql:
-    """The raw value of a source column inside the check query."""
+    """The raw value of a source column inside the check query, after repairs."""
     return name(f"raw {column}")
+
+
+def came_name(column: str) -> Sql:
+    """The value of a repaired source column as it came."""
+    return name(f"came {column}")
 
 
 def kind_of_engine_type(engine_type: str) -> Kind:
     """The type of a column as the file declares it."""
+    if engine_type.upper() == "INT":
+        return Kind.INTEGER
     for prefixes, kind in _TYPES:
         if engine_type.upper().startswith(prefixes):
             return kind
@@ -117,7 +128,7 @@ def typed_column(column: str, kind: Kind, engine_type: str, zone: str) -> TypedC
     native = kind_of_engine_type(engine_type)
     match kind:
         case Kind.TEXT:
-            value = sql("nullif(CAST({r} AS VARCHAR), '')", r=raw)
+            value = sql("nullif(CAST({r} AS STRING), '')", r=raw)
         case Kind.INTEGER if native is Kind.INTEGER:
             value = sql("TRY_CAST({r} AS BIGINT)", r=raw)
         case Kind.INTEGER:
@@ -137,12 +148,17 @@ def typed_column(column: str, kind: Kind, engine_type: str, zone: str) -> TypedC
             )
         case Kind.NUMBER:
             number = sql("TRY_CAST({t} AS DOUBLE)", t=text if native is Kind.TEXT else raw)
-            value = sql("CASE WHEN isfinite({n}) THEN {n} END", n=number)
+            value = sql("CASE WHEN abs({n}) <= {most} THEN {n} END", n=number, most=_LARGEST)
             return TypedColumn(
                 column=column,
                 kind=kind,
                 value=value,
-                unreadable=sql("({t} AND ({n} IS NULL OR isinf({n})))", t=is_there(raw, native), n=number),
+                unreadable=sql(
+                    "({t} AND ({n} IS NULL OR (abs({n}) > {most} AND NOT isnan({n}))))",
+                    t=is_there(raw, native),
+                    n=number,
+                    most=_LARGEST,
+                ),
             )
         case Kind.BOOLEAN:
             value = sql("TRY_CAST({r} AS BOOLEAN)", r=raw)
@@ -166,17 +182,19 @@ def is_there(raw: Sql, native: Kind) -> Sql:
 
 def user_column(source: Source, engine_type: str) -> Sql:
     """The user id as text; ``17850.0``, an integer that passed through a float, becomes ``17850``."""
-    text = sql("nullif({t}, '')", t=shim("trimmed", raw_name(source.user)))
+    return id_text(raw_name(source.user), engine_type)
+
+
+def id_text(raw: Sql, engine_type: str) -> Sql:
+    """A value as an id: trimmed text, NULL where blank, without the ``.0`` of a float."""
+    text = sql("nullif({t}, '')", t=shim("trimmed", raw))
     native = kind_of_engine_type(engine_type)
     if native is Kind.INTEGER:
         return text
     if native is Kind.NUMBER:
-        whole = sql("{r} = floor({r}) AND abs({r}) < 1e18", r=raw_name(source.user))
+        whole = sql("{r} = floor({r}) AND abs({r}) < 1e18", r=raw)
         return sql(
-            "CASE WHEN {w} THEN CAST(CAST({r} AS BIGINT) AS VARCHAR) ELSE {t} END",
-            w=whole,
-            r=raw_name(source.user),
-            t=text,
+            "CASE WHEN {w} THEN CAST(CAST({r} AS BIGINT) AS STRING) ELSE {t} END", w=whole, r=raw, t=text
         )
     return sql(
         "CASE WHEN {t} LIKE '%.0' AND {m} THEN left({t}, length({t}) - 2) ELSE {t} END",
@@ -187,7 +205,12 @@ def user_column(source: Source, engine_type: str) -> Sql:
 
 def time_column(column: str, source: Source, engine_type: str, zone: str) -> Sql:
     """A time as UTC microseconds, NULL outside the years 1 to 9999. Times without an offset are read in ``zone``."""
-    us = _instant(raw_name(column), source.at_format, engine_type, zone)
+    return instant_of(raw_name(column), engine_type, zone, form=source.at_format)
+
+
+def instant_of(raw: Sql, engine_type: str, zone: str, *, form: str | None = None) -> Sql:
+    """A raw value as UTC microseconds, NULL where it is no time or outside the years 1 to 9999."""
+    us = _instant(raw, form, engine_type, zone)
     return sql(
         "CASE WHEN {us} BETWEEN {first} AND {last} THEN {us} END", us=us, first=_FIRST_US, last=_LAST_US
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from headwater.core.block import Block, Field, Form, Grid, Prose, callouts
+from headwater.core.block import Block, Cell, Field, Form, Grid, Prose, callouts
 from headwater.core.finding import Finding
 from headwater.core.show import Shown
 from headwater.core.span import date_of
-from headwater.core.table import Kind, Table
+from headwater.core.table import Kind, Table, joined
 
 __all__ = [
     "Aggregate",
@@ -18,6 +18,9 @@ __all__ = [
     "Contract",
     "Events",
     "Measure",
+    "Part",
+    "RepairResult",
+    "RepairSpec",
     "RuleResult",
     "RuleSpec",
     "RuleValue",
@@ -95,19 +98,36 @@ class RuleSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RepairSpec:
+    """A repair as written: its name on the shelf, its columns, its settings; ``aliases`` maps a value to its spellings."""
+
+    repair: str
+    columns: tuple[str, ...]
+    settings: Mapping[str, RuleValue] = field(default_factory=dict[str, RuleValue])
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contract:
-    """Everything the gate needs: the app, its source, its measures, its rules, and the overall gate."""
+    """Everything the gate needs: the app, its source, its measures, its repairs, its rules, and the overall gate."""
 
     app: App
     source: Source
     measures: tuple[Measure, ...]
     rules: tuple[RuleSpec, ...]
     max_share: float = 0.5
+    repairs: tuple[RepairSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleResult:
-    """What one rule found: rows that break it (a row may break several) and the users among them."""
+    """What one rule found: rows that break it (a row may break several), the users among them, the money in them.
+
+    ``n_users`` is None where a row has no columns to name a user by. ``money`` is the sum of the measure
+    ``money_of`` over these rows, in whole units of ``money_unit``; None where no measure is money or none
+    of the rows can be valued. ``certainty`` is ``"certain"`` where the rule cannot be wrong about a row,
+    else ``"likely"`` with ``doubt`` saying why. ``proposal`` is the line to write or the fix.
+    """
 
     code: str
     about: str
@@ -115,6 +135,53 @@ class RuleResult:
     share: float
     max_share: float | None
     examples: tuple[str, ...] = ()
+    n_users: int | None = None
+    money: float | None = None
+    money_of: str = ""
+    money_unit: str = ""
+    certainty: str = "certain"
+    doubt: str = ""
+    proposal: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairResult:
+    """What the repairs of one column changed in the kept events.
+
+    ``n_values`` counts the different raw values changed, of which ``n_listed`` (the most frequent) stand in
+    the table ``repairs``; ``n_rows_listed`` of ``n_rows`` rows hold one of these.
+    """
+
+    column: str
+    repairs: tuple[str, ...]
+    n_rows: int
+    n_values: int
+    n_listed: int
+    n_rows_listed: int
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some files of the source, checked: what an unchanged file need not be checked for again.
+
+    ``sources`` are the files with a fingerprint of their bytes, ``span`` the first and last instant in them
+    (microseconds), ``repeats`` a fingerprint of the rows among them that repeat others ('' where none does),
+    ``days`` the fingerprints of the kept rows by app day, the rest counts of kept rows:
+    ``n_naive`` times without an offset, ``n_early`` known before they happened, ``n_twice`` in an hour that
+    the clocks show twice; ``offsets`` are the different offsets that times carry.
+    """
+
+    sources: tuple[tuple[str, str], ...]
+    span: tuple[int, int] | None
+    repeats: str
+    events: Table
+    quarantine: Table
+    days: tuple[tuple[int, str], ...]
+    n_naive: int
+    n_early: int
+    n_twice: int
+    offsets: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +189,8 @@ class Events(Shown):
     """The log, cleaned: the ``events`` kept, the ``quarantine``, and the account of both.
 
     ``n_rows_in == events.n_rows + quarantine.n_rows``, exactly. ``first_day`` and ``end_day`` bound the
-    log in app days, the end exclusive.
+    log in app days, the end exclusive. ``n_scans`` counts the passes the check made over the source.
+    ``repairs`` lists each repaired value: column, as it came, as it is now, rows; ``repaired`` sums it up.
     """
 
     contract: Contract
@@ -136,6 +204,19 @@ class Events(Shown):
     end_day: int
     source_fingerprint: str
     sql: str
+    n_scans: int = 0
+    repairs: Table | None = None
+    repaired: tuple[RepairResult, ...] = ()
+    parts: tuple[Part, ...] = ()
+    layout: str = ""
+    day_fingerprints: tuple[tuple[int, str], ...] = ()
+
+    def events_on(self, days: Collection[int]) -> Table:
+        """The events of the parts that hold rows of these app days; rows of other days may be among them."""
+        wanted = set(days)
+        near = [p.events for p in self.parts if wanted.intersection(d for d, _ in p.days)]
+        few = bool(near) and len(near) < len(self.parts)
+        return joined(near, columns=self.events.columns) if few else self.events
 
     def blocks(self) -> tuple[Block, ...]:
         """The account of rows, rule by rule, and the findings."""
@@ -146,30 +227,68 @@ class Events(Shown):
             f"{self.n_rows_in:,} rows came in; {kept:,} are kept and {out:,} ({share:.1%}) are in quarantine, none is lost. "
             f"The log kept runs from {span}."
         )
-        return (Prose(text=account), self.rule_grid(), *callouts(self.findings))
+        grids = (self.rule_grid(), *((self.repair_grid(),) if self.repaired else ()))
+        return (Prose(text=account), *grids, *callouts(self.findings))
 
     def rule_grid(self) -> Grid:
-        """One row a rule: what it found and what it may find."""
+        """One row a rule: what it found, how sure it is, and what may be done."""
+        unit = next((r.money_unit for r in self.rules if r.money is not None), "")
+        of = next((r.money_of for r in self.rules if r.money is not None), "")
         fields = (
             Field(name="rule", label="Rule"),
             Field(name="about", label="What is wrong"),
             Field(name="n_rows", label="Rows", form=Form.INTEGER, note="a row may break several rules"),
             Field(name="share", label="Share of rows", form=Form.SHARE),
             Field(name="max_share", label="Allowed", form=Form.SHARE, note="more than this stops the load"),
+            Field(name="n_users", label="Users", form=Form.INTEGER, note="of these rows"),
+            Field(name="money", label="Money in them", form=Form.MONEY, unit=unit, note=of),
+            Field(name="certainty", label="How sure"),
             Field(name="example", label="First example"),
+            Field(name="proposal", label="What to do"),
+        )
+        rows = [_rule_row(r) for r in sorted(self.rules, key=lambda r: -r.n_rows)]
+        return Grid.of("data_quality", "What was wrong with the data", fields, rows)
+
+    def repair_grid(self) -> Grid:
+        """One row a repaired column: how many rows and values changed, with the most frequent change."""
+        fields = (
+            Field(name="column", label="Column"),
+            Field(name="repairs", label="Repairs"),
+            Field(name="n_rows", label="Rows changed", form=Form.INTEGER),
+            Field(name="n_values", label="Values changed", form=Form.INTEGER),
+            Field(name="n_listed", label="Values listed", form=Form.INTEGER, note="in the table repairs"),
+            Field(name="example", label="Most frequent change"),
         )
         rows = [
             (
-                r.code,
-                r.about,
+                r.column,
+                ", ".join(r.repairs),
                 r.n_rows,
-                r.share,
-                r.max_share,
+                r.n_values,
+                r.n_listed,
                 _shortened(r.examples[0]) if r.examples else None,
             )
-            for r in sorted(self.rules, key=lambda r: -r.n_rows)
+            for r in self.repaired
         ]
-        return Grid.of("data_quality", "What was wrong with the data", fields, rows)
+        return Grid.of("data_repairs", "What was repaired", fields, rows)
+
+
+def _rule_row(r: RuleResult) -> tuple[Cell, ...]:
+    sure = f"{r.certainty}: {r.doubt}" if r.doubt else r.certainty
+    example = _shortened(r.examples[0]) if r.examples else None
+    proposal = r.proposal if r.n_rows else ""
+    return (
+        r.code,
+        r.about,
+        r.n_rows,
+        r.share,
+        r.max_share,
+        r.n_users,
+        r.money,
+        sure,
+        example,
+        proposal,
+    )
 
 
 def _shortened(raw: str) -> str:

@@ -37,7 +37,9 @@ class LedgerMeasure:
 class Ledger(Shown):
     """One row per user x app day x day it became known, all measures additive; beside it the users.
 
-    ``user_hours`` holds the first 168 hours of each user. ``first_day`` and ``end_day`` (exclusive)
+    ``user_hours`` holds the first 168 hours of each user, ``keys`` each distinct key by user and day, where
+    a measure counts them. ``day_fingerprints`` are those of the rows of each app day, ``built_from`` those
+    of the events they were built from: a day whose events did not change need not be built again. ``first_day`` and ``end_day`` (exclusive)
     bound the log. 99% of the facts of a day are known ``settle_days`` after it: looking back, a window has
     matured only then. ``one_row_a_day`` is true where no user-day became known on two days.
     """
@@ -45,6 +47,9 @@ class Ledger(Shown):
     days: Table
     users: Table
     user_hours: Table
+    keys: Table | None = None
+    day_fingerprints: tuple[tuple[int, str], ...] = ()
+    built_from: tuple[tuple[int, str], ...] = ()
     measures: tuple[LedgerMeasure, ...]
     first_day: int
     end_day: int

@@ -9,12 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from importlib import import_module
 from typing import Any
 
 from headwater.core.errors import UsageError
 
-__all__ = ["Column", "Kind", "Known", "Purpose", "Table", "frame_library", "set_table_reader"]
+__all__ = [
+    "Column",
+    "Kind",
+    "Known",
+    "Purpose",
+    "Table",
+    "added",
+    "frame_library",
+    "joined",
+    "row_fingerprint",
+    "set_table_reader",
+]
 
 
 class Kind(StrEnum):
@@ -63,7 +75,7 @@ class Table:
     """Rows in immutable Parquet files.
 
     ``fingerprint`` covers the rows, whatever their order, files or clock; two tables with equal
-    fingerprints hold the same rows.
+    fingerprints hold the same rows. It is a sum over rows, so that parts add up (``joined``).
     """
 
     name: str
@@ -88,6 +100,40 @@ class Table:
     def to_polars(self, columns: Sequence[str] | None = None) -> Any:
         """The rows as a ``polars.DataFrame`` (needs polars)."""
         return frame_library("polars").from_arrow(self.to_arrow(columns))
+
+
+def row_fingerprint(columns: Sequence[str], *, n_rows: int, total: int) -> str:
+    """The fingerprint of rows: their columns, how many they are, and the sum of their hashes.
+
+    >>> row_fingerprint(["a"], n_rows=2, total=255)
+    'ca978112.2.ff'
+    """
+    return f"{sha256('|'.join(columns).encode()).hexdigest()[:8]}.{n_rows:x}.{total:x}"
+
+
+def added(one: str, other: str) -> str:
+    """The fingerprint of two sets of rows with the same columns, together.
+
+    >>> added("ca978112.2.ff", "ca978112.1.1")
+    'ca978112.3.100'
+    """
+    (columns, n, total), (_, n_more, more) = one.split("."), other.split(".")
+    return f"{columns}.{int(n, 16) + int(n_more, 16):x}.{int(total, 16) + int(more, 16):x}"
+
+
+def joined(parts: Sequence[Table], *, columns: Sequence[Column] | None = None) -> Table:
+    """The rows of all parts as one table; at least one part. ``columns`` are the first part's unless given."""
+    first = parts[0]
+    shown = first.columns if columns is None else tuple(columns)
+    total = sum(int(p.fingerprint.rsplit(".", 1)[1], 16) for p in parts)
+    n_rows = sum(p.n_rows for p in parts)
+    return Table(
+        name=first.name,
+        files=tuple(f for p in parts for f in p.files),
+        columns=shown,
+        n_rows=n_rows,
+        fingerprint=row_fingerprint([c.name for c in shown], n_rows=n_rows, total=total),
+    )
 
 
 def frame_library(name: str) -> Any:

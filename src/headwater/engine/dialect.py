@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["DUCKDB", "Dialect"]
+from headwater.engine import spark_text
+
+__all__ = ["DUCKDB", "SPARK", "Dialect"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +66,58 @@ DUCKDB = Dialect(
         "bucket": lambda text: f"CAST(CAST('0x' || substr(md5({text}), 1, 8) AS BIGINT) % 64 AS INTEGER)",
         "digest": lambda text: f"(md5_number_upper({text}) >> 4)",
         "quick_hash": lambda *columns: f"hash({', '.join(columns)})",
+        "pair": lambda a, b: f"row({a}, {b})",
         "json_row": _json_row,
         "iso_of_day": lambda day: f"strftime(DATE '1970-01-01' + CAST({day} AS INTEGER), '%Y-%m-%d')",
         "month_of_day": lambda day: f"strftime(DATE '1970-01-01' + CAST({day} AS INTEGER), '%Y-%m')",
-        "scan": lambda *files: f"read_parquet([{', '.join(files)}])",
+        "mix": lambda key, salt: f"hash(xor({key}, hash(CAST({salt} AS BIGINT))))",
+        "unit": lambda key: f"((CAST({key} >> 11 AS DOUBLE) + 0.5) * 1.1102230246251565e-16)",
+        "each": lambda first, end: f"unnest(range({first}, {end}))",
+        "timestamp_of": lambda us: f"make_timestamp({us})",
+        "scan": lambda *files: f"read_parquet([{', '.join(files)}], hive_partitioning=false)",
+    },
+)
+
+
+# Run under the session settings of engine/spark.py: UTC, ANSI, TIMESTAMP without a zone, string literals as written.
+SPARK = Dialect(
+    name="spark",
+    quote_name=spark_text.back_quoted,
+    quote_text=spark_text.single_quoted,
+    functions={
+        "micros": lambda at: f"unix_micros(CAST({at} AS TIMESTAMP_LTZ))",
+        "zoned_micros": spark_text.zoned_micros,
+        "local_day": lambda us, zone: (
+            f"unix_date(CAST(from_utc_timestamp(timestamp_micros({us}), {zone}) AS DATE))"
+        ),
+        "local_at": lambda us, zone: (
+            f"CAST(from_utc_timestamp(timestamp_micros({us}), {zone}) AS TIMESTAMP_NTZ)"
+        ),
+        "try_timestamp": spark_text.try_timestamp,
+        "try_zoned": spark_text.try_zoned,
+        "try_format": spark_text.try_format,
+        "has_offset": spark_text.has_offset,
+        "has_no_offset": spark_text.has_no_offset,
+        "matches": lambda text, pattern: f"regexp_like({text}, concat('\\A(?:', {pattern}, ')\\z'))",
+        "trimmed": lambda text: f"btrim(CAST({text} AS STRING), {spark_text.BLANKS})",
+        "integer_division": lambda a, b: f"({a} DIV {b})",
+        "bucket": lambda text: f"CAST(CAST(conv(substr(md5({text}), 1, 8), 16, 10) AS BIGINT) % 64 AS INT)",
+        "digest": spark_text.digest,
+        "quick_hash": spark_text.quick_hash,
+        "pair": lambda a, b: f"struct({a}, {b})",
+        "json_row": spark_text.json_row,
+        "iso_of_day": lambda day: f"CAST(date_add(DATE'1970-01-01', CAST({day} AS INT)) AS STRING)",
+        "month_of_day": lambda day: (
+            f"substr(CAST(date_add(DATE'1970-01-01', CAST({day} AS INT)) AS STRING), 1, 7)"
+        ),
+        "mix": lambda key, salt: f"xxhash64({key}, CAST({salt} AS BIGINT))",
+        "unit": lambda key: (
+            f"((CAST(shiftrightunsigned({key}, 11) AS DOUBLE) + 0.5D) * 1.1102230246251565e-16D)"
+        ),
+        "each": lambda first, end: (
+            f"explode(CASE WHEN {first} < {end} THEN sequence({first}, {end} - 1) ELSE array() END)"
+        ),
+        "timestamp_of": lambda us: f"CAST(timestamp_micros({us}) AS TIMESTAMP_NTZ)",
+        "scan": spark_text.scan,
     },
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,14 +12,14 @@ import duckdb
 import pyarrow as pa
 
 from headwater.core.errors import DataError, HeadwaterError, SourceError
-from headwater.core.table import Column, Table
+from headwater.core.table import Column, Table, row_fingerprint
 from headwater.engine.dialect import DUCKDB
-from headwater.engine.engine import Progress, table_scan
+from headwater.engine.engine import Engine, Progress, row_hash
 from headwater.engine.sql import Sql, commas, name, render, shim, sql
 
 __all__ = ["DuckDB"]
 
-_PARQUET = sql("(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)")
+_PARQUET = sql("(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 122880)")
 
 
 class DuckDB:
@@ -57,6 +56,11 @@ class DuckDB:
         self._connection.execute("LOAD icu; LOAD json; LOAD parquet; SET TimeZone = 'UTC'")
         self._connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
         self._connection.execute("SET python_enable_replacements = false")
+
+    @property
+    def reader(self) -> Engine:
+        """What looks at the heads of text files: this engine itself."""
+        return self
 
     def close(self) -> None:
         """Give the memory back."""
@@ -113,10 +117,14 @@ class DuckDB:
 
     def write(self, query: Sql, folder: Path, *, table: str, columns: Sequence[Column]) -> Table:
         """Write a query to Parquet under ``folder`` and return it as a fingerprinted table."""
+        return self.adopt(self.write_files(query, folder, table=table), table=table, columns=columns)
+
+    def write_files(self, query: Sql, folder: Path, *, table: str) -> tuple[Path, ...]:
+        """Write a query to Parquet files under ``folder``, to be adopted later."""
         folder.mkdir(parents=True, exist_ok=True)
         target = folder / f"{table}.parquet"
         self.run(sql("COPY ({q}) TO {path} {how}", q=query, path=str(target), how=_PARQUET))
-        return self.adopt([target], table=table, columns=columns)
+        return (target,)
 
     def write_parts(
         self, query: Sql, folder: Path, *, by: Sequence[str]
@@ -125,7 +133,7 @@ class DuckDB:
         folder.mkdir(parents=True, exist_ok=True)
         self.run(
             sql(
-                "COPY ({q}) TO {path} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, PARTITION_BY ({by}))",
+                "COPY ({q}) TO {path} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE 122880, PARTITION_BY ({by}))",
                 q=query,
                 path=str(folder),
                 by=commas([name(b) for b in by]),
@@ -135,22 +143,17 @@ class DuckDB:
 
     def adopt(self, files: Sequence[Path], *, table: str, columns: Sequence[Column]) -> Table:
         """Fingerprint Parquet files that were just written."""
+        names = [c.name for c in columns]
         paths = tuple(str(f) for f in files)
-        blank = Table(name=table, files=paths, columns=tuple(columns), n_rows=0, fingerprint="")
-        n_rows, fingerprint = self._fingerprint(blank)
-        return Table(name=table, files=paths, columns=tuple(columns), n_rows=n_rows, fingerprint=fingerprint)
-
-    def _fingerprint(self, table: Table) -> tuple[int, str]:
-        names = [c.name for c in table.columns]
-        count, total = self.one(
+        n_rows, total = self.one(
             sql(
-                "SELECT count(*), coalesce(sum({digest}), 0) FROM {scan}",
-                digest=shim("quick_hash", *[name(n) for n in names]),
-                scan=table_scan(table),
+                "SELECT count(*), coalesce(sum({h}), 0) FROM {scan}",
+                h=row_hash(names),
+                scan=shim("scan", *paths),
             )
         )
-        whole = f"{'|'.join(names)}|{count}|{total}"
-        return int(count), hashlib.sha256(whole.encode()).hexdigest()[:32]
+        fingerprint = row_fingerprint(names, n_rows=n_rows, total=int(total))
+        return Table(name=table, files=paths, columns=tuple(columns), n_rows=n_rows, fingerprint=fingerprint)
 
     def _execute(self, query: Sql) -> Any:
         with self._translated(), self._watched():

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from headwater.core.table import Column, Table
+from headwater.core.table import Column, Table, row_fingerprint
 from headwater.engine.dialect import Dialect
-from headwater.engine.sql import Sql, shim
+from headwater.engine.sql import Sql, name, shim, sql
 
-__all__ = ["Engine", "Progress", "table_scan"]
+__all__ = ["Engine", "Progress", "adopt_by_day", "row_hash", "table_scan"]
 
 
 class Progress(Protocol):
@@ -31,6 +31,11 @@ class Engine(Protocol):
     dialect: Dialect
     threads: int
     memory: str
+
+    @property
+    def reader(self) -> Engine:
+        """What looks at the heads of text files: this engine, or a small DuckDB beside it."""
+        ...
 
     def close(self) -> None:
         """Give the memory back."""
@@ -80,6 +85,10 @@ class Engine(Protocol):
         """Write a query to Parquet under ``folder`` and return it as a fingerprinted table."""
         ...
 
+    def write_files(self, query: Sql, folder: Path, *, table: str) -> tuple[Path, ...]:
+        """Write a query to Parquet files under ``folder``, to be adopted later."""
+        ...
+
     def write_parts(
         self, query: Sql, folder: Path, *, by: Sequence[str]
     ) -> dict[tuple[str, ...], tuple[Path, ...]]:
@@ -92,6 +101,34 @@ class Engine(Protocol):
     def adopt(self, files: Sequence[Path], *, table: str, columns: Sequence[Column]) -> Table:
         """Fingerprint Parquet files that were just written."""
         ...
+
+
+def adopt_by_day(
+    engine: Engine, files: Sequence[Path], *, table: str, columns: Sequence[Column]
+) -> tuple[Table, tuple[tuple[int, str], ...]]:
+    """Fingerprint files that were just written, whole and for each ``app_day``, in one scan."""
+    names = [c.name for c in columns]
+    found = engine.rows(
+        sql(
+            "SELECT app_day, count(*), sum({h}) FROM {scan} GROUP BY app_day ORDER BY app_day",
+            h=row_hash(names),
+            scan=shim("scan", *[str(f) for f in files]),
+        )
+    )
+    n_rows, total = sum(int(n) for _, n, _ in found), sum(int(t) for _, _, t in found)
+    whole = Table(
+        name=table,
+        files=tuple(str(f) for f in files),
+        columns=tuple(columns),
+        n_rows=n_rows,
+        fingerprint=row_fingerprint(names, n_rows=n_rows, total=total),
+    )
+    return whole, tuple((int(d), row_fingerprint(names, n_rows=int(n), total=int(t))) for d, n, t in found)
+
+
+def row_hash(columns: Sequence[str]) -> Sql:
+    """A row's hash as a number that can be summed exactly. It differs between engines and their versions."""
+    return sql("CAST({h} AS DECIMAL(20, 0))", h=shim("quick_hash", *[name(c) for c in columns]))
 
 
 def table_scan(table: Table) -> Sql:

@@ -9,6 +9,7 @@ a part becomes a quoted text literal, never syntax. Text is made for one dialect
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import Formatter
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, LiteralString
 if TYPE_CHECKING:
     from headwater.engine.dialect import Dialect
 
-__all__ = ["Part", "Shim", "Sql", "commas", "conjunction", "name", "render", "shim", "sql"]
+__all__ = ["Part", "Shim", "Sql", "commas", "conjunction", "engine_type", "name", "render", "shim", "sql"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,13 @@ def name(identifier: str) -> Sql:
 def shim(function: LiteralString, /, *args: Part) -> Sql:
     """A call to a function of the dialect shim, such as ``shim("local_day", at, zone)``."""
     return Sql((Shim(function, tuple(_as_sql(a) for a in args)),))
+
+
+def engine_type(described: str) -> Sql:
+    """A type as the engine itself described it. Raises ``ValueError`` for text that is no type."""
+    if not re.fullmatch(r"[A-Z][A-Z0-9_ ]*(\(\d+(, ?\d+)?\))?( WITH TIME ZONE)?", described):
+        raise ValueError(f"'{described}' is no type of an engine")
+    return Sql((described,))
 
 
 def commas(parts: Sequence[Sql]) -> Sql:

@@ -21,13 +21,14 @@ def ledger_findings(
     events: Events,
     days: Table,
     *,
+    n_users: int,
     settle_days: int,
     sums: Sequence[tuple[LedgerMeasure, Sql]],
 ) -> tuple[Finding, ...]:
     """Look once at the ledger and once at the amounts of the events."""
     measures = [m.name for m in events.contract.measures]
-    looks = commas([sql("count(DISTINCT user_id)"), *(sql("sum(abs({n}))", n=name(m)) for m in measures)])
-    n_users, *totals = engine.one(sql("SELECT {looks} FROM {s}", looks=looks, s=table_scan(days)))
+    looks = commas([sql("count(*)"), *(sql("sum(abs({n}))", n=name(m)) for m in measures)])
+    _, *totals = engine.one(sql("SELECT {looks} FROM {s} s", looks=looks, s=table_scan(days)))
     found = [_all_zero(m, events) for m, total in zip(measures, totals, strict=True) if not total]
     if n_users < 2:
         found.append(_one_user(n_users, events))
@@ -39,8 +40,7 @@ def _concentrated(engine: Engine, measure: LedgerMeasure, days: Table) -> list[F
     """A handful of user-days that hold most of a measure: whales, or a unit gone wrong."""
     top, total, n_days = engine.one(
         sql(
-            "SELECT coalesce(sum({m}) FILTER (WHERE place <= {k}), 0), coalesce(sum({m}), 0), count(*)"
-            " FROM (SELECT {m}, row_number() OVER (ORDER BY {m} DESC) AS place FROM {s})",
+            "SELECT (SELECT coalesce(sum({m}), 0) FROM (SELECT {m} FROM {s} a ORDER BY {m} DESC LIMIT {k}) t), coalesce(sum({m}), 0), count(*) FROM {s} b",
             m=name(measure.name),
             k=_FEW_DAYS,
             s=table_scan(days),
@@ -82,7 +82,7 @@ def _netted(engine: Engine, events: Events, sums: Sequence[tuple[LedgerMeasure, 
         sql("count(*) FILTER (WHERE {a} < 0), coalesce(sum({a}) FILTER (WHERE {a} < 0), 0)", a=amount)
         for _, amount in sums
     ]
-    row = engine.one(sql("SELECT {l} FROM {s}", l=commas(looks), s=table_scan(events.events)))
+    row = engine.one(sql("SELECT {l} FROM {s} s", l=commas(looks), s=table_scan(events.events)))
     pairs = zip(row[::2], row[1::2], strict=True)
     return [
         _given_back(measure, n, float(total) / measure.scale)

@@ -1,24 +1,25 @@
-"""Build snapshots: many cutoffs in one pass over the ledger, features strictly before each, targets at or after it."""
+"""Build snapshots: one table for each cutoff, features strictly before it, targets at or after it, then joined."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from headwater.core.audit import Hole
 from headwater.core.errors import DataError, UsageError
-from headwater.core.finding import Finding, Severity
+from headwater.core.finding import Finding
 from headwater.core.ledger import Ledger, Snapshot
 from headwater.core.span import date_of
-from headwater.core.table import Column, Kind, Known, Purpose, Table
+from headwater.core.table import Table
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, commas, name, sql
-from headwater.snapshots.feature import Feature, FeatureColumn, FeatureSpec, in_units
-from headwater.snapshots.features import FEATURES
+from headwater.snapshots.cut import Cut, HoleTargets, cut_of
+from headwater.snapshots.feature import DEFAULT_WINDOWS
+from headwater.snapshots.findings import joined_findings, snapshot_findings
+from headwater.snapshots.query import every_feature, snapshot_query
 
-__all__ = ["FeatureChoice", "Plan", "build_snapshot", "every_feature", "snapshot_query"]
-
-FeatureChoice = Sequence[type[Feature]]
+__all__ = ["build_cutoff", "build_snapshot", "hold_days", "join_snapshots", "release_days"]
 
 
 def build_snapshot(
@@ -30,8 +31,12 @@ def build_snapshot(
     folder: Path,
     as_of: int | None = None,
     table: str = "snapshot",
+    windows: Sequence[int] = DEFAULT_WINDOWS,
+    holes: Sequence[Hole] = (),
+    hole_targets: HoleTargets = "empty",
+    time_zone: str = "UTC",
 ) -> Snapshot:
-    """One row per user x cutoff.
+    """One row per user x cutoff, in one file for each cutoff.
 
     Parameters
     ----------
@@ -41,217 +46,137 @@ def build_snapshot(
         Whole days; the window of a target is ``[c, c + horizon)``.
     as_of
         Cut the ledger itself at this day, targets included: what an analyst could have built then.
+    windows
+        Look-back windows of features, in days.
+    holes, hole_targets, time_zone
+        Holes of the log, in the app's time zone. A day that a hole touches is lost to its users: it is
+        counted in ``hole_days_*``, is not in ``observed_days_*``, and empties the targets whose window
+        it is in, unless ``hole_targets`` is ``"keep"``.
 
     Raises
     ------
     UsageError
-        A cutoff outside the log, or none.
+        A cutoff outside the log, or none; a hole in an unknown dimension.
     DataError
         No user was known at any cutoff.
     """
-    end = min(ledger.end_day, as_of) if as_of is not None else ledger.end_day
-    _require_inside(ledger, cutoffs, end)
-    plan = snapshot_query(
-        ledger, cutoffs=cutoffs, horizons=horizons, end_day=end, features=every_feature(), as_of=as_of
+    _require_inside(ledger, cutoffs, ledger.end_day if as_of is None else min(ledger.end_day, as_of))
+    cuts = [
+        cut_of(
+            ledger,
+            cutoff=cutoff,
+            horizons=horizons,
+            as_of=as_of,
+            windows=windows,
+            holes=holes,
+            hole_targets=hole_targets,
+            time_zone=time_zone,
+        )
+        for cutoff in sorted(set(cutoffs))
+    ]
+    days = hold_days(engine, ledger)
+    parts = [build_cutoff(engine, ledger, cut, folder=folder, table=table, days=days) for cut in cuts]
+    release_days(engine, ledger)
+    return join_snapshots(parts)
+
+
+def hold_days(engine: Engine, ledger: Ledger) -> Sql:
+    """Keep the user-days in the engine in user order, for ``build_cutoff``; gives the relation to read.
+
+    In user order an aggregate by user takes less than half the time; sorted once, they serve all cutoffs.
+    """
+    held = _held(ledger)
+    columns = ["user_id", "bucket", "app_day", "known_day", "n_events", *(m.name for m in ledger.measures)]
+    engine.hold(
+        held,
+        sql(
+            "SELECT {columns} FROM {days} ORDER BY user_id, app_day",
+            columns=commas([name(c) for c in columns]),
+            days=table_scan(ledger.days),
+        ),
     )
-    rows = engine.write(plan.query, folder, table=table, columns=plan.columns)
-    if rows.n_rows == 0:
+    return name(held)
+
+
+def release_days(engine: Engine, ledger: Ledger) -> None:
+    """Give back the memory of ``hold_days``."""
+    engine.hold(_held(ledger), sql("SELECT 0 AS nothing"))
+
+
+def _held(ledger: Ledger) -> str:
+    return f"days {ledger.days.fingerprint}"
+
+
+def build_cutoff(
+    engine: Engine,
+    ledger: Ledger,
+    cut: Cut,
+    *,
+    folder: Path,
+    table: str = "snapshot",
+    days: Sql | None = None,
+) -> Snapshot:
+    """The part of a snapshot that is one cutoff; it may hold nobody. Raises ``UsageError`` as ``build_snapshot``.
+
+    Parts with equal ``snapshot_key`` hold the same rows. ``days`` are the ledger's rows as ``hold_days``
+    keeps them; without it the ledger's files are read.
+    """
+    _require_inside(ledger, (cut.cutoff,), cut.end_day)
+    plan = snapshot_query(ledger, cut=cut, features=every_feature(), days=days)
+    shown = snapshot_query(ledger, cut=cut, features=every_feature())
+    rows = engine.write(plan.query, folder, table=f"{table} {date_of(cut.cutoff)}", columns=plan.columns)
+    return Snapshot(
+        rows=rows,
+        cutoffs=(cut.cutoff,),
+        horizons=cut.horizons,
+        measures=ledger.measures,
+        first_day=ledger.first_day,
+        end_day=cut.end_day,
+        findings=snapshot_findings(engine, ledger, rows, cut),
+        sql=engine.text(shown.query),
+    )
+
+
+def join_snapshots(parts: Sequence[Snapshot]) -> Snapshot:
+    """Parts of one cutoff each, of the same ledger and settings, as one snapshot. No row is read.
+
+    The SQL shown is that of the latest cutoff. Raises ``DataError`` (``snapshot.nobody``) where no part
+    holds a user.
+    """
+    ordered = sorted(parts, key=lambda p: p.cutoffs)
+    last = ordered[-1]
+    if any(p.rows.columns != last.rows.columns for p in ordered):
+        raise ValueError("parts of a snapshot must have the same columns")
+    n_rows = sum(p.rows.n_rows for p in ordered)
+    if n_rows == 0:
         raise DataError(
             "snapshot.nobody",
-            what=f"No user was known before {date_of(max(cutoffs))}.",
+            what=f"No user was known before {date_of(max(last.cutoffs))}.",
             why="There is nobody to describe.",
             do="Choose a later cutoff.",
         )
+    whole = "|".join(f"{p.cutoffs}{p.rows.fingerprint}" for p in ordered)
+    rows = Table(
+        name="snapshot",
+        files=tuple(f for p in ordered for f in p.rows.files),
+        columns=last.rows.columns,
+        n_rows=n_rows,
+        fingerprint=hashlib.sha256(whole.encode()).hexdigest()[:32],
+    )
     return Snapshot(
         rows=rows,
-        cutoffs=tuple(sorted(set(cutoffs))),
-        horizons=tuple(sorted(set(horizons))),
-        measures=ledger.measures,
-        first_day=ledger.first_day,
-        end_day=end,
-        findings=_findings(engine, ledger, rows),
-        sql=engine.text(plan.query),
+        cutoffs=tuple(c for p in ordered for c in p.cutoffs),
+        horizons=last.horizons,
+        measures=last.measures,
+        first_day=last.first_day,
+        end_day=last.end_day,
+        findings=_joined(ordered),
+        sql=last.sql,
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """A snapshot's query and the columns it makes."""
-
-    query: Sql
-    columns: tuple[Column, ...]
-
-
-def every_feature() -> FeatureChoice:
-    """Every group of features on the shelf."""
-    return tuple(FEATURES.load(n) for n in FEATURES.names())
-
-
-def snapshot_query(
-    ledger: Ledger,
-    *,
-    cutoffs: Sequence[int],
-    horizons: Sequence[int],
-    end_day: int,
-    features: FeatureChoice,
-    days: Sql | None = None,
-    as_of: int | None = None,
-) -> Plan:
-    """The query of a snapshot; ``days`` replaces the ledger's rows (the leakage check poisons them).
-
-    With ``as_of`` nothing that became known later is there, and a window has matured only when its last
-    day has settled. Without it the log is what is known now, late facts included.
-    """
-    made = [c for kind in features for c in kind().columns(FeatureSpec(measures=ledger.measures))]
-    ladder = sql("(VALUES {c}) AS c(cutoff)", c=commas([sql("({d})", d=d) for d in sorted(set(cutoffs))]))
-    rows = _rows_of_days(ledger, days if days is not None else table_scan(ledger.days), end_day, as_of)
-    seen = _seen(ledger, rows, ladder, now=end_day if as_of is None else None)
-    settled = end_day if as_of is None else end_day - ledger.settle_days
-    past = sql(
-        "SELECT user_id, cutoff, any_value(bucket) AS bucket, CAST(max(age) AS INTEGER) AS oldest, {a} FROM ({seen}) s GROUP BY user_id, cutoff",
-        a=commas(
-            [sql("{x} AS {n}", x=c.aggregate, n=name(c.column.name)) for c in made if c.aggregate is not None]
-        ),
-        seen=seen,
-    )
-    targets = _targets(ledger, horizons)
-    ahead = sql(
-        "SELECT user_id, cutoff, {t} FROM (SELECT c.cutoff, l.*, l.app_day - c.cutoff AS ahead FROM ({rows}) l JOIN {ladder}"
-        " ON l.app_day >= c.cutoff AND l.app_day < c.cutoff + {h}) f GROUP BY user_id, cutoff",
-        t=commas([sql("{x} AS {n}", x=t.total, n=name(t.column.name)) for t in targets]),
-        rows=rows,
-        ladder=ladder,
-        h=max(horizons),
-    )
-    columns = _columns(made, targets, horizons)
-    query = sql(
-        "SELECT {columns} FROM (SELECT *, {derived} FROM ({past}) p) LEFT JOIN ({ahead}) a USING (user_id, cutoff) ORDER BY cutoff, user_id",
-        columns=commas([_selected(c, ledger, targets, horizons, settled) for c in columns]),
-        derived=commas(
-            [sql("{x} AS {n}", x=c.derive, n=name(c.column.name)) for c in made if c.derive is not None]
-            or [sql("NULL AS nothing")]
-        ),
-        past=past,
-        ahead=ahead,
-    )
-    return Plan(query=query, columns=columns)
-
-
-def _rows_of_days(ledger: Ledger, days: Sql, end_day: int, as_of: int | None) -> Sql:
-    """User-days before the end; merged to one row a day only later, since what was known differs by cutoff."""
-    names = commas([name(m.name) for m in ledger.measures]) if ledger.measures else sql("0 AS nothing")
-    return sql(
-        "SELECT user_id, bucket, app_day, known_day, n_events, {m} FROM {days} WHERE app_day < {e}{known}",
-        m=names,
-        days=days,
-        e=end_day,
-        known=sql("") if as_of is None else sql(" AND known_day < {d}", d=as_of),
-    )
-
-
-def _seen(ledger: Ledger, rows: Sql, ladder: Sql, *, now: int | None) -> Sql:
-    """Past user-days of each cutoff: what was known before it; for today's cutoff, all that is known."""
-    late = sql("FALSE") if now is None else sql("c.cutoff = {n}", n=now)
-    joined = sql(
-        "SELECT c.cutoff, l.*, c.cutoff - l.app_day AS age FROM ({rows}) l JOIN {ladder} ON l.app_day < c.cutoff AND (l.known_day < c.cutoff OR {late})",
-        rows=rows,
-        ladder=ladder,
-        late=late,
-    )
-    if ledger.one_row_a_day:
-        return joined
-    sums = commas(
-        [sql("CAST(sum({m}) AS BIGINT) AS {m}", m=name(m.name)) for m in ledger.measures]
-        + [sql("CAST(sum(n_events) AS BIGINT) AS n_events")]
-    )
-    return sql(
-        "SELECT user_id, any_value(bucket) AS bucket, cutoff, app_day, age, {s} FROM ({j}) j GROUP BY user_id, cutoff, app_day, age",
-        s=sums,
-        j=joined,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Target:
-    column: Column
-    horizon: int
-    total: Sql
-
-
-def _targets(ledger: Ledger, horizons: Sequence[int]) -> list[_Target]:
-    made: list[_Target] = []
-    days = sql("count(*)") if ledger.one_row_a_day else sql("count(DISTINCT app_day)")
-    for h in sorted(set(horizons)):
-        inside = sql("ahead < {h}", h=h)
-        active = sql("CAST({d} FILTER (WHERE {i}) AS DOUBLE)", d=days, i=inside)
-        made.append(_Target(column=_target_column("active_days", "days", h), horizon=h, total=active))
-        for m in ledger.measures:
-            total = in_units(m, sql("coalesce(sum({v}) FILTER (WHERE {i}), 0)", v=name(m.name), i=inside))
-            made.append(_Target(column=_target_column(m.label, m.unit, h), horizon=h, total=total))
-    return made
-
-
-def _target_column(label: str, unit: str, horizon: int) -> Column:
-    return Column(
-        name=f"{label}_next_{horizon}d",
-        kind=Kind.NUMBER,
-        unit=unit,
-        purpose=Purpose.TARGET,
-        known=Known.AFTER_CUTOFF,
-        about=f"{label} in the {horizon} days from the cutoff on; empty unless all of them were observed",
-    )
-
-
-def _columns(
-    made: Sequence[FeatureColumn], targets: Sequence[_Target], horizons: Sequence[int]
-) -> tuple[Column, ...]:
-    keys = (
-        Column(name="user_id", kind=Kind.TEXT, purpose=Purpose.KEY),
-        Column(name="cutoff", kind=Kind.DAY, purpose=Purpose.KEY, unit="days since 1970"),
-        Column(name="bucket", kind=Kind.INTEGER, about="md5 bucket of the user, 0 to 63"),
-        Column(
-            name="at_left_edge",
-            kind=Kind.BOOLEAN,
-            purpose=Purpose.FLAG,
-            about="first seen so early in the log that the user may not be new",
-        ),
-    )
-    observed = tuple(
-        Column(
-            name=f"observed_days_{h}d",
-            kind=Kind.INTEGER,
-            unit="days",
-            purpose=Purpose.FLAG,
-            known=Known.AFTER_CUTOFF,
-            about=f"days of the {h}-day window inside the log",
-        )
-        for h in sorted(set(horizons))
-    )
-    return keys + tuple(c.column for c in made) + observed + tuple(t.column for t in targets)
-
-
-def _selected(
-    column: Column, ledger: Ledger, targets: Sequence[_Target], horizons: Sequence[int], end_day: int
-) -> Sql:
-    label = name(column.name)
-    if column.name == "at_left_edge":
-        return sql(
-            "(cutoff - oldest < {edge}) AS {n}", edge=ledger.first_day + ledger.left_edge_days, n=label
-        )
-    for h in horizons:
-        if column.name == f"observed_days_{h}d":
-            return sql(
-                "CAST(greatest(0, least({h}, {e} - cutoff)) AS INTEGER) AS {n}", h=h, e=end_day, n=label
-            )
-    for t in targets:
-        if t.column.name == column.name:
-            return sql(
-                "CASE WHEN cutoff + {h} <= {e} THEN coalesce({n}, 0) END AS {n}",
-                h=t.horizon,
-                e=end_day,
-                n=label,
-            )
-    return label
+def _joined(parts: Sequence[Snapshot]) -> tuple[Finding, ...]:
+    return joined_findings([p.findings for p in parts if p.rows.n_rows])
 
 
 def _require_inside(ledger: Ledger, cutoffs: Sequence[int], end: int) -> None:
@@ -264,26 +189,3 @@ def _require_inside(ledger: Ledger, cutoffs: Sequence[int], end: int) -> None:
             why="Before the log nobody is known; after it, silence is not inactivity.",
             do=f"Choose a cutoff from {date_of(ledger.first_day + 1)} to {date_of(end)}.",
         )
-
-
-def _findings(engine: Engine, ledger: Ledger, rows: Table) -> tuple[Finding, ...]:
-    if ledger.left_edge_days == 0:
-        return ()
-    n, edge = engine.one(
-        sql(
-            "SELECT count(DISTINCT user_id), count(DISTINCT user_id) FILTER (WHERE at_left_edge) FROM {s}",
-            s=table_scan(rows),
-        )
-    )
-    if edge == 0:
-        return ()
-    return (
-        Finding(
-            code="snapshot.left_edge",
-            severity=Severity.NOTE,
-            what=f"{edge:,} of {n:,} users ({edge / n:.0%}) were first seen in the first {ledger.left_edge_days} days of the log.",
-            why="They may be older customers; their tenure and frequency are understated.",
-            do="Load earlier history, or set left_edge to 0d if the log begins with the app.",
-            numbers={"n_users": n, "n_at_left_edge": edge},
-        ),
-    )

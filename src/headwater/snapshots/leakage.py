@@ -12,7 +12,8 @@ from headwater.core.span import date_of
 from headwater.core.table import Column, Known, Purpose, Table
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, commas, conjunction, name, sql
-from headwater.snapshots.build import every_feature, snapshot_query
+from headwater.snapshots.cut import Cut
+from headwater.snapshots.query import every_feature, snapshot_query
 
 __all__ = ["LeakageReport", "check_leakage", "poisoned_days"]
 
@@ -79,7 +80,7 @@ def poisoned_days(ledger: Ledger, cutoff: int) -> Sql:
         sql("NOT {p}", p=past),
         n_events=sql("999983"),
     )
-    users = sql("(SELECT user_id, any_value(bucket) AS bucket FROM {d} GROUP BY user_id)", d=days)
+    users = sql("(SELECT user_id, any_value(bucket) AS bucket FROM {d} d GROUP BY user_id)", d=days)
     added = [
         _rows(
             measures,
@@ -103,7 +104,7 @@ def poisoned_days(ledger: Ledger, cutoff: int) -> Sql:
 
 
 def _at(users: Sql, app_day: int, known_day: int) -> Sql:
-    return sql("(SELECT *, {a} AS app_day, {k} AS known_day FROM {u})", a=app_day, k=known_day, u=users)
+    return sql("(SELECT *, {a} AS app_day, {k} AS known_day FROM {u} u)", a=app_day, k=known_day, u=users)
 
 
 def _rows(measures: Sequence[str], values: Sequence[Sql], rows: Sql, where: Sql, *, n_events: Sql) -> Sql:
@@ -130,11 +131,10 @@ def _compared(
     engine: Engine, ledger: Ledger, cutoff: int, horizons: Sequence[int], folder: Path
 ) -> _Compared:
     end = max(ledger.end_day, cutoff + max(horizons))
+    cut = Cut(cutoff=cutoff, horizons=tuple(sorted(set(horizons))), end_day=end, settled=end)
     tables: list[Table] = []
     for label, days in (("clean", table_scan(ledger.days)), ("poisoned", poisoned_days(ledger, cutoff))):
-        plan = snapshot_query(
-            ledger, cutoffs=(cutoff,), horizons=horizons, end_day=end, features=every_feature(), days=days
-        )
+        plan = snapshot_query(ledger, cut=cut, features=every_feature(), days=days)
         tables.append(
             engine.write(plan.query, folder, table=f"{label} {date_of(cutoff)}", columns=plan.columns)
         )
@@ -162,14 +162,14 @@ def _count_moved(engine: Engine, clean: Table, poisoned: Table, columns: Sequenc
     both = sql("a.user_id IS NOT NULL AND b.user_id IS NOT NULL")
     counts = [
         sql(
-            "count(*) FILTER (WHERE {w})",
+            "count(CASE WHEN {w} THEN 1 END)",
             w=conjunction([both, sql("a.{c} IS DISTINCT FROM b.{c}", c=name(c.name))]),
         )
         for c in columns
     ]
     row = engine.one(
         sql(
-            "SELECT count(*) FILTER (WHERE NOT ({both})), {counts} FROM {a} a FULL JOIN {b} b ON a.user_id = b.user_id AND a.cutoff = b.cutoff",
+            "SELECT count(CASE WHEN NOT ({both}) THEN 1 END), {counts} FROM {a} a FULL JOIN {b} b ON a.user_id = b.user_id AND a.cutoff = b.cutoff",
             both=both,
             counts=commas(counts),
             a=table_scan(clean),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from headwater.engine.sql import sql
-from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature
+from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature, formula, total
 
 __all__ = ["Calendar"]
 
@@ -18,12 +18,11 @@ class Calendar:
     def columns(self, spec: FeatureSpec) -> tuple[FeatureColumn, ...]:
         """0 to 1."""
         del spec
-        weekend = sql("(CAST(count(*) FILTER (WHERE (app_day + 3) % 7 >= 5) AS DOUBLE) / count(*))")
+        share = formula(
+            "CAST({weekend} AS DOUBLE) / {days}",
+            weekend=total(sql("1"), when=sql("(app_day + 3) % 7 >= 5")),
+            days=total(sql("1")),
+        )
         return (
-            feature(
-                "weekend_share",
-                about="share of active days on Saturday or Sunday",
-                unit="share",
-                aggregate=weekend,
-            ),
+            feature("weekend_share", share, about="share of active days on Saturday or Sunday", unit="share"),
         )

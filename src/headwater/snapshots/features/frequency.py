@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from headwater.engine.sql import sql
-from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature, windowed
+from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature, measured, total
 
 __all__ = ["Frequency"]
 
@@ -18,28 +18,20 @@ class Frequency:
     def columns(self, spec: FeatureSpec) -> tuple[FeatureColumn, ...]:
         """Zero where nothing happened in a window."""
         active = [
-            feature(
-                "active_days_total",
-                about="days with any event",
-                unit="days",
-                aggregate=sql("CAST(count(*) AS DOUBLE)"),
-            )
+            feature("active_days_total", total(sql("1")), about="days with any event", unit="days"),
+            *(
+                feature(
+                    f"active_days_last_{w}d",
+                    total(sql("1"), last=w),
+                    about=f"days with any event in the last {w} days",
+                    unit="days",
+                )
+                for w in spec.windows
+            ),
         ]
-        active += [
-            feature(
-                f"active_days_last_{w}d",
-                about=f"days with any event in the last {w} days",
-                unit="days",
-                aggregate=sql("CAST(count(*) FILTER (WHERE age <= {w}) AS DOUBLE)", w=w),
-            )
-            for w in spec.windows
-        ]
-        counts = [
-            feature(f"{m.name}_total", about=f"{m.name} so far", aggregate=windowed(m, None))
-            for m in spec.counted
-        ]
+        counts = [feature(f"{m.name}_total", measured(m), about=f"{m.name} so far") for m in spec.counted]
         counts += [
-            feature(f"{m.name}_last_{w}d", about=f"{m.name} in the last {w} days", aggregate=windowed(m, w))
+            feature(f"{m.name}_last_{w}d", measured(m, last=w), about=f"{m.name} in the last {w} days")
             for m in spec.counted
             for w in spec.windows
         ]

@@ -6,7 +6,17 @@ from typing import ClassVar
 
 from headwater.core.ledger import LedgerMeasure
 from headwater.engine.sql import Sql, name, sql
-from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature, in_units
+from headwater.snapshots.feature import (
+    FeatureColumn,
+    FeatureSpec,
+    earliest,
+    feature,
+    formula,
+    greatest,
+    in_units,
+    least,
+    total,
+)
 
 __all__ = ["Occasions"]
 
@@ -23,8 +33,8 @@ class Occasions:
 
     def columns(self, spec: FeatureSpec) -> tuple[FeatureColumn, ...]:
         """For each counted measure and for active days; NULL where there was no occasion."""
-        kinds = [
-            ("active_days", sql("TRUE")),
+        kinds: list[tuple[str, Sql | None]] = [
+            ("active_days", None),
             *((m.name, sql("{m} > 0", m=name(m.name))) for m in spec.counted),
         ]
         return tuple(c for label, happens in kinds for c in _of(label, happens, spec))
@@ -35,50 +45,46 @@ def _valued(label: str, spec: FeatureSpec) -> list[LedgerMeasure]:
     return [m for m in spec.measures if not m.counts or m.name == label]
 
 
-def _of(label: str, happens: Sql, spec: FeatureSpec) -> list[FeatureColumn]:
-    oldest = sql("max(age) FILTER (WHERE {h})", h=happens)
-    newest = sql("min(age) FILTER (WHERE {h})", h=happens)
+def _of(label: str, happens: Sql | None, spec: FeatureSpec) -> list[FeatureColumn]:
+    oldest, newest = greatest(sql("age"), when=happens), least(sql("age"), when=happens)
     made = [
         feature(
             f"{label}_repeats",
+            formula("nullif({n}, 0) - 1", n=total(sql("1"), when=happens)),
             about=f"days with {label} after the first such day (x)",
             unit="days",
-            aggregate=sql("CAST(nullif(count(*) FILTER (WHERE {h}), 0) - 1 AS DOUBLE)", h=happens),
         ),
         feature(
             f"{label}_first_to_last",
+            formula("{o} - {n}", o=oldest, n=newest),
             about=f"days from the first to the last day with {label} (t_x)",
             unit="days",
-            aggregate=sql("CAST({o} - {n} AS DOUBLE)", o=oldest, n=newest),
         ),
         feature(
             f"{label}_age",
+            formula("{o} - 1", o=oldest),
             about=f"days from the first day with {label} to the last day before the cutoff (T)",
             unit="days",
-            aggregate=sql("CAST({o} - 1 AS DOUBLE)", o=oldest),
         ),
     ]
     for m in _valued(label, spec):
-        value, total = (
-            name(m.name),
-            in_units(m, sql("sum({v}) FILTER (WHERE {h})", v=name(m.name), h=happens)),
-        )
-        first = in_units(m, sql("max_by({v}, age) FILTER (WHERE {h})", v=value, h=happens))
-        off = in_units(m, sql("coalesce(sum({v}) FILTER (WHERE NOT ({h})), 0)", v=value, h=happens))
+        value = name(m.name)
+        off = formula("0") if happens is None else total(value, when=sql("NOT ({h})", h=happens))
+        whole, first = total(value, when=happens), earliest(value, when=happens)
         made.append(
             feature(
                 f"{m.label}_off_{label}",
+                in_units(m, off),
                 about=f"{m.name} on days without {label} (refunds, mostly)",
                 unit=m.unit,
-                aggregate=off,
             )
         )
         made.append(
             feature(
                 f"{m.label}_on_repeat_{label}",
+                formula("{t} - {f}", t=in_units(m, whole), f=in_units(m, first)),
                 about=f"{m.name} on days with {label} after the first such day",
                 unit=m.unit,
-                aggregate=sql("({t} - {f})", t=total, f=first),
             )
         )
     return made

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from headwater.engine.sql import name, sql
-from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature
+from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature, least
 
 __all__ = ["Recency"]
 
@@ -17,18 +17,14 @@ class Recency:
 
     def columns(self, spec: FeatureSpec) -> tuple[FeatureColumn, ...]:
         """NULL where the thing never happened."""
-        last = feature(
-            "days_since_active",
-            about="days since the last active day",
-            unit="days",
-            aggregate=sql("CAST(min(age) AS DOUBLE)"),
-        )
+        age = sql("age")
+        last = feature("days_since_active", least(age), about="days since the last active day", unit="days")
         each = (
             feature(
                 f"days_since_{m.name}",
+                least(age, when=sql("{m} > 0", m=name(m.name))),
                 about=f"days since the last day with {m.name}",
                 unit="days",
-                aggregate=sql("CAST(min(age) FILTER (WHERE {m} > 0) AS DOUBLE)", m=name(m.name)),
             )
             for m in spec.counted
         )

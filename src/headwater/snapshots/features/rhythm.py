@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 from headwater.engine.sql import sql
-from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature
+from headwater.snapshots.feature import (
+    FeatureColumn,
+    FeatureSpec,
+    feature,
+    formula,
+    greatest,
+    least,
+    total,
+)
 
 __all__ = ["Rhythm"]
 
@@ -18,19 +26,17 @@ class Rhythm:
     def columns(self, spec: FeatureSpec) -> tuple[FeatureColumn, ...]:
         """The gap is NULL for a user seen on one day only."""
         del spec
-        gap = sql(
-            "CASE WHEN active_days_total > 1 THEN (tenure_days - days_since_active) / (active_days_total - 1) END"
-        )
-        overdue = sql(
-            "CASE WHEN active_days_total > 1 THEN days_since_active * (active_days_total - 1) / (tenure_days - days_since_active) END"
-        )
+        days = formula("CAST({n} AS DOUBLE)", n=total(sql("1")))
+        first, last = greatest(sql("age")), least(sql("age"))
+        gap = formula("CASE WHEN {n} > 1 THEN ({f} - {s}) / ({n} - 1) END", n=days, f=first, s=last)
+        overdue = formula("CASE WHEN {n} > 1 THEN {s} * ({n} - 1) / ({f} - {s}) END", n=days, f=first, s=last)
         return (
-            feature("mean_gap_days", about="mean days between active days", unit="days", derive=gap),
-            feature("overdue_ratio", about="days since active over the mean gap", derive=overdue),
+            feature("mean_gap_days", gap, about="mean days between active days", unit="days"),
+            feature("overdue_ratio", overdue, about="days since active over the mean gap"),
             feature(
                 "active_share",
+                formula("{n} / {f}", n=days, f=first),
                 about="share of days active since first seen",
                 unit="share",
-                derive=sql("(active_days_total / tenure_days)"),
             ),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from headwater.engine.sql import sql
-from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature
+from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature, greatest
 
 __all__ = ["Tenure"]
 
@@ -21,8 +21,8 @@ class Tenure:
         return (
             feature(
                 "tenure_days",
+                greatest(sql("age")),
                 about="days since first seen in the log",
                 unit="days",
-                aggregate=sql("CAST(max(age) AS DOUBLE)"),
             ),
         )

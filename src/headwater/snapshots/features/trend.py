@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from headwater.engine.sql import sql
-from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature, windowed
+from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature, formula, measured, total
 
 __all__ = ["Trend"]
 
@@ -19,22 +19,22 @@ class Trend:
 
     def columns(self, spec: FeatureSpec) -> tuple[FeatureColumn, ...]:
         """Differences, in the measure's unit."""
-        days = sql(
-            "CAST(count(*) FILTER (WHERE age <= {w}) - count(*) FILTER (WHERE age > {w} AND age <= {v}) AS DOUBLE)",
-            w=_DAYS,
-            v=2 * _DAYS,
+        one = sql("1")
+        days = formula(
+            "{now} - {then}", now=total(one, last=_DAYS), then=total(one, last=_DAYS, before=_DAYS)
         )
         about = "last 28 days minus the 28 before"
         changes = (
             feature(
                 f"{m.label}_trend",
+                formula(
+                    "{now} - {then}",
+                    now=measured(m, last=_DAYS),
+                    then=measured(m, last=_DAYS, before=_DAYS),
+                ),
                 about=f"{m.name}, {about}",
                 unit=m.unit,
-                aggregate=sql("({a} - {b})", a=windowed(m, _DAYS), b=windowed(m, _DAYS, offset=_DAYS)),
             )
             for m in spec.measures
         )
-        return (
-            feature("active_days_trend", about=f"active days, {about}", unit="days", aggregate=days),
-            *changes,
-        )
+        return (feature("active_days_trend", days, about=f"active days, {about}", unit="days"), *changes)

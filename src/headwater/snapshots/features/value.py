@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from headwater.core.ledger import LedgerMeasure
 from headwater.engine.sql import name, sql
-from headwater.snapshots.feature import FeatureColumn, FeatureSpec, feature, in_units, windowed
+from headwater.snapshots.feature import (
+    FeatureColumn,
+    FeatureSpec,
+    Formula,
+    feature,
+    formula,
+    greatest,
+    in_units,
+    measured,
+    total,
+)
 
 __all__ = ["Value"]
 
@@ -17,42 +28,18 @@ class Value:
 
     def columns(self, spec: FeatureSpec) -> tuple[FeatureColumn, ...]:
         """Amounts in the measure's unit, net of refunds; refunds are counted as a positive amount."""
-        made: list[FeatureColumn] = []
-        for m in spec.summed:
-            made.append(
-                feature(
-                    f"{m.label}_total",
-                    about=f"{m.name} so far, net",
-                    unit=m.unit,
-                    aggregate=windowed(m, None),
-                )
-            )
-            made += [
-                feature(
-                    f"{m.label}_last_{w}d",
-                    about=f"{m.name} in the last {w} days, net",
-                    unit=m.unit,
-                    aggregate=windowed(m, w),
-                )
-                for w in spec.windows
-            ]
-            best = in_units(m, sql("max({v})", v=name(m.name)))
-            back = in_units(m, sql("coalesce(-sum({v}) FILTER (WHERE {v} < 0), 0)", v=name(m.name)))
-            made.append(
-                feature(f"{m.label}_best_day", about=f"{m.name} on the best day", unit=m.unit, aggregate=best)
-            )
-            made.append(
-                feature(
-                    f"{m.label}_given_back",
-                    about=f"net loss on days where {m.name} was negative",
-                    unit=m.unit,
-                    aggregate=back,
-                )
-            )
-            per_day = sql("({t} / active_days_total)", t=name(f"{m.label}_total"))
-            made.append(
-                feature(
-                    f"{m.label}_per_active_day", about=f"{m.name} per active day", unit=m.unit, derive=per_day
-                )
-            )
-        return tuple(made)
+        return tuple(c for m in spec.summed for c in _of(m, spec.windows))
+
+
+def _of(m: LedgerMeasure, windows: tuple[int, ...]) -> list[FeatureColumn]:
+    value = name(m.name)
+    back = formula("(-{t})", t=total(value, when=sql("{v} < 0", v=value)))
+    per_day = formula("{t} / {n}", t=measured(m), n=total(sql("1")))
+    made: list[tuple[str, Formula, str]] = [
+        ("total", measured(m), f"{m.name} so far, net"),
+        *((f"last_{w}d", measured(m, last=w), f"{m.name} in the last {w} days, net") for w in windows),
+        ("best_day", in_units(m, greatest(value)), f"{m.name} on the best day"),
+        ("given_back", in_units(m, back), f"net loss on days where {m.name} was negative"),
+        ("per_active_day", per_day, f"{m.name} per active day"),
+    ]
+    return [feature(f"{m.label}_{what}", how, about=about, unit=m.unit) for what, how, about in made]

@@ -1,0 +1,252 @@
+"""How often the alarms cry wolf over clean loads, and how often they see a stated fault.
+
+Loads are simulated as tallies (what one pass over an event log counts): negative binomial counts by hour with a weekday
+pattern, a daily rhythm, a trend, a level that drifts, shares that wander, and a numeric column. Bots are looked for
+in simulated event logs, row by row. Nothing here is drawn with the alarms' own settings in mind.
+
+    python benchmarks/alarms_power.py [--clean 1000] [--faulty 100] [--days 84] [--seed 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+from headwater.contracts.alarm import Heard, Scope
+from headwater.contracts.audit import FALSE_ALARMS, listen_all
+from headwater.contracts.tally import BINS_PER_E, Binned, Series, Tally
+from headwater.core.table import Kind
+
+DIMENSIONS = {
+    "platform": ("ios", "android"),
+    "country": ("us", "gb", "de", "fr", "jp", "br"),
+    "channel": ("organic", "google", "meta", "tiktok"),
+    "event": ("open", "view", "like", "purchase"),
+}
+FIRST_DAY = 19_000  # 2022-01-08; any day will do
+FAULT_DAY = -5  # counted from the end, so that the fault is seen by a daily run
+Change = Callable[[np.random.Generator, Tally], Tally]
+
+
+def clean_tally(rng: np.random.Generator, *, n_days: int) -> Tally:
+    """One load without a fault; every parameter is drawn anew."""
+    per_day = np.exp(rng.uniform(np.log(500), np.log(50_000)))
+    weekday = np.exp(rng.normal(0, 0.2, 7))
+    closed_on = int(rng.integers(7)) if rng.random() < 0.15 else None
+    if closed_on is not None:
+        weekday[closed_on] = 0.0
+    rhythm = 1 + rng.uniform(0.2, 0.95) * np.sin(2 * np.pi * (np.arange(24) - rng.integers(24)) / 24)
+    if rng.random() < 0.15:
+        rhythm[rng.permutation(24)[0] - np.arange(8)] = 0.0
+    day = np.arange(n_days)
+    level = np.exp(rng.uniform(-0.004, 0.008) * day + np.cumsum(rng.normal(0, rng.uniform(0, 0.01), n_days)))
+    noise_of_day = np.exp(rng.uniform(np.log(0.0003), np.log(0.02)))
+    noise_of_hour = np.exp(rng.uniform(np.log(0.0003), np.log(0.02)))
+    mean = per_day * level * weekday[(FIRST_DAY + day + 3) % 7] * rng.gamma(1 / noise_of_day, noise_of_day, n_days)
+    hourly_mean = mean[:, None] * rhythm / rhythm.sum() * rng.gamma(1 / noise_of_hour, noise_of_hour, (n_days, 24))
+    total = rng.poisson(hourly_mean).astype(np.int64)
+    series, counts = [Series()], [total.ravel()]
+    for dimension, values in DIMENSIONS.items():
+        shares = rng.dirichlet(np.full(len(values), 3.0))
+        wander = rng.dirichlet(shares * np.exp(rng.uniform(np.log(300), np.log(30_000))) + 0.3, n_days)
+        split = rng.multinomial(total.ravel(), np.repeat(wander, 24, axis=0))
+        series += [Series(dimension=dimension, value=v) for v in values]
+        counts += list(split.T)
+    hourly = np.array(counts, dtype=np.int64)
+    daily = hourly.reshape(len(series), n_days, 24).sum(axis=2)
+    hours = np.arange(FIRST_DAY * 24, (FIRST_DAY + n_days) * 24, dtype=np.int64)
+    nothing = np.zeros(0, np.int64)
+    return Tally(
+        days=FIRST_DAY + day, hours=hours, hour_day=hours // 24, hour_of_day=hours % 24, series=tuple(series), daily=daily,
+        hourly=hourly, users=daily[0] // 8, money=daily[0] * 0.5, money_name="revenue_usd",
+        binned=(_amounts(rng, daily[0]),), lags=nothing, lag_counts=np.zeros((n_days, 0), np.int64), skews=nothing,
+        skew_counts=nothing, first_us=int(hours[0]) * 3_600_000_000, last_us=(int(hours[-1]) + 1) * 3_600_000_000 - 1, n_scans=1,
+    )  # fmt: skip
+
+
+def _amounts(rng: np.random.Generator, n: np.ndarray) -> Binned:
+    """Log-normal amounts; a share of rows has none; the level wanders a little from day to day."""
+    missing = rng.binomial(n, rng.uniform(0.05, 0.6))
+    bins = np.arange(-200, 300)
+    edges = np.append(bins, 300) / BINS_PER_E
+    middle = rng.normal(1.5, 0.5) + np.cumsum(rng.normal(0, 0.01, len(n))) + rng.normal(0, 0.03, len(n))
+    spread = rng.uniform(0.5, 1.5)
+    heaped = 0.5 * (1 + np.vectorize(_erf)((edges[None, :] - middle[:, None]) / (spread * np.sqrt(2))))
+    shares = np.clip(np.diff(heaped, axis=1), 0, None)
+    counts = rng.multinomial(n - missing, shares / shares.sum(axis=1, keepdims=True))
+    return Binned(column="amount", kind=Kind.NUMBER, bins=bins, counts=counts, missing=missing)
+
+
+def _erf(x: float) -> float:
+    from math import erf
+
+    return erf(x)
+
+
+def _thinned(rng: np.random.Generator, tally: Tally, hours: np.ndarray, rows: np.ndarray, keep: float) -> Tally:
+    """Events of some series lost in some hours; everybody's count loses what a value loses."""
+    hourly = tally.hourly.copy()
+    if rows[0] == 0:
+        hourly[0, hours] = rng.binomial(hourly[0, hours], keep)
+        for dimension in DIMENSIONS:
+            mine = [i for i, s in enumerate(tally.series) if s.dimension == dimension]
+            parts = tally.hourly[np.ix_(mine, np.flatnonzero(hours))].T + 1e-9
+            shares = parts / parts.sum(axis=1, keepdims=True)
+            hourly[np.ix_(mine, np.flatnonzero(hours))] = rng.multinomial(hourly[0, hours], shares).T
+    else:
+        lost = hourly[np.ix_(rows, np.flatnonzero(hours))]
+        kept = rng.binomial(lost, keep)
+        hourly[np.ix_(rows, np.flatnonzero(hours))] = kept
+        hourly[0, hours] -= (lost - kept).sum(axis=0)
+    return _recounted(tally, hourly)
+
+
+def _recounted(tally: Tally, hourly: np.ndarray) -> Tally:
+    return replace(tally, hourly=hourly, daily=hourly.reshape(len(tally.series), -1, 24).sum(axis=2))
+
+
+def _fault_day(tally: Tally) -> int:
+    """A day near the end on which the shop is open."""
+    day = len(tally.days) + FAULT_DAY
+    return day if tally.daily[0, day] else day + 1
+
+
+def volume_drop(share: float) -> Change:
+    def change(rng: np.random.Generator, tally: Tally) -> Tally:
+        on = tally.hour_day == tally.days[_fault_day(tally)]
+        return _thinned(rng, tally, on, np.array([0]), 1 - share)
+
+    return change
+
+
+def mix_shift(points: float) -> Change:
+    """Events of one platform counted as the other's for a day: the total stays."""
+
+    def change(rng: np.random.Generator, tally: Tally) -> Tally:
+        day = _fault_day(tally)
+        on = np.flatnonzero(tally.hour_day == tally.days[day])
+        ios, android = (i for i, s in enumerate(tally.series) if s.dimension == "platform")
+        giving, taking = (ios, android) if tally.daily[ios, day] > tally.daily[android, day] else (android, ios)
+        share = points / 100 * tally.daily[0, day] / max(tally.daily[giving, day], 1)
+        hourly = tally.hourly.copy()
+        moved = rng.binomial(hourly[giving, on], min(1.0, share))
+        hourly[giving, on] -= moved
+        hourly[taking, on] += moved
+        return _recounted(tally, hourly)
+
+    return change
+
+
+def unit_jump(factor: float) -> Change:
+    def change(rng: np.random.Generator, tally: Tally) -> Tally:
+        (one,) = tally.binned
+        day, shift = _fault_day(tally), round(np.log(factor) * BINS_PER_E)
+        bins = np.arange(one.bins[0], one.bins[-1] + 1 + shift)
+        counts = np.zeros((len(one.counts), len(bins)), np.int64)
+        counts[:day, : len(one.bins)] = one.counts[:day]
+        counts[day:, shift : shift + len(one.bins)] = one.counts[day:]
+        return replace(tally, binned=(replace(one, bins=bins, counts=counts),))
+
+    return change
+
+
+def hole(hours: int, dimension: str | None) -> Change:
+    """So many hours lost at the busiest time of a day, for everybody or for one platform."""
+
+    def change(rng: np.random.Generator, tally: Tally) -> Tally:
+        day = _fault_day(tally)
+        row = 0 if dimension is None else next(i for i, s in enumerate(tally.series) if s.dimension == dimension)
+        usual = tally.hourly[0].reshape(-1, 24).sum(axis=0)
+        first = 0 if hours >= 24 else int(np.argmax(np.convolve(np.tile(usual, 2), np.ones(hours), "valid")[: 25 - hours]))
+        start = day * 24 + first
+        return _thinned(rng, tally, np.isin(np.arange(len(tally.hours)), np.arange(start, start + hours)), np.array([row]), 0.0)
+
+    return change
+
+
+def _hit(alarm: str, heard: dict[str, Heard], clean: Tally) -> bool:
+    """Whether the right alarm went off on the day of the fault."""
+    at = _fault_day(clean)
+    day, one = int(clean.days[at]), heard[alarm]
+    if alarm == "holes":
+        return any(h.first_us < (day + 1) * 86_400_000_000 and h.end_us > day * 86_400_000_000 for h in one.holes)
+    return any(m.flagged[:, at].any() for m in one.metrics)
+
+
+FAULTS: dict[str, tuple[str, Change]] = {
+    "volume -20% for a day": ("volume", volume_drop(0.2)),
+    "volume -30% for a day": ("volume", volume_drop(0.3)),
+    "volume -50% for a day": ("volume", volume_drop(0.5)),
+    "mix: 2 points from one platform to another": ("mix", mix_shift(2)),
+    "mix: 5 points": ("mix", mix_shift(5)),
+    "mix: 10 points": ("mix", mix_shift(10)),
+    "unit x10 from a day on": ("unit_jump", unit_jump(10)),
+    "unit x100 from a day on": ("unit_jump", unit_jump(100)),
+    "hole of 2 hours, everybody": ("holes", hole(2, None)),
+    "hole of a day, everybody": ("holes", hole(24, None)),
+    "hole of 2 hours, one platform": ("holes", hole(2, "platform")),
+    "hole of a day, one platform": ("holes", hole(24, "platform")),
+}
+
+
+def _heard(tally: Tally) -> dict[str, Heard]:
+    return {spec.alarm: h for spec, _, h in listen_all(Scope(tally=tally, level=FALSE_ALARMS))}
+
+
+def _clean(job: tuple[int, int, int]) -> list[str]:
+    """The alarms that one clean load raised."""
+    seed, number, n_days = job
+    heard = _heard(clean_tally(np.random.default_rng([seed, number]), n_days=n_days))
+    return [a for a, h in heard.items() if h.n_tests and h.n_flagged]
+
+
+def _faulty(job: tuple[int, int, int]) -> list[tuple[str, bool, bool]]:
+    """Of one load: each fault, whether the shop is large (5,000 events a day and more), whether it was seen."""
+    seed, number, n_days = job
+    rng = np.random.default_rng([seed, 1_000_000 + number])
+    clean = clean_tally(rng, n_days=n_days)
+    large = bool(np.median(clean.daily[0]) >= 5_000)
+    found = []
+    for fault, (alarm, change) in FAULTS.items():
+        tally = change(rng, clean)
+        found.append((fault, large, _hit(alarm, _heard(tally), clean)))
+    return found
+
+
+def main() -> None:
+    given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    given.add_argument("--clean", type=int, default=1_000)
+    given.add_argument("--faulty", type=int, default=100)
+    given.add_argument("--days", type=int, default=84)
+    given.add_argument("--seed", type=int, default=1)
+    given.add_argument("--processes", type=int, default=2)
+    o = given.parse_args()
+    began = time.perf_counter()
+    with ProcessPoolExecutor(o.processes) as pool:
+        raised = list(pool.map(_clean, [(o.seed, i, o.days) for i in range(o.clean)], chunksize=20))
+        wolves = sum(bool(r) for r in raised)
+        print(f"Clean loads: {o.clean:,} of {o.days} days, {1 + sum(map(len, DIMENSIONS.values()))} series, one number; seed {o.seed}")
+        print(f"  raised any false alarm: {wolves} ({wolves / o.clean:.2%}; at most {FALSE_ALARMS:.0%} is promised)")
+        print(f"  by alarm: {dict(Counter(a for r in raised for a in r)) or 'none'}   [{time.perf_counter() - began:.0f} s]")
+        seen: dict[tuple[str, bool], list[bool]] = {}
+        for found in pool.map(_faulty, [(o.seed, i, o.days) for i in range(o.faulty)], chunksize=5):
+            for fault, large, hit in found:
+                seen.setdefault((fault, large), []).append(hit)
+    print(f"\nPower over {o.faulty} loads of 500 to 50,000 events a day (large: 5,000 and more)   [{time.perf_counter() - began:.0f} s]")
+    for fault in FAULTS:
+        small, large = seen.get((fault, False), []), seen.get((fault, True), [])
+        print(f"  {fault:45s} all {np.mean(small + large):4.0%}   large {np.mean(large) if large else float('nan'):4.0%} ({len(large)})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""A simulated app laid out as a workspace: its world, its files, its settings."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from headwater.app.config import CONFIG_NAME, read_memory
+from headwater.contracts.rules import RULES
+from headwater.core.span import day_of
+from headwater.engine.duckdb import DuckDB
+from headwater.simulate.faults import read_faults
+from headwater.simulate.project import project_text
+from headwater.simulate.world import World
+from headwater.simulate.write import Simulated, simulate
+
+__all__ = ["make_world"]
+
+_EVENTS_OF_A_USER = 360
+"""About how many events a user brings in a year; measured over worlds of 20,000 users."""
+
+
+def make_world(
+    folder: Path,
+    *,
+    n_users: int = 10_000,
+    n_days: int = 365,
+    n_events: int | None = None,
+    seed: int = 7,
+    by: str = "month",
+    until: str | None = None,
+    faults: str = "none",
+    users_at_a_time: int = 200_000,
+    threads: int = 2,
+    memory: str = "1500MB",
+    console: Console | None = None,
+) -> Simulated:
+    """Write a simulated app under ``folder``, with the ``headwater.toml`` that runs on it.
+
+    ``n_events`` gives about so many events in place of ``n_users``. Raises ``UsageError`` (``simulate.*``).
+    """
+    users = n_users if n_events is None else max(1, round(n_events / _EVENTS_OF_A_USER * 365 / n_days))
+    world = World(seed=seed, n_users=users, n_days=n_days, users_at_a_time=users_at_a_time)
+    planted = read_faults(faults, seed=seed)
+    until_day = world.end_day if until is None else min(day_of(until), world.end_day)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="headwater-") as spill:
+        engine = DuckDB(threads=threads, memory=read_memory(memory), spill=Path(spill) / "spill")
+        try:
+            made = simulate(engine, world, folder=folder, by=by, until_day=until_day, faults=planted, told=_teller(console))  # fmt: skip
+        finally:
+            engine.close()
+    text = project_text(world, until_day=until_day, faults=planted, rules=tuple(RULES.names()))
+    (folder / CONFIG_NAME).write_text(text, encoding="utf-8", newline="\n")
+    return made
+
+
+class _Teller:
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def __call__(self, done: int, of: int) -> None:
+        self.console.print(f"{done} of {of} files of the log", style="dim")
+
+
+def _teller(console: Console | None) -> _Teller | None:
+    return None if console is None else _Teller(console)

@@ -1,0 +1,127 @@
+"""Holes: hours or days in which events are missing, for everybody or for one value of a column."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from headwater.contracts.alarm import Floats, Heard, Scope, number_of, refuse_alarm_settings
+from headwater.contracts.tally import OTHER, Series, Tally
+from headwater.contracts.touched import touched_by
+from headwater.core.audit import AlarmSpec, Hole
+from headwater.core.finding import Finding, Severity
+from headwater.core.span import date_of
+from headwater.numerics.silence import Silence, expected_slots, silences, slot_dispersion
+
+__all__ = ["Holes"]
+
+_HOUR_US = 3_600_000_000
+_MOST_FINDINGS = 10
+_TRAILING_HOURS = 72
+
+
+class Holes:
+    """Stretches of silence where the same hours of other weeks are busy; closed days and holidays are none."""
+
+    about: ClassVar[str] = "hours or days without events, for everybody or for one value"
+    statistical: ClassVar[bool] = True
+
+    def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
+        """Settings: ``least_per_day`` (50: events a day below which a series' silence says nothing)."""
+        refuse_alarm_settings(spec, {"least_per_day"})
+        least = number_of(spec, "least_per_day", 50)
+        tally = scope.tally
+        grid = _Grid(tally, scope.holidays)
+        rows = [i for i, s in enumerate(tally.series) if s.value != OTHER and np.median(tally.daily[i]) >= least]
+        known = len(tally.days) >= 28
+        if not known or not rows:
+            return Heard(skipped="it needs four weeks of at least 50 events a day")
+        n_tests = len(rows) * len(tally.hours)
+        level = scope.level / n_tests
+        found: list[tuple[Series, Silence]] = []
+        for i in rows:
+            found += [(tally.series[i], s) for s in grid.silences(tally.hourly[i], level, ends=i > 0)]
+        found = _not_told_twice(found)
+        return Heard(
+            n_tests=n_tests,
+            level=level,
+            n_flagged=len(found),
+            holes=tuple(_hole(grid, one, s) for one, s in found),
+            findings=tuple(
+                _finding(scope, grid, one, s) for one, s in sorted(found, key=lambda f: -f[1].expected)[:_MOST_FINDINGS]
+            ),
+        )
+
+
+class _Grid:
+    """The log laid out in local hours, 24 a day: a UTC hour goes to its day and hour in the app's zone."""
+
+    def __init__(self, tally: Tally, holidays: frozenset[int]) -> None:
+        self.tally = tally
+        day = tally.hour_day - tally.days[0]
+        self.slot = day * 24 + tally.hour_of_day
+        self.n = len(tally.days) * 24
+        self.inside = (self.slot >= 0) & (self.slot < self.n)
+        self.unknown = np.ones(self.n, dtype=bool)
+        self.unknown[self.slot[self.inside]] = False
+        self.unknown |= np.repeat(np.isin(tally.days, list(holidays)), 24)
+        self.hour_at = np.zeros(self.n, dtype=np.int64)
+        self.hour_at[self.slot[self.inside][::-1]] = tally.hours[self.inside][::-1]
+
+    def slots(self, hourly: np.ndarray) -> Floats:
+        """Counts by local hour; NaN on holidays, and where the clocks skip an hour."""
+        counts = np.bincount(self.slot[self.inside], weights=hourly[self.inside], minlength=self.n)
+        return np.where(self.unknown, np.nan, counts)
+
+    def silences(self, hourly: np.ndarray, level: float, *, ends: bool) -> list[Silence]:
+        """The silences between a series' first and last event; ``ends``: up to three days at the log's end count too."""
+        counts = self.slots(hourly)
+        there = np.flatnonzero(np.nan_to_num(counts) > 0)
+        if not len(there):
+            return []
+        last = self.n if ends and self.n - there[-1] <= _TRAILING_HOURS else there[-1] + 1
+        counts[: there[0]] = np.nan
+        counts[last:] = np.nan
+        expected = expected_slots(counts, per_week=168)
+        return silences(counts, expected, dispersion=slot_dispersion(counts, expected), level=level)
+
+
+def _not_told_twice(found: list[tuple[Series, Silence]]) -> list[tuple[Series, Silence]]:
+    """A value that is silent while everybody is has no hole of its own."""
+    everybody = [s for one, s in found if one.dimension is None]
+
+    def within(s: Silence) -> bool:
+        return any(s.first >= e.first - 1 and s.end <= e.end + 1 for e in everybody)
+
+    return [(one, s) for one, s in found if one.dimension is None or not within(s)]
+
+
+def _hole(grid: _Grid, one: Series, s: Silence) -> Hole:
+    first, last = int(grid.hour_at[s.first]), int(grid.hour_at[s.end - 1])
+    return Hole(first_us=first * _HOUR_US, end_us=(last + 1) * _HOUR_US, dimension=one.dimension, value=one.value)
+
+
+def _finding(scope: Scope, grid: _Grid, one: Series, s: Silence) -> Finding:
+    tally = scope.tally
+    days = np.unique(np.arange(s.first, s.end) // 24)
+    touched = touched_by(tally, days, s.expected - s.seen)
+    first, end = s.first, s.end - 1
+    span = f"{date_of(int(tally.days[first // 24]))} {first % 24:02d}:00 to {date_of(int(tally.days[end // 24]))} {end % 24:02d}:59"
+    return Finding(
+        code="alarm.hole",
+        severity=Severity.WARN,
+        what=(
+            f"{one.label}: {s.seen:,.0f} events in {s.end - s.first} hours, {span} (app time), where {s.expected:,.0f} were expected "
+            f"(p = {s.p:.1g}); {touched.text()} are missing."
+        ),
+        why="Silence would count as inactivity: every window that overlaps it is too low.",
+        do="Load the missing hours. Until then windows that overlap are marked; if the app was closed, name the days under [app] holidays.",
+        numbers={
+            "hours": s.end - s.first,
+            "p_value": s.p,
+            "n_rows": round(s.expected - s.seen),
+            "n_users": round(touched.users),
+            "money": round(touched.money, 2),
+        },
+    )

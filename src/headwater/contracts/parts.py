@@ -1,0 +1,183 @@
+"""Parts of a source: a few files checked together, so that files which did not change are not checked again.
+
+What a row breaks depends on the row alone, but for rows that repeat others. So a part is checked again where
+one of its files changed, or where other rows of it repeat others than before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from headwater.contracts.plan import QUARANTINE, CheckPlan, event_columns
+from headwater.contracts.query import checked_query
+from headwater.core.contract import Contract, Part
+from headwater.core.table import Table
+from headwater.engine.engine import Engine, adopt_by_day, table_scan
+from headwater.engine.relation import Relation
+from headwater.engine.sources import require_closed_quotes
+from headwater.engine.sql import Sql, commas, engine_type, name, sql
+
+__all__ = ["Grouping", "SourceFile", "carry_part", "conformed", "group_files", "write_part"]
+
+_MOST_FILES, _MOST_BYTES = 8, 64_000_000
+
+SourceFile = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grouping:
+    """The parts of a load: those an earlier load checked, those that are gone, and the new ones, by their files."""
+
+    kept: tuple[Part, ...]
+    gone: tuple[Part, ...]
+    new: tuple[tuple[SourceFile, ...], ...]
+
+
+def group_files(
+    files: Sequence[SourceFile], *, sizes: Mapping[str, int], earlier: Sequence[Part]
+) -> Grouping:
+    """Put files into parts: earlier parts whose files are all as they were, then new parts of a few files each.
+
+    ``files`` are names with a fingerprint of their bytes, ``sizes`` bytes by name.
+    """
+    present = set(files)
+    kept = tuple(p for p in earlier if present.issuperset(p.sources))
+    covered = {source for p in kept for source in p.sources}
+    new: list[list[SourceFile]] = []
+    room = 0
+    for file in (f for f in files if f not in covered):
+        if not new or len(new[-1]) >= _MOST_FILES or sizes[file[0]] > room:
+            new.append([])
+            room = _MOST_BYTES
+        new[-1].append(file)
+        room -= sizes[file[0]]
+    gone = tuple(p for p in earlier if p not in kept)
+    return Grouping(kept=kept, gone=gone, new=tuple(tuple(g) for g in new))
+
+
+def conformed(relation: Relation, columns: Sequence[tuple[str, str]]) -> Relation:
+    """A relation over some files with the columns that all files together have."""
+    own = dict(relation.columns)
+    if list(relation.columns) == list(columns):
+        return relation
+    cast = [
+        sql("CAST({v} AS {t}) AS {c}", v=name(c) if c in own else sql("NULL"), t=engine_type(t), c=name(c))
+        for c, t in columns
+    ]
+    place = [name("__file"), name("__row")]
+    rows = sql("(SELECT {c} FROM {rows} r)", c=commas([*cast, *place]), rows=relation.rows)
+    aside = sql("(SELECT {c} FROM {rows} r)", c=commas([*cast, *place]), rows=relation.rows_keeping_aside)
+    return replace(relation, columns=tuple(columns), rows=rows, rows_keeping_aside=aside)
+
+
+def write_part(
+    engine: Engine,
+    contract: Contract,
+    plan: CheckPlan,
+    relation: Relation,
+    *,
+    sources: tuple[SourceFile, ...],
+    span: tuple[int, int] | None,
+    repeats: str,
+    folder: Path,
+) -> Part:
+    """Check the files of a part and write its kept rows and its quarantine under ``folder``."""
+    own = replace(plan, rows=relation.rows, rows_keeping_aside=relation.rows_keeping_aside)
+    query = checked_query(contract, own)
+    place = folder / _name_of(sources, repeats)
+    kept, broken = _split(engine, query, plan, place, read_twice=relation.format == "parquet")
+    require_closed_quotes(engine, relation)
+    unreadable = _write_unreadable(engine, relation, plan.root, place)
+    events, days = adopt_by_day(engine, kept, table="events", columns=event_columns(plan))
+    quarantine = engine.adopt([*broken, *unreadable], table="quarantine", columns=QUARANTINE)
+    n_naive, n_early, n_twice = engine.one(
+        sql(
+            "SELECT count(*) FILTER (WHERE at_offset = ''), count(*) FILTER (WHERE known_day < app_day), count(*) FILTER (WHERE at_twice) FROM {s} s",
+            s=table_scan(events),
+        )
+    )
+    offsets = engine.rows(
+        sql(
+            "SELECT DISTINCT at_offset FROM {s} s WHERE at_offset <> '' ORDER BY at_offset",
+            s=table_scan(events),
+        )
+    )
+    return Part(
+        sources=sources,
+        span=span,
+        repeats=repeats,
+        events=replace(events, columns=()),
+        quarantine=replace(quarantine, columns=()),
+        days=days,
+        n_naive=n_naive,
+        n_early=n_early,
+        n_twice=n_twice,
+        offsets=tuple(str(o) for (o,) in offsets),
+    )
+
+
+def carry_part(part: Part, *, folder: Path) -> Part:
+    """A part of an earlier load in the folder of this one: the same bytes under a second name."""
+    place = folder / _name_of(part.sources, part.repeats)
+    return replace(part, events=_carried(part.events, place), quarantine=_carried(part.quarantine, place))
+
+
+def _carried(table: Table, place: Path) -> Table:
+    moved: list[str] = []
+    for file in map(Path, table.files):
+        inside = file.parts[file.parts.index(place.name) + 1 :]
+        target = place.joinpath(*inside)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(file, target)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(file, target)
+        moved.append(str(target))
+    return replace(table, files=tuple(moved))
+
+
+def _name_of(sources: Iterable[SourceFile], repeats: str) -> str:
+    return hashlib.sha256(repr((tuple(sources), repeats)).encode()).hexdigest()[:16]
+
+
+def _split(
+    engine: Engine, query: Sql, plan: CheckPlan, place: Path, *, read_twice: bool
+) -> tuple[list[Path], list[Path]]:
+    """Write what is kept and what is broken; Parquet is read once for each, which is faster than to sort rows apart."""
+    if not read_twice:
+        parts = engine.write_parts(query, place / "checked", by=("is_broken",))
+        kept, broken = list(parts.get(("false",), ())), list(parts.get(("true",), ()))
+        return kept or [_none(engine, query, place, "kept")], broken or [
+            _none(engine, query, place, "broken")
+        ]
+    columns = [c.name for c in event_columns(plan)] + ["at_offset", "at_twice"]
+    kept_rows = sql(
+        "SELECT {c} FROM ({q}) q WHERE NOT is_broken", c=commas([name(c) for c in columns]), q=query
+    )
+    broken_rows = sql("SELECT * FROM ({q}) q WHERE is_broken", q=query)
+    return (
+        list(engine.write_files(kept_rows, place, table="kept")),
+        list(engine.write_files(broken_rows, place, table="broken")),
+    )
+
+
+def _none(engine: Engine, query: Sql, place: Path, table: str) -> Path:
+    return engine.write_files(sql("SELECT * FROM ({q}) q LIMIT 0", q=query), place, table=table)[0]
+
+
+def _write_unreadable(engine: Engine, relation: Relation, root: Path, place: Path) -> tuple[Path, ...]:
+    """Lines that could not be split into columns, as rows of the quarantine."""
+    if relation.broken is None:
+        return ()
+    lines = sql(
+        "SELECT CAST(0 AS BIGINT) AS broken, concat('unreadable(', why, ')') AS codes, replace(CAST(f AS STRING), {root}, '') AS source_file, CAST(r AS BIGINT) AS source_row,"
+        " md5(CAST(line AS STRING)) AS line_hash, CAST(line AS STRING) AS raw FROM ({aside}) AS t(f, r, why, line)",
+        aside=relation.broken,
+        root=f"{root}/",
+    )
+    return engine.write_files(lines, place, table="unreadable")

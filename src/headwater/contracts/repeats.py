@@ -1,0 +1,145 @@
+"""Rows that repeat others, or stand too near them: found over a whole load, or over what a few files touch.
+
+An appended or replaced file can only change which rows repeat others where its times overlap. So only files
+that overlap it in time are looked at again, where every such rule is about rows of (nearly) one time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from headwater.contracts.duplicates import mark_duplicates
+from headwater.contracts.neighbors import mark_neighbors
+from headwater.contracts.parts import Grouping
+from headwater.contracts.plan import CheckPlan
+from headwater.contracts.rows import typed_rows
+from headwater.contracts.rule import BrokenWhen
+from headwater.core.contract import Contract, Part
+from headwater.engine.engine import Engine, row_hash
+from headwater.engine.relation import FILE, ROW, Relation
+from headwater.engine.sql import name, sql
+
+__all__ = ["Opener", "Repeats", "find_repeats", "repeats_of", "spans_of"]
+
+_NEAR_US = 86_400_000_000
+
+Span = tuple[int, int]
+Opener = Callable[[Iterable[str]], Relation]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    """The plan with its marks held in the engine; ``prints`` say by file which rows are marked ('' for none).
+
+    ``seen`` are the files that were looked at: of the others nothing changed.
+    """
+
+    plan: CheckPlan
+    prints: Mapping[str, str]
+    seen: frozenset[str]
+
+
+def spans_of(engine: Engine, plan: CheckPlan) -> dict[str, Span]:
+    """The first and last instant of each file of the plan's rows, in microseconds; files without a readable time have none."""
+    found = engine.rows(
+        sql(
+            "SELECT {file}, min(at_us), max(at_us) FROM ({rows}) t GROUP BY {file}",
+            file=name(FILE),
+            rows=typed_rows(plan, plan.rows),
+        )
+    )
+    return {str(file): (int(first), int(last)) for file, first, last in found if first is not None}
+
+
+def find_repeats(
+    engine: Engine,
+    contract: Contract,
+    plan: CheckPlan,
+    *,
+    grouping: Grouping,
+    spans: Mapping[str, Span],
+    open_files: Opener,
+) -> Repeats:
+    """Mark the rows that repeat others, over as few files as will do."""
+    scope = _scope(grouping, spans) if grouping.kept and _is_local(contract, plan) else _whole(grouping)
+    opened = open_files(sorted(scope.looked_at)) if scope.looked_at else None
+    own = replace(plan, rows=opened.rows, rows_keeping_aside=opened.rows_keeping_aside) if opened else plan
+    marked = mark_neighbors(engine, mark_duplicates(engine, own) if opened else own)
+    return Repeats(plan=marked, prints=_prints(engine, marked), seen=scope.known)
+
+
+def repeats_of(prints: Mapping[str, str], files: Iterable[str]) -> str:
+    """One fingerprint of the marked rows of some files; '' where none is marked."""
+    marked = sorted((f, prints[f]) for f in files if f in prints)
+    return hashlib.sha256(repr(marked).encode()).hexdigest()[:16] if marked else ""
+
+
+def _needs_others(one: BrokenWhen) -> bool:
+    return bool(one.duplicate_of) or one.near is not None
+
+
+def _is_local(contract: Contract, plan: CheckPlan) -> bool:
+    """Whether a row can only repeat, or stand near, rows of (nearly) its own time; so too where no rule asks."""
+    return all(
+        contract.source.at in one.duplicate_of
+        if one.near is None
+        else one.near.value == sql("at_us") and one.near.most <= _NEAR_US
+        for one, _ in plan.checks
+        if _needs_others(one)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scope:
+    """The files to look at, and those of them whose marks are then known in full."""
+
+    looked_at: frozenset[str]
+    known: frozenset[str]
+
+
+def _scope(grouping: Grouping, spans: Mapping[str, Span]) -> _Scope:
+    """New files and kept parts that overlap a new or gone one in time.
+
+    Marks of a kept part may vanish with a file that is gone; where it has some, all that overlaps it is
+    looked at too.
+    """
+    new = [f for group in grouping.new for f, _ in group]
+    moved = [spans[f] for f in new if f in spans] + [p.span for p in grouping.gone if p.span is not None]
+    near = [p for p in grouping.kept if _overlaps(p, moved)]
+    marked = [p.span for p in near if p.repeats and p.span is not None]
+    around = [p for p in grouping.kept if _overlaps(p, marked)]
+    known = frozenset([*new, *_files(near)])
+    return _Scope(looked_at=known | frozenset(_files(around)), known=known)
+
+
+def _overlaps(part: Part, spans: Sequence[Span]) -> bool:
+    if part.span is None:
+        return False
+    first, last = part.span
+    return any(a <= last + _NEAR_US and first - _NEAR_US <= b for a, b in spans)
+
+
+def _whole(grouping: Grouping) -> _Scope:
+    every = frozenset([*_files(grouping.kept), *(f for group in grouping.new for f, _ in group)])
+    return _Scope(looked_at=every, known=every)
+
+
+def _files(parts: Iterable[Part]) -> list[str]:
+    return [f for p in parts for f, _ in p.sources]
+
+
+def _prints(engine: Engine, plan: CheckPlan) -> dict[str, str]:
+    prints: dict[str, list[str]] = {}
+    for view in plan.marks:
+        for file, n, total in engine.rows(
+            sql(
+                "SELECT {file}, count(*), sum({h}) FROM {v} GROUP BY {file}",
+                file=name(FILE),
+                h=row_hash([ROW, "bits"]),
+                v=name(view),
+            )
+        ):
+            prints.setdefault(str(file), []).append(f"{view} {n} {total}")
+    return {file: "; ".join(found) for file, found in prints.items()}

@@ -1,0 +1,348 @@
+"""The tally: one pass over the events counts what every alarm of the load as a whole needs, by day and hour.
+
+All of it adds up over days and files: counts by hour for every value of every watched column, counts by
+logarithmic bin for every numeric column, counts by how late a row became known. No median is asked of the
+engine, so memory is bounded by days x values, whatever the number of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from headwater.core.contract import Events
+from headwater.core.ledger import Ledger
+from headwater.core.table import Kind
+from headwater.engine.engine import Engine, table_scan
+from headwater.engine.sql import Sql, commas, name, sql
+
+__all__ = [
+    "BINS_PER_E",
+    "MISSING",
+    "OTHER",
+    "Binned",
+    "Series",
+    "Tally",
+    "bin_value",
+    "log_bin",
+    "take_tally",
+    "watched_columns",
+]
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+BINS_PER_E = 16
+MISSING, OTHER = "(missing)", "(other)"
+_MOST_VALUES = 50
+_LOOKED_AT = 200_000
+_HOUR_US = 3_600_000_000
+_ZERO_BIN, _NEGATIVE = -1_000_000, -2_000_000
+_NUMERIC = (Kind.INTEGER, Kind.NUMBER, Kind.MONEY)
+_OWN = frozenset({"user_id", "at_us", "known_us", "app_day", "known_day"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Whose events a row of the tally counts: one value of one watched column, or everybody's (both None)."""
+
+    dimension: str | None = None
+    value: str | None = None
+
+    @property
+    def label(self) -> str:
+        """``all users``, or ``platform = ios``."""
+        return "all users" if self.dimension is None else f"{self.dimension} = {self.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Binned:
+    """A numeric column by day and logarithmic bin: ``counts`` has shape (days, bins), ``bins`` the bins' numbers.
+
+    ``missing`` counts rows without a value, by day.
+    """
+
+    column: str
+    kind: Kind
+    bins: Counts
+    counts: Counts
+    missing: Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tally:
+    """A load counted once.
+
+    ``days`` are all app days from the first to the last, ``hours`` all UTC hours since 1970 they span;
+    ``hour_day`` and ``hour_of_day`` say which app day and which local hour each hour is.
+    ``daily`` and ``hourly`` have shapes (series, days) and (series, hours); series 0 is everybody.
+    ``users``, ``row_days`` and ``money`` are per day: users, user-days, and the first money measure in whole
+    currency. ``lags`` are days known after the fact, ``lag_counts`` their rows, shape (days, lags).
+    ``skews`` are logarithmic bins of seconds between ``at`` and ``known_at`` (empty where they are one).
+    """
+
+    days: Counts
+    hours: Counts
+    hour_day: Counts
+    hour_of_day: Counts
+    series: tuple[Series, ...]
+    daily: Counts
+    hourly: Counts
+    users: Counts
+    money: Floats
+    money_name: str
+    binned: tuple[Binned, ...]
+    lags: Counts
+    lag_counts: Counts
+    skews: Counts
+    skew_counts: Counts
+    first_us: int
+    last_us: int
+    n_scans: int
+
+    @property
+    def weekday(self) -> Counts:
+        """Monday is 0, shape (days,)."""
+        return (self.days + 3) % 7
+
+
+def take_tally(engine: Engine, events: Events, ledger: Ledger) -> Tally:
+    """Count a load: one pass over the events, one over the ledger."""
+    dimensions, numbers = watched_columns(engine, events)
+    late = events.contract.source.known_at is not None
+    rows = engine.arrow(_tally_query(events, dimensions, numbers, late=late))
+    days = np.arange(events.first_day, events.end_day, dtype=np.int64)
+    kinds = {c.name: c.kind for c in events.events.columns}
+    at = _Rows(rows)
+    hours = _span(at.column("hour")[at.of("hour")])
+    zone = ZoneInfo(events.contract.app.time_zone)
+    hour_day, hour_of_day = _local(hours, zone)
+    series, daily, hourly = _series(at, dimensions, days, hours)
+    lags, lag_counts = _by_day(at, "lag", days)
+    skews, skew_counts = _total(at, "skew")
+    users, money, money_name = _ledger_days(engine, ledger, days)
+    return Tally(
+        days=days,
+        hours=hours,
+        hour_day=hour_day,
+        hour_of_day=hour_of_day,
+        series=series,
+        daily=daily,
+        hourly=hourly,
+        users=users,
+        money=money,
+        money_name=money_name,
+        binned=tuple(_binned(at, c, kinds[c], i, days) for i, c in enumerate(numbers)),
+        lags=lags,
+        lag_counts=lag_counts,
+        skews=skews,
+        skew_counts=skew_counts,
+        first_us=int(at.column("first_us")[at.of("hour")].min(initial=0)) if len(hours) else 0,
+        last_us=int(at.column("last_us")[at.of("hour")].max(initial=0)) if len(hours) else 0,
+        n_scans=1,
+    )
+
+
+def watched_columns(engine: Engine, events: Events) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which columns are watched by value (at most 50 values in the first 200,000 rows) and which as numbers."""
+    texts = [c.name for c in events.events.columns if c.kind is Kind.TEXT and c.name not in _OWN]
+    numbers = tuple(c.name for c in events.events.columns if c.kind in _NUMERIC and c.name not in _OWN)
+    if not texts:
+        return (), numbers
+    counted = [sql("count(DISTINCT {c})", c=name(c)) for c in texts]
+    found = engine.one(
+        sql(
+            "SELECT {n} FROM (SELECT {c} FROM {scan} LIMIT {k}) looked",
+            n=commas(counted),
+            c=commas([name(c) for c in texts]),
+            scan=table_scan(events.events),
+            k=_LOOKED_AT,
+        )
+    )
+    few = tuple(c for c, n in zip(texts, found, strict=True) if 1 < n <= _MOST_VALUES)
+    return few, numbers
+
+
+def log_bin(value: Sql) -> Sql:
+    """The logarithmic bin of a number, sixteen to a factor of e; zero and negative numbers have bins of their own."""
+    return sql(
+        "CASE WHEN {v} > 0 THEN CAST(floor(ln({v}) * {k}) AS INTEGER) WHEN {v} = 0 THEN {zero}"
+        " WHEN {v} < 0 THEN {minus} - CAST(floor(ln(-{v}) * {k}) AS INTEGER) END",
+        v=value,
+        k=float(BINS_PER_E),
+        zero=_ZERO_BIN,
+        minus=_NEGATIVE,
+    )
+
+
+def bin_value(bins: Counts) -> Floats:
+    """The number in the middle of each bin, on a logarithmic scale.
+
+    >>> [round(float(v), 3) for v in bin_value(np.array([0, -1_000_000, -2_000_000]))]
+    [1.032, 0.0, -1.032]
+    """
+    positive = bins > _ZERO_BIN // 2
+    negative = bins < (_ZERO_BIN + _NEGATIVE) // 2
+    size = np.where(positive, bins, np.where(negative, _NEGATIVE - bins, 0))
+    return np.where(positive, 1.0, np.where(negative, -1.0, 0.0)) * np.exp((size + 0.5) / BINS_PER_E)
+
+
+def _tally_query(events: Events, dimensions: Sequence[str], numbers: Sequence[str], *, late: bool) -> Sql:
+    """Every grouping in one pass; a row belongs to the grouping whose columns are not aggregated away."""
+    kinds = {c.name: c.kind for c in events.events.columns}
+    units = {c: 1e-6 if kinds[c] is Kind.MONEY else 1.0 for c in numbers}
+    values = [
+        sql("coalesce(CAST({c} AS STRING), {m}) AS {d}", c=name(c), m=MISSING, d=name(f"d{i}"))
+        for i, c in enumerate(dimensions)
+    ]
+    values += [
+        sql("{b} AS {n}", b=log_bin(sql("(CAST({c} AS DOUBLE) * {u})", c=name(c), u=units[c])), n=name(f"n{i}"))
+        for i, c in enumerate(numbers)
+    ]
+    second = sql("(CAST(known_us - at_us AS DOUBLE) / 1000000.0)")
+    values += [sql("known_day - app_day AS lag"), sql("{b} AS skew", b=log_bin(second))] if late else []
+    keys = [*(f"d{i}" for i in range(len(dimensions))), *(f"n{i}" for i in range(len(numbers)))]
+    keys += ["lag", "skew"] if late else []
+    sets = [sql("(app_day, hour)")]
+    sets += [sql("(app_day, hour, {d})", d=name(f"d{i}")) for i in range(len(dimensions))]
+    sets += [sql("(app_day, {n})", n=name(f"n{i}")) for i in range(len(numbers))]
+    sets += [sql("(app_day, lag)"), sql("(skew)")] if late else []
+    grouped = [sql("CAST(grouping({k}) AS INTEGER) AS {g}", k=name(k), g=name(f"not {k}")) for k in ["hour", *keys]]
+    return sql(
+        "SELECT app_day, hour, {keys}{grouped}, CAST(count(*) AS BIGINT) AS n, min(at_us) AS first_us, max(at_us) AS last_us"
+        " FROM (SELECT app_day, CAST(floor(CAST(at_us AS DOUBLE) / 3600000000.0) AS BIGINT) AS hour, at_us{values} FROM {scan}) e"
+        " GROUP BY GROUPING SETS ({sets})",
+        keys=sql("{k}, ", k=commas([name(k) for k in keys])) if keys else sql(""),
+        grouped=commas(grouped),
+        values=sql(", {v}", v=commas(values)) if values else sql(""),
+        scan=table_scan(events.events),
+        sets=commas(sets),
+    )
+
+
+class _Rows:
+    """The result of the pass, as arrays, and which of its rows belong to which grouping."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.rows = rows
+        self.keys = [c.removeprefix("not ") for c in rows.column_names if c.startswith("not ")]
+        self._in = {k: self._numbers(f"not {k}") == 0 for k in self.keys}
+
+    def of(self, *keys: str) -> NDArray[np.bool_]:
+        """The rows grouped by exactly these keys (and the day)."""
+        found = np.ones(self.rows.num_rows, dtype=bool)
+        for key in self.keys:
+            found &= self._in[key] == (key in keys)
+        return found
+
+    def column(self, column: str) -> Counts:
+        """A column of whole numbers; what is aggregated away is 0."""
+        return self._numbers(column)
+
+    def texts(self, column: str, rows: NDArray[np.bool_]) -> list[str]:
+        """A text column, of some rows."""
+        return self.rows.column(column).filter(pa.array(rows)).to_pylist()
+
+    def is_null(self, column: str) -> NDArray[np.bool_]:
+        """Where a column has no value."""
+        return np.asarray(self.rows.column(column).is_null().to_numpy(), dtype=bool)
+
+    def _numbers(self, column: str) -> Counts:
+        filled = self.rows.column(column).cast(pa.int64()).fill_null(0)
+        return np.asarray(filled.to_numpy(), dtype=np.int64)
+
+
+def _span(hours: Counts) -> Counts:
+    return np.arange(hours.min(), hours.max() + 1, dtype=np.int64) if len(hours) else np.zeros(0, np.int64)
+
+
+def _local(hours: Counts, zone: ZoneInfo) -> tuple[Counts, Counts]:
+    """The app day and local hour in which each UTC hour begins."""
+    moments = [datetime.fromtimestamp(int(h) * 3600, UTC).astimezone(zone) for h in hours]
+    days = np.array([m.toordinal() - 719_163 for m in moments], dtype=np.int64)
+    return days, np.array([m.hour for m in moments], dtype=np.int64)
+
+
+def _series(
+    at: _Rows, dimensions: Sequence[str], days: Counts, hours: Counts
+) -> tuple[tuple[Series, ...], Counts, Counts]:
+    """Counts by day and by hour: everybody's first, then each watched value's."""
+    found: list[Series] = [Series()]
+    rows = [at.of("hour")]
+    places = [np.zeros(int(rows[0].sum()), dtype=np.int64)]
+    for i, dimension in enumerate(dimensions):
+        mine = at.of("hour", f"d{i}")
+        texts = np.asarray(at.texts(f"d{i}", mine), dtype=object)
+        n = at.column("n")[mine]
+        values, where = np.unique(texts.astype(str), return_inverse=True) if len(texts) else (texts, texts)
+        totals = np.bincount(where, weights=n, minlength=len(values))
+        order = np.argsort(-totals, kind="stable")
+        kept = order[:_MOST_VALUES]
+        place = np.full(len(values), len(found) + len(kept), dtype=np.int64)
+        place[kept] = len(found) + np.arange(len(kept))
+        found += [Series(dimension=dimension, value=str(values[v])) for v in kept]
+        found += [Series(dimension=dimension, value=OTHER)] if len(order) > len(kept) else []
+        rows.append(mine)
+        places.append(place[where])
+    daily = np.zeros((len(found), len(days)), dtype=np.int64)
+    hourly = np.zeros((len(found), len(hours)), dtype=np.int64)
+    for mine, place in zip(rows, places, strict=True):
+        n = at.column("n")[mine]
+        np.add.at(daily, (place, at.column("app_day")[mine] - days[0] if len(days) else place), n)
+        np.add.at(hourly, (place, at.column("hour")[mine] - hours[0] if len(hours) else place), n)
+    return tuple(found), daily, hourly
+
+
+def _by_day(at: _Rows, key: str, days: Counts) -> tuple[Counts, Counts]:
+    """Counts by day and by each value of a key, shape (days, values)."""
+    if key not in at.keys:
+        return np.zeros(0, np.int64), np.zeros((len(days), 0), np.int64)
+    mine = at.of(key) & ~at.is_null(key)
+    values, where = np.unique(at.column(key)[mine], return_inverse=True)
+    counts = np.zeros((len(days), len(values)), dtype=np.int64)
+    np.add.at(counts, (at.column("app_day")[mine] - days[0], where), at.column("n")[mine])
+    return values, counts
+
+
+def _total(at: _Rows, key: str) -> tuple[Counts, Counts]:
+    """Counts by each value of a key, over all days."""
+    if key not in at.keys:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    mine = at.of(key) & ~at.is_null(key)
+    values, where = np.unique(at.column(key)[mine], return_inverse=True)
+    return values, np.bincount(where, weights=at.column("n")[mine], minlength=len(values)).astype(np.int64)
+
+
+def _binned(at: _Rows, column: str, kind: Kind, index: int, days: Counts) -> Binned:
+    key = f"n{index}"
+    bins, counts = _by_day(at, key, days)
+    missing = np.zeros(len(days), dtype=np.int64)
+    none = at.of(key) & at.is_null(key)
+    np.add.at(missing, at.column("app_day")[none] - days[0] if len(days) else none.nonzero()[0], at.column("n")[none])
+    return Binned(column=column, kind=kind, bins=bins, counts=counts, missing=missing)
+
+
+def _ledger_days(engine: Engine, ledger: Ledger, days: Counts) -> tuple[Counts, Floats, str]:
+    """Users and money by day, off the ledger."""
+    paid = next((m for m in ledger.measures if m.kind is Kind.MONEY), None)
+    money = sql("CAST(sum({m}) AS BIGINT)", m=name(paid.name)) if paid else sql("CAST(0 AS BIGINT)")
+    rows = engine.arrow(
+        sql(
+            "SELECT app_day, CAST(count(DISTINCT user_id) AS BIGINT) AS users, {money} AS money FROM {days} GROUP BY app_day ORDER BY app_day",
+            money=money,
+            days=table_scan(ledger.days),
+        )
+    )
+    at = np.asarray(rows.column("app_day").cast(pa.int64()).to_numpy(), dtype=np.int64)
+    inside = (at >= days[0]) & (at <= days[-1]) if len(days) else np.zeros(len(at), dtype=bool)
+    users, total = np.zeros(len(days), np.int64), np.zeros(len(days))
+    users[at[inside] - days[0]] = np.asarray(rows.column("users").to_numpy())[inside]
+    amounts = np.asarray(rows.column("money").cast(pa.float64()).fill_null(0).to_numpy())
+    total[at[inside] - days[0]] = amounts[inside] / (paid.scale if paid else 1)
+    return users, total, paid.label if paid else ""

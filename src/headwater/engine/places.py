@@ -1,0 +1,86 @@
+"""Where a source can be: files, a DuckDB file, PostgreSQL, Delta, Iceberg, an object store. Each ends as files on this disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from headwater.core.errors import SourceError
+from headwater.engine.landing import Asked, Landed
+from headwater.engine.place_delta import is_delta, land_delta
+from headwater.engine.place_duckdb import land_duckdb
+from headwater.engine.place_iceberg import is_iceberg, land_iceberg
+from headwater.engine.place_objects import is_object_store, land_objects
+from headwater.engine.place_postgres import is_postgres, land_postgres
+from headwater.engine.source_files import find_files
+
+__all__ = ["land_source"]
+
+_DUCKDB = (".duckdb", ".ddb")
+
+
+def land_source(
+    path: str,
+    *,
+    root: Path,
+    folder: Path,
+    table: str | None = None,
+    threads: int = 2,
+    skip: Sequence[Path] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Landed:
+    """The files of a source, wherever it is: to be sifted and opened like any others.
+
+    Parameters
+    ----------
+    path
+        As in ``headwater.toml``: a path or glob relative to ``root``, or an address.
+    folder
+        Where what is not a file on this disk is landed; one folder for each source, kept between runs.
+    table
+        The table of a database or catalog.
+    skip
+        As in ``find_files``.
+    variables
+        The environment, for ``${VAR}`` in an address.
+
+    Raises
+    ------
+    SourceError
+        The place cannot be read (``source.*``) or its package is missing (``extra.missing``).
+    ConfigError
+        A password stands in the address (``source.password_in_file``).
+    """
+    asked = Asked(
+        path=path, table=table, folder=folder, root=root, threads=threads, variables=dict(variables or {})
+    )
+    if is_postgres(path):
+        return land_postgres(asked)
+    if path.startswith(("iceberg://", "iceberg+")):
+        return land_iceberg(asked)
+    if path.startswith("delta+"):
+        return land_delta(replace(asked, path=path.removeprefix("delta+")))
+    if path.startswith("spark://"):
+        raise _only_on_spark(path)
+    return land_objects(asked) if is_object_store(path) else _here(asked, skip)
+
+
+def _only_on_spark(path: str) -> SourceError:
+    return SourceError(
+        "source.only_on_spark",
+        what=f"'{path}' is a table of a Spark catalog, and the engine is not Spark.",
+        why="Only a Spark session knows where its tables are.",
+        do='Set engine = "spark" and a master under [run], or point the source at the table\'s files.',
+    )
+
+
+def _here(asked: Asked, skip: Sequence[Path]) -> Landed:
+    local = asked.local()
+    if local.suffix in _DUCKDB and local.is_file():
+        return land_duckdb(asked)
+    if local.is_dir() and is_delta(local):
+        return land_delta(asked)
+    if local.is_dir() and is_iceberg(local):
+        return land_iceberg(asked)
+    return Landed(files=find_files(local, skip=skip), version=None, kind="files")

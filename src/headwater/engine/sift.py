@@ -1,0 +1,234 @@
+"""A broken file among a thousand is named and set aside; the others are read.
+
+Broken is: empty, no file of its kind (a cut Parquet footer, a damaged packed file), or with other columns than most.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from duckdb import Error as DuckDBError
+from python_calamine import CalamineError
+
+from headwater.core.errors import HeadwaterError, SourceError
+from headwater.core.finding import Finding, Severity
+from headwater.engine.engine import Engine
+from headwater.engine.relation import BrokenFile
+from headwater.engine.sheets import read_sheet
+from headwater.engine.source_csv import sniff
+from headwater.engine.source_files import empty, is_packed, require_one_format, unreadable
+from headwater.engine.source_parquet import footers
+
+__all__ = ["SiftedFiles", "check_broken_files", "find_damage", "sift_files"]
+
+_CHUNK = 1 << 20
+_LISTED = 5
+
+Layout = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiftedFiles:
+    """The files of a source that can be opened, those that were set aside, and the bytes of both."""
+
+    files: tuple[Path, ...]
+    broken: tuple[BrokenFile, ...]
+    n_bytes: int
+
+
+def sift_files(
+    engine: Engine,
+    files: Sequence[Path],
+    *,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    max_broken_files: float = 0.01,
+) -> SiftedFiles:
+    """Set aside the files that cannot be read, or whose columns are not those of most files.
+
+    Reads footers and headers, in parallel; a packed file is unpacked once, since nothing else tells
+    whether it is whole. Raises ``SourceError`` (``source.empty``, ``source.unreadable``,
+    ``source.columns_differ``, ``source.mixed_formats``) where more than the share ``max_broken_files`` is
+    broken.
+    """
+    kind = require_one_format(files)
+    broken = {f: _broken(f, "source.empty", "it is empty (0 bytes)") for f in files if f.stat().st_size == 0}
+    broken |= _damaged_packs([f for f in files if f not in broken], threads=engine.threads)
+    looks = _looks(
+        engine, [f for f in files if f not in broken], kind, delimiter=delimiter, encoding=encoding
+    )
+    broken |= {f: _broken(f, "source.unreadable", why) for f, why in looks.items() if isinstance(why, str)}
+    layouts = {f: look for f, look in looks.items() if not isinstance(look, str)}
+    usual = Counter(layouts.values()).most_common(1)[0][0] if layouts else ()
+    odd = {f: look for f, look in layouts.items() if look != usual}
+    broken |= {f: _broken(f, "source.columns_differ", _difference(look, usual)) for f, look in odd.items()}
+    aside = tuple(broken[f] for f in files if f in broken)
+    if aside and (len(aside) > max_broken_files * len(files) or len(aside) == len(files)):
+        raise _refusal(aside, n_files=len(files), layouts=layouts)
+    return SiftedFiles(
+        files=tuple(f for f in files if f not in broken),
+        broken=aside,
+        n_bytes=sum(f.stat().st_size for f in files),
+    )
+
+
+def find_damage(files: Sequence[Path], *, threads: int = 2) -> tuple[BrokenFile, ...]:
+    """The Parquet files whose pages cannot be decoded: every page is read, so ask only after a read has failed."""
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        found = pool.map(_page_damage, files)
+    return tuple(
+        _broken(f, "source.unreadable", why) for f, why in zip(files, found, strict=True) if why is not None
+    )
+
+
+def check_broken_files(sifted: SiftedFiles) -> tuple[Finding, ...]:
+    """Which files were set aside, how many, and what share of files and bytes (``source.broken_files``)."""
+    broken, n_files = sifted.broken, len(sifted.files) + len(sifted.broken)
+    if not broken:
+        return ()
+    n_bytes = sum(b.n_bytes for b in broken)
+    named = "; ".join(f"'{b.path.name}': {b.reason}" for b in broken[:_LISTED])
+    more = f"; and {len(broken) - _LISTED} more" if len(broken) > _LISTED else ""
+    share_of_bytes = n_bytes / sifted.n_bytes if sifted.n_bytes else 0.0
+    return (
+        Finding(
+            code="source.broken_files",
+            severity=Severity.WARN,
+            what=f"{len(broken)} of {n_files:,} files ({len(broken) / n_files:.2%} of files, {share_of_bytes:.2%} of bytes) could not be read and were set aside: {named}{more}.",
+            why="Their rows are in no number; how many there are cannot be known, and the days they cover look quieter than they were.",
+            do="Export or copy these files again and run again; nothing else is read anew.",
+            numbers={"n_broken_files": len(broken), "n_files": n_files, "n_broken_bytes": n_bytes},
+        ),
+    )
+
+
+def _looks(
+    engine: Engine, files: Sequence[Path], kind: str, *, delimiter: str | None, encoding: str
+) -> dict[Path, Layout | str]:
+    """The columns of each file, or why they cannot be read."""
+    match kind:
+        case "parquet":
+            read = footers(files, threads=engine.threads)
+            return {
+                f: s if isinstance(s, str) else tuple(sorted(s.names))
+                for f, s in zip(files, read, strict=True)
+            }
+        case "csv":
+            return _text_layouts(engine, files, delimiter=delimiter, encoding=encoding)
+        case "excel":
+            return {f: _sheet_layout(f) for f in files}
+        case _:
+            return dict.fromkeys(files, ())
+
+
+def _text_layouts(
+    engine: Engine, files: Sequence[Path], *, delimiter: str | None, encoding: str
+) -> dict[Path, Layout | str]:
+    """The engine looks at one file for each different first line; the others have the same columns."""
+    with ThreadPoolExecutor(max_workers=max(engine.threads, 2)) as pool:
+        headers = dict(zip(files, pool.map(_first_line, files), strict=True))
+    known: dict[bytes, Layout | str] = {}
+    for file, header in headers.items():
+        if header not in known:
+            known[header] = _sniffed(engine, file, delimiter=delimiter, encoding=encoding)
+    return {f: known[header] for f, header in headers.items()}
+
+
+def _sniffed(engine: Engine, file: Path, *, delimiter: str | None, encoding: str) -> Layout | str:
+    try:
+        return tuple(sniff(engine, file, delimiter=delimiter, encoding=encoding)[0])
+    except (DuckDBError, HeadwaterError) as error:
+        return str(error).splitlines()[0][:200]
+
+
+def _first_line(file: Path) -> bytes:
+    with _unpacked(file) as stream:
+        return bytes(stream.read(_CHUNK)).split(b"\n", 1)[0]
+
+
+def _sheet_layout(file: Path) -> Layout | str:
+    try:
+        rows, first = read_sheet(file)
+    except CalamineError as error:
+        return str(error)
+    return tuple(sorted(rows.column_names)) if first is not None else "its first sheet is empty"
+
+
+def _damaged_packs(files: Sequence[Path], *, threads: int) -> dict[Path, BrokenFile]:
+    packed = [f for f in files if is_packed(f)]
+    with ThreadPoolExecutor(max_workers=max(threads, 2)) as pool:
+        found = zip(packed, pool.map(_pack_damage, packed), strict=True)
+        return {f: _broken(f, "source.unreadable", why) for f, why in found if why is not None}
+
+
+def _pack_damage(file: Path) -> str | None:
+    def read() -> None:
+        buffer = bytearray(_CHUNK)
+        with _unpacked(file) as stream:
+            while stream.readinto(buffer):
+                pass
+
+    return _failure(read)
+
+
+def _page_damage(file: Path) -> str | None:
+    def read() -> None:
+        for _ in pq.ParquetFile(file).iter_batches():
+            pass
+
+    return _failure(read)
+
+
+def _failure(read: Callable[[], None]) -> str | None:
+    try:
+        read()
+    except (OSError, pa.ArrowException) as error:
+        return str(error).splitlines()[0][:200]
+    return None
+
+
+def _unpacked(file: Path) -> pa.NativeFile:
+    return pa.input_stream(str(file), compression={".gz": "gzip", ".zst": "zstd"}.get(file.suffix))
+
+
+def _broken(file: Path, code: str, reason: str) -> BrokenFile:
+    return BrokenFile(path=file, code=code, reason=reason, n_bytes=file.stat().st_size)
+
+
+def _difference(look: Layout, usual: Layout) -> str:
+    lacks, has = sorted(set(usual) - set(look)), sorted(set(look) - set(usual))
+    told = [f"{word} {_some(names)}" for word, names in (("it lacks", lacks), ("it also has", has)) if names]
+    return ", ".join(told) or "its columns stand in another order"
+
+
+def _refusal(broken: Sequence[BrokenFile], *, n_files: int, layouts: dict[Path, Layout]) -> SourceError:
+    first = broken[0]
+    match first.code:
+        case "source.empty":
+            return empty([b.path for b in broken if b.code == first.code], n_files=n_files)
+        case "source.columns_differ":
+            return columns_differ(layouts)
+        case _:
+            return unreadable([first.path], first.reason)
+
+
+def columns_differ(layouts: dict[Path, Layout]) -> SourceError:
+    """The error of files whose columns differ: what one lacks would count as zero."""
+    seen = {look: file for file, look in reversed(layouts.items())}
+    (a, first), (b, second) = sorted(seen.items(), key=lambda pair: pair[1])[:2]
+    return SourceError(
+        "source.columns_differ",
+        what=f"'{first.name}' has the columns {_some(a)}, '{second.name}' has {_some(b)}.",
+        why="Rows would land under the wrong columns, or a missing column would count as zero.",
+        do="Give each layout its own source, export the files again alike, or allow more broken files under [gate] max_broken_files.",
+    )
+
+
+def _some(columns: Sequence[str]) -> str:
+    return ", ".join(columns[:8]) + (" ..." if len(columns) > 8 else "")

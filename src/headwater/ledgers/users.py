@@ -1,0 +1,279 @@
+"""The users of a ledger, one row each, first values only; and their first hours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headwater.core.contract import Events
+from headwater.core.ledger import Ledger
+from headwater.core.table import Column, Kind, Purpose, Table
+from headwater.engine.engine import Engine, table_scan
+from headwater.engine.sql import Sql, commas, name, shim, sql
+from headwater.ledgers.days import on_days, write_by_day
+from headwater.ledgers.measures import CompiledMeasure, after_comma, event_sums, measure_columns
+
+__all__ = ["FIRST_HOURS", "Touched", "write_hours", "write_users"]
+
+FIRST_HOURS = 168
+_DAYS_OF_FIRST_HOURS = 8  # 168 hours may reach the eighth day after the first, where the clocks skip an hour
+_HOUR_US = 3_600_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Touched:
+    """What changed since an earlier ledger: the days built anew, and that ledger."""
+
+    days: frozenset[int]
+    earlier: Ledger
+
+
+def write_users(
+    engine: Engine, events: Events, days: Table, *, folder: Path, touched: Touched | None
+) -> Table:
+    """One row a user; users without an event on a changed day are taken over as they were."""
+    columns = _user_columns(events)
+    if touched is None:
+        query = _users_query(events, table_scan(days), table_scan(events.events))
+    else:
+        query = _users_again(engine, events, days, touched, [c.name for c in columns])
+    return engine.write(query, folder, table="users", columns=columns)
+
+
+def write_hours(
+    engine: Engine,
+    events: Events,
+    compiled: Sequence[CompiledMeasure],
+    users: Table,
+    *,
+    folder: Path,
+    touched: Touched | None,
+) -> Table:
+    """The first hours; a table by the user's first day, so that only days near a change are built again."""
+    present = [d for d, _ in events.day_fingerprints]
+    first_days = set(present) if touched is None else _first_days_again(engine, users, touched)
+    near = [d for d in present if touched is None or any(d - f in _SPAN for f in first_days)]
+    query = _hours_query(compiled, table_scan(events.events_on(near)), users, first_days, near)
+    joined = sql(
+        "SELECT h.*, u.first_day AS first_day FROM ({h}) h JOIN (SELECT user_id, first_day FROM {u} w) u USING (user_id)",
+        h=query,
+        u=table_scan(users),
+    )
+    table, _ = write_by_day(
+        engine,
+        joined,
+        folder,
+        table="user_hours",
+        columns=_hour_columns(compiled),
+        built=first_days,
+        earlier=None if touched is None else touched.earlier.user_hours,
+        part=name("first_day"),
+    )
+    return table
+
+
+_SPAN = range(_DAYS_OF_FIRST_HOURS + 1)
+
+
+def _first_days_again(engine: Engine, users: Table, touched: Touched) -> set[int]:
+    """First days of users whose first hours hold a changed day, or whose first event moved."""
+    moved = sql(
+        "SELECT a.first_day, b.first_day FROM {old} a FULL OUTER JOIN {new} b ON a.user_id = b.user_id"
+        " WHERE coalesce(a.first_us <> b.first_us OR a.first_day <> b.first_day, TRUE) GROUP BY a.first_day, b.first_day",
+        old=table_scan(touched.earlier.users),
+        new=table_scan(users),
+    )
+    days = {int(d) for row in engine.rows(moved) for d in row if d is not None}
+    return days | {d - k for d in touched.days for k in _SPAN}
+
+
+def _users_query(events: Events, days: Sql, scan: Sql) -> Sql:
+    kept = events.contract.source.keep
+    values = after_comma([name(f"first {c}") for c in kept])
+    attributes = sql(" LEFT JOIN ({a}) a USING (user_id)", a=_attributes(kept, scan, sql("TRUE")))
+    return sql(
+        "SELECT user_id, bucket, first_day, first_us, known_day{values}{day} FROM ({base}) u{attributes}",
+        values=values,
+        day=sql(", attributes_day") if kept else sql(""),
+        base=_first_of(days),
+        attributes=attributes if kept else sql(""),
+    )
+
+
+def _first_of(days: Sql) -> Sql:
+    return sql(
+        "SELECT user_id, any_value(bucket) AS bucket, min(app_day) AS first_day, min(first_us) AS first_us, min(known_day) AS known_day FROM {days} d GROUP BY user_id",
+        days=days,
+    )
+
+
+def _attributes(kept: Sequence[str], scan: Sql, where: Sql) -> Sql:
+    """The first value each user gave for each kept column, and the last of the days that gave one."""
+    firsts: list[Sql] = []
+    for c in kept:
+        order = shim("pair", sql("at_us"), name(c))
+        firsts += [
+            sql(
+                "min_by({c}, {o}) FILTER (WHERE {c} IS NOT NULL) AS {f}",
+                c=name(c),
+                o=order,
+                f=name(f"first {c}"),
+            ),
+            sql(
+                "min_by(app_day, {o}) FILTER (WHERE {c} IS NOT NULL) AS {f}",
+                c=name(c),
+                o=order,
+                f=name(f"day {c}"),
+            ),
+        ]
+    days = commas([name(f"day {c}") for c in kept])
+    return sql(
+        "SELECT user_id, {values}, CAST(greatest({days}) AS INTEGER) AS attributes_day FROM (SELECT user_id, {firsts} FROM {scan} e WHERE {where} GROUP BY user_id) f",
+        values=commas([name(f"first {c}") for c in kept]),
+        days=days if len(kept) > 1 else sql("{d}, {d}", d=days),
+        firsts=commas(firsts),
+        scan=scan,
+        where=where,
+    )
+
+
+def _users_again(
+    engine: Engine, events: Events, days: Table, touched: Touched, columns: Sequence[str]
+) -> Sql:
+    """Users not touched as they were; touched ones from the ledger, their attributes from the changed days.
+
+    An attribute taken from a day before the changed ones is still the first. A user whose attributes came
+    from a changed day, or a later one, is read again in full.
+    """
+    inside = on_days(touched.days)
+    both = sql(
+        "SELECT user_id, app_day FROM {new} n WHERE {i} UNION ALL SELECT user_id, app_day FROM {old} o WHERE {i}",
+        new=table_scan(days),
+        old=table_scan(touched.earlier.days),
+        i=inside,
+    )
+    engine.hold(
+        "touched users", sql("SELECT user_id, min(app_day) AS since FROM ({b}) b GROUP BY user_id", b=both)
+    )
+    them = name("touched users")
+    kept = events.contract.source.keep
+    same = sql(
+        "SELECT {c} FROM {old} o LEFT JOIN (SELECT user_id, since FROM {them} x) t USING (user_id) WHERE since IS NULL",
+        c=commas([name(c) for c in columns]),
+        old=table_scan(touched.earlier.users),
+        them=them,
+    )
+    base = _first_of(
+        sql(
+            "(SELECT l.* FROM {days} l JOIN {them} t ON l.user_id = t.user_id)",
+            days=table_scan(days),
+            them=them,
+        )
+    )
+    if not kept:
+        return sql("{same} UNION ALL {base}", same=same, base=base)
+    return sql("{same} UNION ALL {again}", same=same, again=_attributed(engine, events, touched, base, kept))
+
+
+def _attributed(engine: Engine, events: Events, touched: Touched, base: Sql, kept: Sequence[str]) -> Sql:
+    them, old = name("touched users"), table_scan(touched.earlier.users)
+    stale = sql(
+        "SELECT t.user_id FROM {them} t JOIN {old} o ON t.user_id = o.user_id WHERE o.attributes_day >= t.since",
+        them=them,
+        old=old,
+    )
+    n_stale = engine.hold("stale users", stale)
+    fresh_scan = table_scan(events.events_on(touched.days))
+    sources = _attributes(kept, fresh_scan, on_days(touched.days))
+    if n_stale:
+        members = sql("user_id IN (SELECT user_id FROM {s} x)", s=name("stale users"))
+        sources = sql(
+            "SELECT * FROM ({new}) n WHERE NOT ({members}) UNION ALL {again}",
+            new=sources,
+            members=members,
+            again=_attributes(kept, table_scan(events.events), members),
+        )
+    values = [sql("coalesce(p.{f}, a.{f}) AS {f}", f=name(f"first {c}")) for c in kept]
+    return sql(
+        "SELECT b.user_id, b.bucket, b.first_day, b.first_us, b.known_day, {values}, greatest(p.attributes_day, a.attributes_day) AS attributes_day"
+        " FROM ({base}) b LEFT JOIN (SELECT o.* FROM {old} o JOIN {them} t ON o.user_id = t.user_id WHERE coalesce(o.attributes_day < t.since, TRUE)) p ON b.user_id = p.user_id"
+        " LEFT JOIN ({sources}) a ON b.user_id = a.user_id",
+        values=commas(values),
+        base=base,
+        old=old,
+        them=them,
+        sources=sources,
+    )
+
+
+def _user_columns(events: Events) -> tuple[Column, ...]:
+    kinds = {c.name: c.kind for c in events.events.columns}
+    kept = events.contract.source.keep
+    last = Column(
+        name="attributes_day", kind=Kind.DAY, about="the last app day that gave one of the first values"
+    )
+    return (
+        Column(name="user_id", kind=Kind.TEXT, purpose=Purpose.KEY),
+        Column(name="bucket", kind=Kind.INTEGER),
+        Column(name="first_day", kind=Kind.DAY, about="first app day in the log"),
+        Column(name="first_us", kind=Kind.TIMESTAMP),
+        Column(name="known_day", kind=Kind.DAY),
+        *(Column(name=f"first {c}", kind=kinds[c], about=f"the first {c} that was given") for c in kept),
+        *((last,) if kept else ()),
+    )
+
+
+def _hours_query(
+    compiled: Sequence[CompiledMeasure],
+    scan: Sql,
+    users: Table,
+    first_days: Iterable[int],
+    near: Iterable[int],
+) -> Sql:
+    """The first hours; a distinct key counts in the hour it was first seen, so that hours add up."""
+    hour = sql("CAST({h} AS INTEGER)", h=shim("integer_division", sql("(at_us - user_first_us)"), _HOUR_US))
+    began = sql(
+        "(SELECT user_id, first_us AS user_first_us, first_day AS app_day FROM {users} w)",
+        users=table_scan(users),
+    )
+    timed = sql(
+        "(SELECT e.*, {hour} AS hour FROM (SELECT * FROM {scan} s WHERE {near}) e JOIN (SELECT user_id, user_first_us FROM {began} f WHERE {first}) u USING (user_id) WHERE at_us - user_first_us < {limit})",
+        hour=hour,
+        scan=scan,
+        near=on_days(near),
+        began=began,
+        first=on_days(first_days),
+        limit=FIRST_HOURS * _HOUR_US,
+    )
+    joins = [
+        sql(
+            " LEFT JOIN (SELECT user_id, hour, count(*) AS {n} FROM (SELECT user_id, key, min(hour) AS hour FROM (SELECT user_id, hour, {k} AS key FROM {timed} t) g GROUP BY user_id, key) f"
+            " WHERE key IS NOT NULL GROUP BY user_id, hour) {alias} USING (user_id, hour)",
+            n=name(c.measure.name),
+            k=c.key,
+            timed=timed,
+            alias=name(f"seen {c.measure.name}"),
+        )
+        for c in compiled
+        if c.key is not None
+    ]
+    counts = [sql("CAST(coalesce({n}, 0) AS BIGINT) AS {n}", n=name(c.measure.name)) for c in compiled]
+    return sql(
+        "SELECT user_id, hour, n_events{counts} FROM (SELECT user_id, hour, count(*) AS n_events{sums} FROM {timed} h GROUP BY user_id, hour) d{joins}",
+        counts=after_comma(counts),
+        sums=after_comma(event_sums(compiled)),
+        timed=timed,
+        joins=Sql(tuple(p for j in joins for p in j.pieces)),
+    )
+
+
+def _hour_columns(compiled: Sequence[CompiledMeasure]) -> tuple[Column, ...]:
+    about = "whole hours since the user's first event"
+    return (
+        Column(name="user_id", kind=Kind.TEXT, purpose=Purpose.KEY),
+        Column(name="hour", kind=Kind.INTEGER, purpose=Purpose.KEY, about=about),
+        Column(name="n_events", kind=Kind.INTEGER),
+        *measure_columns(compiled),
+        Column(name="first_day", kind=Kind.DAY, about="the user's first app day in the log"),
+    )

@@ -1,0 +1,1 @@
+"""A simulated short-video app with known truth."""

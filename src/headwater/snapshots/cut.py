@@ -1,0 +1,114 @@
+"""A cutoff and what can be seen from it: the windows that have matured, the days in holes, the days it reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from headwater.core.audit import Hole
+from headwater.core.ledger import Ledger
+from headwater.snapshots.feature import DEFAULT_WINDOWS
+from headwater.snapshots.features import FEATURES
+from headwater.snapshots.holes import LostDays, lost_days
+
+__all__ = ["Cut", "HoleTargets", "cut_of", "snapshot_key"]
+
+HoleTargets = Literal["empty", "keep"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """One cutoff and what can be seen from it.
+
+    ``end_day`` is the end of what there is to see, ``as_of`` the day it is seen from (None: now), and a
+    window has matured when it ends by ``settled``. ``lost`` are the days in holes; where ``keep_lost`` is
+    false, a target that lost a day is empty.
+    """
+
+    cutoff: int
+    horizons: tuple[int, ...]
+    windows: tuple[int, ...] = DEFAULT_WINDOWS
+    end_day: int
+    settled: int
+    as_of: int | None = None
+    lost: tuple[LostDays, ...] = ()
+    keep_lost: bool = False
+
+    @property
+    def matured(self) -> tuple[int, ...]:
+        """The horizons whose window was observed to its end."""
+        return tuple(h for h in self.horizons if self.cutoff + h <= self.settled)
+
+    @property
+    def reads_to(self) -> int:
+        """The first day whose rows do not matter."""
+        return self.cutoff + max(self.matured, default=0)
+
+    @property
+    def is_today(self) -> bool:
+        """Whether this is the end of the log seen from now: then all that is known counts, late facts included."""
+        return self.as_of is None and self.cutoff == self.end_day
+
+    def seen_to(self, horizon: int) -> int:
+        """The end of the observed part of a window."""
+        return max(self.cutoff, min(self.cutoff + horizon, self.end_day))
+
+
+def cut_of(
+    ledger: Ledger,
+    *,
+    cutoff: int,
+    horizons: Sequence[int],
+    as_of: int | None = None,
+    windows: Sequence[int] = DEFAULT_WINDOWS,
+    holes: Sequence[Hole] = (),
+    hole_targets: HoleTargets = "empty",
+    time_zone: str = "UTC",
+) -> Cut:
+    """One cutoff and what can be seen from it.
+
+    With ``as_of`` nothing that became known later is there, and a window has matured only when its last
+    day has settled. Without it the log is what is known now, late facts included.
+    """
+    end = ledger.end_day if as_of is None else min(ledger.end_day, as_of)
+    return Cut(
+        cutoff=cutoff,
+        horizons=tuple(sorted(set(horizons))),
+        windows=tuple(sorted(set(windows))),
+        end_day=end,
+        settled=end if as_of is None else end - ledger.settle_days,
+        as_of=as_of,
+        lost=lost_days(ledger, holes, time_zone=time_zone),
+        keep_lost=hole_targets == "keep",
+    )
+
+
+def snapshot_key(ledger: Ledger, cut: Cut) -> dict[str, object]:
+    """All that the rows of a cutoff depend on, and nothing else: equal keys, equal rows.
+
+    The days it reads (before the cutoff, and ahead to the end of the longest window that has matured)
+    count by their fingerprints. These cover all that became known of a day, so a late row about a day
+    before the cutoff changes the key even where the cutoff did not know it yet. The end of the log and
+    the day seen from count only as far as they change what was observed.
+    """
+    cutoff = cut.cutoff
+    back, front = cutoff - max(cut.windows), cutoff + max(cut.horizons)
+    days = [(d, f) for d, f in ledger.day_fingerprints if d < cut.reads_to]
+    return {
+        "cutoff": cutoff,
+        "days": hashlib.sha256(repr(sorted(days)).encode()).hexdigest(),
+        "horizons": cut.horizons,
+        "windows": cut.windows,
+        "features": FEATURES.names(),
+        "measures": ledger.measures,
+        "edge": ledger.first_day + ledger.left_edge_days,
+        "observed": tuple(cut.seen_to(h) - cutoff for h in cut.horizons),
+        "matured": cut.matured,
+        "is_today": cut.is_today,
+        "as_of": cut.as_of if cut.matured else None,
+        "lost": tuple((o.dimension, o.value, tuple(sorted(o.within(back, front)))) for o in cut.lost),
+        "keep_lost": bool(cut.lost) and cut.keep_lost,
+        "users": ledger.users.fingerprint if any(o.dimension for o in cut.lost) else None,
+    }
