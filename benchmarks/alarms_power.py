@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -52,8 +53,15 @@ def clean_tally(rng: np.random.Generator, *, n_days: int) -> Tally:
     level = np.exp(rng.uniform(-0.004, 0.008) * day + np.cumsum(rng.normal(0, rng.uniform(0, 0.01), n_days)))
     noise_of_day = np.exp(rng.uniform(np.log(0.0003), np.log(0.02)))
     noise_of_hour = np.exp(rng.uniform(np.log(0.0003), np.log(0.02)))
-    mean = per_day * level * weekday[(FIRST_DAY + day + 3) % 7] * rng.gamma(1 / noise_of_day, noise_of_day, n_days)
-    hourly_mean = mean[:, None] * rhythm / rhythm.sum() * rng.gamma(1 / noise_of_hour, noise_of_hour, (n_days, 24))
+    mean = (
+        per_day
+        * level
+        * weekday[(FIRST_DAY + day + 3) % 7]
+        * rng.gamma(1 / noise_of_day, noise_of_day, n_days)
+    )
+    hourly_mean = (
+        mean[:, None] * rhythm / rhythm.sum() * rng.gamma(1 / noise_of_hour, noise_of_hour, (n_days, 24))
+    )
     total = rng.poisson(hourly_mean).astype(np.int64)
     series, counts = [Series()], [total.ravel()]
     for dimension, values in DIMENSIONS.items():
@@ -93,21 +101,18 @@ def _erf(x: float) -> float:
     return erf(x)
 
 
-def _thinned(rng: np.random.Generator, tally: Tally, hours: np.ndarray, rows: np.ndarray, keep: float) -> Tally:
-    """Events of some series lost in some hours; everybody's count loses what a value loses."""
-    hourly = tally.hourly.copy()
-    if rows[0] == 0:
-        hourly[0, hours] = rng.binomial(hourly[0, hours], keep)
-        for dimension in DIMENSIONS:
-            mine = [i for i, s in enumerate(tally.series) if s.dimension == dimension]
-            parts = tally.hourly[np.ix_(mine, np.flatnonzero(hours))].T + 1e-9
-            shares = parts / parts.sum(axis=1, keepdims=True)
-            hourly[np.ix_(mine, np.flatnonzero(hours))] = rng.multinomial(hourly[0, hours], shares).T
-    else:
-        lost = hourly[np.ix_(rows, np.flatnonzero(hours))]
-        kept = rng.binomial(lost, keep)
-        hourly[np.ix_(rows, np.flatnonzero(hours))] = kept
-        hourly[0, hours] -= (lost - kept).sum(axis=0)
+def _thinned(rng: np.random.Generator, tally: Tally, hours: np.ndarray, row: int, keep: float) -> Tally:
+    """Events of one series (0: everybody) lost in some hours; all other counts lose what goes with them."""
+    at, hourly = np.flatnonzero(hours), tally.hourly.copy()
+    kept = rng.binomial(hourly[row, at], keep)
+    hourly[0, at] -= hourly[row, at] - kept
+    for dimension in DIMENSIONS:
+        mine = [i for i, s in enumerate(tally.series) if s.dimension == dimension]
+        if row in mine:
+            hourly[row, at] = kept
+            continue
+        parts = tally.hourly[np.ix_(mine, at)].T + 1e-9
+        hourly[np.ix_(mine, at)] = rng.multinomial(hourly[0, at], parts / parts.sum(axis=1, keepdims=True)).T
     return _recounted(tally, hourly)
 
 
@@ -124,7 +129,7 @@ def _fault_day(tally: Tally) -> int:
 def volume_drop(share: float) -> Change:
     def change(rng: np.random.Generator, tally: Tally) -> Tally:
         on = tally.hour_day == tally.days[_fault_day(tally)]
-        return _thinned(rng, tally, on, np.array([0]), 1 - share)
+        return _thinned(rng, tally, on, 0, 1 - share)
 
     return change
 
@@ -136,7 +141,9 @@ def mix_shift(points: float) -> Change:
         day = _fault_day(tally)
         on = np.flatnonzero(tally.hour_day == tally.days[day])
         ios, android = (i for i, s in enumerate(tally.series) if s.dimension == "platform")
-        giving, taking = (ios, android) if tally.daily[ios, day] > tally.daily[android, day] else (android, ios)
+        giving, taking = (
+            (ios, android) if tally.daily[ios, day] > tally.daily[android, day] else (android, ios)
+        )
         share = points / 100 * tally.daily[0, day] / max(tally.daily[giving, day], 1)
         hourly = tally.hourly.copy()
         moved = rng.binomial(hourly[giving, on], min(1.0, share))
@@ -148,7 +155,7 @@ def mix_shift(points: float) -> Change:
 
 
 def unit_jump(factor: float) -> Change:
-    def change(rng: np.random.Generator, tally: Tally) -> Tally:
+    def change(_: np.random.Generator, tally: Tally) -> Tally:
         (one,) = tally.binned
         day, shift = _fault_day(tally), round(np.log(factor) * BINS_PER_E)
         bins = np.arange(one.bins[0], one.bins[-1] + 1 + shift)
@@ -165,11 +172,20 @@ def hole(hours: int, dimension: str | None) -> Change:
 
     def change(rng: np.random.Generator, tally: Tally) -> Tally:
         day = _fault_day(tally)
-        row = 0 if dimension is None else next(i for i, s in enumerate(tally.series) if s.dimension == dimension)
+        row = (
+            0
+            if dimension is None
+            else next(i for i, s in enumerate(tally.series) if s.dimension == dimension)
+        )
         usual = tally.hourly[0].reshape(-1, 24).sum(axis=0)
-        first = 0 if hours >= 24 else int(np.argmax(np.convolve(np.tile(usual, 2), np.ones(hours), "valid")[: 25 - hours]))
+        first = (
+            0
+            if hours >= 24
+            else int(np.argmax(np.convolve(np.tile(usual, 2), np.ones(hours), "valid")[: 25 - hours]))
+        )
         start = day * 24 + first
-        return _thinned(rng, tally, np.isin(np.arange(len(tally.hours)), np.arange(start, start + hours)), np.array([row]), 0.0)
+        lost = np.isin(np.arange(len(tally.hours)), np.arange(start, start + hours))
+        return _thinned(rng, tally, lost, row, 0.0)
 
     return change
 
@@ -179,7 +195,9 @@ def _hit(alarm: str, heard: dict[str, Heard], clean: Tally) -> bool:
     at = _fault_day(clean)
     day, one = int(clean.days[at]), heard[alarm]
     if alarm == "holes":
-        return any(h.first_us < (day + 1) * 86_400_000_000 and h.end_us > day * 86_400_000_000 for h in one.holes)
+        return any(
+            h.first_us < (day + 1) * 86_400_000_000 and h.end_us > day * 86_400_000_000 for h in one.holes
+        )
     return any(m.flagged[:, at].any() for m in one.metrics)
 
 
@@ -223,29 +241,117 @@ def _faulty(job: tuple[int, int, int]) -> list[tuple[str, bool, bool]]:
     return found
 
 
+def bots_seen(seed: int, *, n_loads: int) -> tuple[int, dict[str, int]]:
+    """Simulated event logs of people with one bot of each kind: loads with a person told for a bot, and bots found."""
+    import tempfile
+    from pathlib import Path
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    import headwater.engine.arrays
+    from headwater.contracts.audit import audit
+    from headwater.contracts.check import check
+    from headwater.core.audit import AlarmSpec
+    from headwater.core.contract import Aggregate, App, Contract, Measure, Source
+    from headwater.engine.duckdb import DuckDB
+    from headwater.ledgers.build import build_ledger
+
+    assert headwater.engine.arrays
+    wrong, found = 0, Counter[str]()
+    others = [AlarmSpec(alarm=a, on=False) for a in ("volume", "mix", "holes", "unit_jump", "outliers")]
+    for number in range(n_loads):
+        rng = np.random.default_rng([seed, 2_000_000 + number])
+        with tempfile.TemporaryDirectory() as place:
+            root = Path(place)
+            pq.write_table(_people_and_bots(rng, pa), root / "log.parquet")
+            engine = DuckDB(threads=2, memory="1GB", spill=root / "spill")
+            contract = Contract(
+                app=App(name="bench", time_zone="UTC", currency="USD"),
+                source=Source(path="log.parquet", user="user", at="at", event_is="view"),
+                measures=(Measure(name="views", aggregate=Aggregate.COUNT),),
+                rules=(),
+                max_share=1.0,
+            )
+            events = check(engine, contract, root=root, folder=root / "checked", source_fingerprint="")
+            ledger = build_ledger(engine, events, folder=root / "ledger")
+            heard = audit(engine, events, ledger, alarms=others, folder=root / "audit")
+            told = {str(r[0]) for x in heard.listings if x.name == "bots" for r in x.rows}
+            engine.close()
+        wrong += any(not t.startswith("bot") for t in told)
+        found.update(t for t in told if t.startswith("bot"))
+    return wrong, dict(found)
+
+
+def _people_and_bots(rng: np.random.Generator, pa: Any) -> Any:
+    """Two thousand people in sessions of videos (gamma gaps), heavy users among them, and four bots; 14 days."""
+    second, day = 1_000_000, 86_400_000_000
+    who, at = [], []
+    for user in range(2_000):
+        for _ in range(rng.poisson(6)):
+            start = (
+                FIRST_DAY * day + int(rng.integers(14)) * day + int(rng.normal(19, 3) % 24 * 3600) * second
+            )
+            n = min(2_000, 1 + int(rng.pareto(1.2) * 10))
+            at.append(start + np.cumsum(rng.gamma(1.2, rng.uniform(3, 15), n) * second).astype(np.int64))
+            who += [f"u{user}"] * n
+    start = (FIRST_DAY + 5) * day
+    pace = rng.uniform(3, 60)
+    kinds = {
+        "bot regular": start
+        + (np.arange(500) * pace + rng.normal(0, 0.05 * pace, 500)).astype(np.int64) * second,
+        "bot slow but even": start
+        + (np.arange(120) * 300 + rng.normal(0, 10, 120)).astype(np.int64) * second,
+        "bot fast": start + np.sort(rng.integers(0, 120 * second, 600)),
+        "bot round the clock": start + np.sort(rng.integers(0, day, 300)),
+    }
+    for kind, times in kinds.items():
+        who += [kind] * len(times)
+        at.append(times)
+    return pa.table({"user": who, "at": pa.array(np.concatenate(at), pa.timestamp("us", "UTC"))})
+
+
 def main() -> None:
     given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     given.add_argument("--clean", type=int, default=1_000)
     given.add_argument("--faulty", type=int, default=100)
     given.add_argument("--days", type=int, default=84)
     given.add_argument("--seed", type=int, default=1)
+    given.add_argument("--bots", type=int, default=20)
     given.add_argument("--processes", type=int, default=2)
     o = given.parse_args()
     began = time.perf_counter()
     with ProcessPoolExecutor(o.processes) as pool:
         raised = list(pool.map(_clean, [(o.seed, i, o.days) for i in range(o.clean)], chunksize=20))
         wolves = sum(bool(r) for r in raised)
-        print(f"Clean loads: {o.clean:,} of {o.days} days, {1 + sum(map(len, DIMENSIONS.values()))} series, one number; seed {o.seed}")
-        print(f"  raised any false alarm: {wolves} ({wolves / o.clean:.2%}; at most {FALSE_ALARMS:.0%} is promised)")
-        print(f"  by alarm: {dict(Counter(a for r in raised for a in r)) or 'none'}   [{time.perf_counter() - began:.0f} s]")
+        print(
+            f"Clean loads: {o.clean:,} of {o.days} days, {1 + sum(map(len, DIMENSIONS.values()))} series, one number; seed {o.seed}"
+        )
+        print(
+            f"  raised any false alarm: {wolves} ({wolves / o.clean:.2%}; at most {FALSE_ALARMS:.0%} is promised)"
+        )
+        print(
+            f"  by alarm: {dict(Counter(a for r in raised for a in r)) or 'none'}   [{time.perf_counter() - began:.0f} s]"
+        )
         seen: dict[tuple[str, bool], list[bool]] = {}
         for found in pool.map(_faulty, [(o.seed, i, o.days) for i in range(o.faulty)], chunksize=5):
             for fault, large, hit in found:
                 seen.setdefault((fault, large), []).append(hit)
-    print(f"\nPower over {o.faulty} loads of 500 to 50,000 events a day (large: 5,000 and more)   [{time.perf_counter() - began:.0f} s]")
+    print(
+        f"\nPower over {o.faulty} loads of 500 to 50,000 events a day (large: 5,000 and more)   [{time.perf_counter() - began:.0f} s]"
+    )
     for fault in FAULTS:
         small, large = seen.get((fault, False), []), seen.get((fault, True), [])
-        print(f"  {fault:45s} all {np.mean(small + large):4.0%}   large {np.mean(large) if large else float('nan'):4.0%} ({len(large)})")
+        print(
+            f"  {fault:45s} all {np.mean(small + large):4.0%}   large {np.mean(large) if large else float('nan'):4.0%} ({len(large)})"
+        )
+    if o.bots:
+        wrong, found = bots_seen(o.seed, n_loads=o.bots)
+        print(
+            f"\nBots over {o.bots} simulated event logs of 2,000 people (14 days): a person told for a bot in {wrong} logs"
+        )
+        for kind in ("bot regular", "bot slow but even", "bot fast", "bot round the clock"):
+            print(f"  {kind:45s} found {found.get(kind, 0) / o.bots:4.0%}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 
 import headwater.engine.arrays  # registers the reader of tables
 from headwater.contracts.check import check
-from headwater.core.contract import Aggregate, App, Contract, Events, Measure, RuleSpec, Source
+from headwater.core.contract import Aggregate, App, Contract, Events, Measure, RepairSpec, RuleSpec, Source
 from headwater.core.ledger import Ledger, Snapshot
 from headwater.core.span import day_of
 from headwater.core.table import Table
@@ -44,6 +44,7 @@ class Bench:
         *,
         zone: str = "UTC",
         rules: Sequence[RuleSpec] = (),
+        repairs: Sequence[RepairSpec] = (),
         measures: Sequence[Measure] = (),
         max_share: float = 1.0,
         left_edge_days: int = 0,
@@ -65,6 +66,7 @@ class Bench:
             source=Source(path=path, **declared),
             measures=tuple(measures),
             rules=tuple(rules),
+            repairs=tuple(repairs),
             max_share=max_share,
         )
 

@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SHELVES = {
+    "headwater.contracts.alarms": "docs/alarms",
+    "headwater.contracts.repairs": "docs/repairs",
     "headwater.contracts.rules": "docs/rules",
     "headwater.snapshots.features": "docs/features",
     "headwater.evaluation.scores": "docs/scores",

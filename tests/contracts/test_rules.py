@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.contracts.rules import RULES
 from headwater.core.contract import Aggregate, Measure, RuleSpec
 from headwater.core.errors import ConfigError
 from headwater.core.table import Kind
@@ -183,10 +182,6 @@ def test_sixty_checks_fit(bench, rows_of):
     events = bench.check(prices("1"), rules=rules, keep=("country",))
     (row,) = rows_of(events.quarantine)
     assert len(row["codes"].split("; ")) == 57
-
-
-def test_every_rule_on_the_shelf_is_tested_here():
-    assert RULES.names() == ("not_before", "not_future", "one_of", "range", "required", "unique")
 
 
 def test_a_count_where_condition_reads_the_event_column(bench):

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 SHELVES = {  # package: folder of its pages
+    "contracts/alarms": "docs/alarms",
+    "contracts/repairs": "docs/repairs",
     "contracts/rules": "docs/rules",
     "evaluation/scores": "docs/scores",
     "export": "docs/exporters",

@@ -23,7 +23,9 @@ class Line:
     pence: int
 
 
-def features_by_hand(lines: list[Line], user: str, cutoff: int) -> dict[str, Any] | None:
+def features_by_hand(
+    lines: list[Line], user: str, cutoff: int, windows: tuple[int, ...] = (7, 28, 90)
+) -> dict[str, Any] | None:
     """Every feature of the shelf for one user, straight from the events; None where the user was not known."""
     seen = [x for x in lines if x.user == user and x.day < cutoff and x.known < cutoff]
     if not seen:
@@ -39,15 +41,15 @@ def features_by_hand(lines: list[Line], user: str, cutoff: int) -> dict[str, Any
     for day in first_sight.values():
         orders[day] += 1
     return {
-        **_when(days, cutoff),
-        **_how_much(days, spent, cutoff),
-        **_how_often(days, orders, cutoff),
+        **_when(days, cutoff, windows),
+        **_how_much(days, spent, cutoff, windows),
+        **_how_often(days, orders, cutoff, windows),
         **_occasions(days=days, on=days, spent=spent, orders=orders, label="active_days", cutoff=cutoff),
         **_occasions(days=days, on=sorted(orders), spent=spent, orders=orders, label="orders", cutoff=cutoff),
     }
 
 
-def _when(days: list[int], cutoff: int) -> dict[str, Any]:
+def _when(days: list[int], cutoff: int, windows: tuple[int, ...]) -> dict[str, Any]:
     n, tenure, since = len(days), cutoff - days[0], cutoff - days[-1]
     span = days[-1] - days[0]
     return {
@@ -60,7 +62,7 @@ def _when(days: list[int], cutoff: int) -> dict[str, Any]:
         "weekend_share": sum(date.fromordinal(EPOCH.toordinal() + d).weekday() >= 5 for d in days) / n,
         "active_days_trend": _within(days, cutoff, 28)
         - (_within(days, cutoff, 56) - _within(days, cutoff, 28)),
-        **{f"active_days_last_{w}d": _within(days, cutoff, w) for w in (7, 28, 90)},
+        **{f"active_days_last_{w}d": _within(days, cutoff, w) for w in windows},
     }
 
 
@@ -72,7 +74,9 @@ def _summed(by_day: dict[int, int], cutoff: int, window: int) -> float:
     return sum(v for d, v in by_day.items() if cutoff - window <= d)
 
 
-def _how_much(days: list[int], spent: dict[int, int], cutoff: int) -> dict[str, Any]:
+def _how_much(
+    days: list[int], spent: dict[int, int], cutoff: int, windows: tuple[int, ...]
+) -> dict[str, Any]:
     total = sum(spent.values()) / 100
     last, before = _summed(spent, cutoff, 28), _summed(spent, cutoff, 56) - _summed(spent, cutoff, 28)
     return {
@@ -81,17 +85,19 @@ def _how_much(days: list[int], spent: dict[int, int], cutoff: int) -> dict[str, 
         "revenue_gbp_given_back": -sum(v for v in spent.values() if v < 0) / 100,
         "revenue_gbp_per_active_day": total / len(days),
         "revenue_gbp_trend": (last - before) / 100,
-        **{f"revenue_gbp_last_{w}d": _summed(spent, cutoff, w) / 100 for w in (7, 28, 90)},
+        **{f"revenue_gbp_last_{w}d": _summed(spent, cutoff, w) / 100 for w in windows},
     }
 
 
-def _how_often(days: list[int], orders: dict[int, int], cutoff: int) -> dict[str, Any]:
+def _how_often(
+    days: list[int], orders: dict[int, int], cutoff: int, windows: tuple[int, ...]
+) -> dict[str, Any]:
     last, before = _summed(orders, cutoff, 28), _summed(orders, cutoff, 56) - _summed(orders, cutoff, 28)
     return {
         "orders_total": sum(orders.values()),
         "orders_trend": last - before,
         "days_since_orders": cutoff - max(orders) if orders else None,
-        **{f"orders_last_{w}d": _summed(orders, cutoff, w) for w in (7, 28, 90)},
+        **{f"orders_last_{w}d": _summed(orders, cutoff, w) for w in windows},
     }
 
 

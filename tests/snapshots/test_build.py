@@ -66,6 +66,18 @@ def test_every_feature_on_the_shelf_is_written_by_hand_too(bench, line, by_hand,
     assert {c.name for c in snapshot.features} == set(by_hand(lines, "a", FIRST + 100))
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_any_windows_against_plain_python(bench, rows_of, line, by_hand, shop_log, seed):
+    windows, cutoff = (1, 3, 14, 60, 180), FIRST + 100
+    lines = random_lines(line, seed)
+    snapshot = bench.snapshot(bench.ledger(**shop_log(lines)), cutoffs=[cutoff], windows=windows)
+    assert {c.name for c in snapshot.features} == set(by_hand(lines, "a", cutoff, windows))
+    for r in rows_of(snapshot.rows):
+        for label, value in by_hand(lines, r["user_id"], cutoff, windows).items():
+            close = value if value is None else pytest.approx(value, rel=REL_TOLERANCE)
+            assert r[label] == close, (r["user_id"], label)
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_targets_against_plain_python(bench, rows_of, line, shop_log, seed):
     lines = random_lines(line, seed)

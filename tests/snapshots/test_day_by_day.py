@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -180,4 +179,3 @@ def test_parts_of_different_questions_are_not_joined(bench, ledgers):
     )
     with pytest.raises(ValueError, match="same columns"):
         join_snapshots([week, day])
-    assert replace(week, cutoffs=(FIRST + 10,)) == week

@@ -82,10 +82,11 @@ def test_marks_and_targets_against_a_count_day_by_day(bench, rows_of, seed):
     }
     settings = {"cutoffs": CUTOFFS, "horizons": HORIZONS, "windows": WINDOWS, "holes": HOLES}
     empty = rows_of(bench.snapshot(ledger, **settings).rows)
-    kept = rows_of(bench.snapshot(ledger, **settings, hole_targets="keep").rows)
-    assert len(empty) == len(kept) == len(plain)
+    kept = rows_of(bench.snapshot(ledger, **settings, most_lost=1.0).rows)
+    some = rows_of(bench.snapshot(ledger, **settings, most_lost=0.25).rows)
+    assert len(empty) == len(kept) == len(some) == len(plain)
     seen: set[bool] = set()
-    for r, k in zip(empty, kept, strict=True):
+    for r, k, s in zip(empty, kept, some, strict=True):
         before, user, cutoff = plain[r["user_id"], r["cutoff"]], platform[r["user_id"]], r["cutoff"]
         assert r["hole_days_past_30d"] == lost_by_hand(user, cutoff - 30, cutoff)
         for h in HORIZONS:
@@ -95,6 +96,7 @@ def test_marks_and_targets_against_a_count_day_by_day(bench, rows_of, seed):
             target = f"active_days_next_{h}d"
             assert k[target] == before[target]
             assert r[target] == (None if lost else before[target])
+            assert s[target] == (None if lost > h / 4 else before[target])
             seen.add(lost > 0)
         features = {c for c in before if c not in r or not c.startswith(("observed", "active_days_next"))}
         assert {c: r[c] for c in features} == {c: before[c] for c in features}

@@ -7,17 +7,30 @@ import tomllib
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from headwater.app.deliver import EXPORTERS
+from headwater.app.quality_settings import AlarmSettings, CardSettings
+from headwater.app.rule_settings import RepairSettings, RuleSettings, repair_spec, rule_spec
+from headwater.app.source_settings import (
+    AnySource,
+    IdentitySettings,
+    OtherSourceSettings,
+    SourceSettings,
+    other_source,
+    source_of,
+)
+from headwater.contracts.alarms import ALARMS
+from headwater.contracts.repairs import REPAIRS
 from headwater.contracts.rules import RULES
-from headwater.core.contract import Aggregate, App, Contract, Measure, RuleSpec, RuleValue, Source
+from headwater.core.contract import Aggregate, App, Contract, Measure
 from headwater.core.errors import ConfigError, HeadwaterError, UsageError, near_miss
+from headwater.core.identity import Identity
+from headwater.core.sources import OtherSource, SourceKind
 from headwater.core.span import as_days, parse_span
-from headwater.core.table import Kind
 from headwater.models.ltv import LTV_MODELS
 
 __all__ = [
@@ -25,6 +38,7 @@ __all__ = [
     "PredictSettings",
     "Settings",
     "contract_of",
+    "other_sources_of",
     "read_memory",
     "read_settings",
     "settings_of",
@@ -45,6 +59,8 @@ class AppSettings(_Section):
     currency: Annotated[str, Field(min_length=1, max_length=10)] = "USD"
     launched_on: date | None = None
     left_edge: str = "28d"
+    fx_max_age: str = "7d"
+    holidays: list[date] = []
 
     @field_validator("time_zone")
     @classmethod
@@ -57,34 +73,10 @@ class AppSettings(_Section):
             ) from None
         return value
 
-    @field_validator("left_edge")
+    @field_validator("left_edge", "fx_max_age")
     @classmethod
     def _span(cls, value: str) -> str:
         return value if value == "0d" else _checked(value, as_days)
-
-
-class SourceSettings(_Section):
-    """``[[sources]]``."""
-
-    kind: Literal["events"] = "events"
-    path: Annotated[str, Field(min_length=1)]
-    user: str
-    at: str
-    event: str | None = None
-    event_is: str | None = None
-    known_at: str | None = None
-    keep: list[str] = []
-    types: dict[str, Literal["text", "integer", "number", "money", "boolean", "timestamp"]] = {}
-    at_format: str | None = None
-    time_zone: str | None = None
-    delimiter: str | None = None
-    encoding: str = "utf-8"
-
-    @model_validator(mode="after")
-    def _one_event(self) -> SourceSettings:
-        if (self.event is None) == (self.event_is is None):
-            raise ValueError('give either event (a column) or event_is (one constant, such as "purchase")')
-        return self
 
 
 class MeasureSettings(_Section):
@@ -104,20 +96,23 @@ class MeasureSettings(_Section):
         return self
 
 
-class RuleSettings(BaseModel):
-    """``[[rules]]``: settings beyond these belong to the rule itself, which refuses what it does not know."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-
-    rule: str
-    columns: list[str] = []
-    max_share: Annotated[float, Field(ge=0, le=1)] | None = None
-
-
 class GateSettings(_Section):
     """``[gate]``."""
 
     max_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    max_broken_files: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_hole_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
+class FeatureSettings(_Section):
+    """``[features]``."""
+
+    windows: Annotated[list[str], Field(min_length=1)] = ["7d", "28d", "90d"]
+
+    @field_validator("windows")
+    @classmethod
+    def _spans(cls, value: list[str]) -> list[str]:
+        return [_checked(v, as_days) for v in value]
 
 
 class CutoffSettings(_Section):
@@ -153,6 +148,7 @@ class DeliverSettings(_Section):
 
     formats: list[str] = ["html", "excel"]
     folder: str = "reports"
+    checks: list[Literal["jsonl", "junit"]] = []
 
 
 class RunSettings(_Section):
@@ -174,18 +170,43 @@ class Settings(_Section):
     """The whole file."""
 
     app: AppSettings
-    sources: Annotated[list[SourceSettings], Field(min_length=1, max_length=1)]
+    sources: Annotated[list[AnySource], Field(min_length=1)]
+    identity: IdentitySettings | None = None
     measures: Annotated[dict[str, MeasureSettings], Field(min_length=1)]
+    repairs: list[RepairSettings] = []
     rules: list[RuleSettings] = []
     gate: GateSettings = GateSettings()
+    alarms: list[AlarmSettings] = []
+    card: CardSettings = CardSettings()
+    features: FeatureSettings = FeatureSettings()
     predict: list[PredictSettings] = []
     deliver: DeliverSettings = DeliverSettings()
     run: RunSettings = RunSettings()
 
     @model_validator(mode="after")
+    def _sources_differ(self) -> Settings:
+        events = [s for s in self.sources if isinstance(s, SourceSettings)]
+        if len(events) != 1:
+            raise ValueError(f"there are {len(events)} sources of events; exactly one is needed")
+        names = [s.name or s.kind for s in self.sources if isinstance(s, OtherSourceSettings)]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"two sources are called '{twice[0]}'; give each its own name")
+        if [s.kind for s in self.sources].count("fx") > 1:
+            raise ValueError("there are several sources of exchange rates; put them in one")
+        return self
+
+    def events_source(self) -> SourceSettings:
+        """The source of events."""
+        return next(s for s in self.sources if isinstance(s, SourceSettings))
+
+    @model_validator(mode="after")
     def _names_exist(self) -> Settings:
         for shelf, given in (
             (RULES, [r.rule for r in self.rules]),
+            (RULES, [r.rule for s in self.sources if isinstance(s, OtherSourceSettings) for r in s.rules]),
+            (ALARMS, [a.alarm for a in self.alarms]),
+            (REPAIRS, [r.repair for r in self.repairs]),
             (LTV_MODELS, [m for p in self.predict for m in p.models]),
             (EXPORTERS, self.deliver.formats),
         ):
@@ -253,8 +274,7 @@ def read_memory(text: str) -> str:
 
 def contract_of(settings: Settings, *, today: date) -> Contract:
     """The contract the quality gate checks; ``"today"`` in a rule becomes the date given."""
-    (source,) = settings.sources
-    app = settings.app
+    source, app = settings.events_source(), settings.app
     return Contract(
         app=App(
             name=app.name,
@@ -262,25 +282,28 @@ def contract_of(settings: Settings, *, today: date) -> Contract:
             currency=app.currency,
             launched_on=app.launched_on.isoformat() if app.launched_on else None,
             left_edge_days=parse_span(app.left_edge).days,
+            fx_max_age_days=parse_span(app.fx_max_age).days,
         ),
-        source=Source(
-            path=source.path,
-            user=source.user,
-            at=source.at,
-            event=source.event,
-            event_is=source.event_is,
-            known_at=source.known_at,
-            keep=tuple(source.keep),
-            types={k: Kind(v) for k, v in source.types.items()},
-            at_format=source.at_format,
-            time_zone=source.time_zone,
-            delimiter=source.delimiter,
-            encoding=source.encoding,
-        ),
+        source=source_of(source),
         measures=tuple(_measure(name, m) for name, m in settings.measures.items()),
-        rules=tuple(_rule(r, today=today) for r in settings.rules),
+        rules=tuple(rule_spec(r, today=today) for r in settings.rules),
+        repairs=tuple(repair_spec(r, today=today) for r in settings.repairs),
         max_share=settings.gate.max_share,
+        identity=Identity(device=settings.identity.device, login=settings.identity.login)
+        if settings.identity
+        else None,
+        max_broken_files=settings.gate.max_broken_files,
     )
+
+
+def other_sources_of(settings: Settings, *, today: date) -> tuple[OtherSource, ...]:
+    """The sources beside the events, exchange rates first, for the others may need them."""
+    found = [
+        other_source(s, today=today, max_broken_files=settings.gate.max_broken_files)
+        for s in settings.sources
+        if isinstance(s, OtherSourceSettings)
+    ]
+    return tuple(sorted(found, key=lambda s: s.kind is not SourceKind.FX))
 
 
 def _measure(name: str, given: MeasureSettings) -> Measure:
@@ -299,21 +322,6 @@ def _measure(name: str, given: MeasureSettings) -> Measure:
     return Measure(name=name, aggregate=Aggregate.COUNT, unit=given.unit, where=given.where)
 
 
-def _rule(given: RuleSettings, *, today: date) -> RuleSpec:
-    settings = {k: _rule_value(v, today=today) for k, v in (given.model_extra or {}).items()}
-    return RuleSpec(
-        rule=given.rule, columns=tuple(given.columns), settings=settings, max_share=given.max_share
-    )
-
-
-def _rule_value(value: object, *, today: date) -> RuleValue:
-    if value == "today":
-        return today.isoformat()
-    if isinstance(value, date):
-        return value.isoformat()
-    return tuple(cast("list[str]", value)) if isinstance(value, list) else cast("RuleValue", value)
-
-
 def _checked(value: str, read: Callable[[str], object]) -> str:
     try:
         read(value)
@@ -324,7 +332,7 @@ def _checked(value: str, read: Callable[[str], object]) -> str:
 
 def _explained(error: ValidationError) -> ConfigError:
     first, *others = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    where = ".".join(str(p) for p in first["loc"]) or "the file"
+    where = ".".join(str(p) for p in _as_written(first["loc"])) or "the file"
     more = f" ({len(others)} more problem{'s' if len(others) > 1 else ''} after it.)" if others else ""
     match first["type"]:
         case "extra_forbidden":
@@ -351,8 +359,16 @@ def _explained(error: ValidationError) -> ConfigError:
             )
 
 
+def _as_written(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A place in the file, without the kind that pydantic puts after the number of a source."""
+    in_source = location[:1] == ("sources",) and location[2:3] in {("events",), ("other",)}
+    return (*location[:2], *location[3:]) if in_source else location
+
+
 def _keys_beside(location: tuple[int | str, ...]) -> set[str]:
     """The keys that may stand where an unknown one stood."""
+    if location[:1] == ("sources",) and len(location) == 4:
+        return set((SourceSettings if location[2] == "events" else OtherSourceSettings).model_fields)
     model: Any = Settings
     for part in location[:-1]:
         if isinstance(part, int) or not hasattr(model, "model_fields"):

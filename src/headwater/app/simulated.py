@@ -45,14 +45,13 @@ def make_world(
     world = World(seed=seed, n_users=users, n_days=n_days, users_at_a_time=users_at_a_time)
     planted = read_faults(faults, seed=seed)
     until_day = world.end_day if until is None else min(day_of(until), world.end_day)
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="headwater-") as spill:
         engine = DuckDB(threads=threads, memory=read_memory(memory), spill=Path(spill) / "spill")
         try:
             made = simulate(engine, world, folder=folder, by=by, until_day=until_day, faults=planted, told=_teller(console))  # fmt: skip
         finally:
             engine.close()
-    text = project_text(world, until_day=until_day, faults=planted, rules=tuple(RULES.names()))
+    text = project_text(world, until_day=until_day, rules=tuple(RULES.names()))
     (folder / CONFIG_NAME).write_text(text, encoding="utf-8", newline="\n")
     return made
 

@@ -32,6 +32,7 @@ _MANIFEST = "manifest.json"
 _LINE = "line"
 _HOW = frozenset({"sql", "parts", "layout", "n_scans"})
 _SHELVES = (
+    "headwater.contracts.alarms",
     "headwater.contracts.rules",
     "headwater.evaluation.scores",
     "headwater.export",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os.path import commonpath
 from pathlib import Path
 
 from headwater import __version__
+from headwater.app.card import card_blocks, volume_chart
 from headwater.app.plan import Job
 from headwater.app.study import Study
 from headwater.app.verdicts import beyond_experience, limits, verdict_grid, verdicts
@@ -256,15 +258,23 @@ def _history_chart(study: Study, ledger: Ledger, worth: Worth) -> Chart:
 
 
 def _data_page(study: Study, events: Events, ledger: Ledger) -> Page:
-    kept = ", ".join(str(Path(f).relative_to(study.root)) for f in events.quarantine.files)
+    audit = study.audit()
+    kept = commonpath([str(Path(f).parent.relative_to(study.root)) for f in events.quarantine.files])
     held = Prose(
-        text=f"They make {ledger.days.n_rows:,} user-days of {ledger.users.n_rows:,} users. The rows in quarantine are kept in {kept}, "
+        text=f"They make {ledger.days.n_rows:,} user-days of {ledger.users.n_rows:,} users. The rows in quarantine are kept under {kept}, "
         f"each with the codes of all rules it broke, its file and its place in it ({events.rows_are})."
     )
     return Page(
         name="data",
-        title="What was wrong with the data",
-        blocks=(*events.blocks(), held, *callouts(ledger.findings)),
+        title="The data and what was wrong with them",
+        blocks=(
+            *card_blocks(events, ledger, audit, study.settings),
+            *events.blocks(),
+            held,
+            *callouts(ledger.findings),
+            volume_chart(audit),
+            *audit.blocks(),
+        ),
     )
 
 

@@ -4,45 +4,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from headwater.app.catalog import file_fingerprints, source_fingerprint
 from headwater.app.config import Settings, contract_of, read_memory
+from headwater.app.dataset import Dataset
 from headwater.app.engines import open_engine
 from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of
-from headwater.app.store import StepResult, Store, fingerprint_of, write_whole
-from headwater.app.watch import Silent, Watcher, WouldRun
-from headwater.contracts.check import check, require_gate, require_past
+from headwater.app.steps import Steps
+from headwater.app.store import Store, fingerprint_of, write_whole
+from headwater.app.watch import Silent, Watcher
+from headwater.core.audit import Audit
 from headwater.core.contract import Events
 from headwater.core.errors import DataError, HeadwaterError
 from headwater.core.finding import Finding
 from headwater.core.ledger import Ledger, Snapshot, Task
-from headwater.core.span import day_of
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.arrays import column_floats
 from headwater.engine.engine import Engine
-from headwater.engine.sources import find_files, known_rows
 from headwater.engine.sql import name, sql
 from headwater.evaluation.backtest import Backtest, run_backtest
-from headwater.ledgers.build import build_ledger
 from headwater.models.forecasting import FittedModel, fit_model, restore_model
 from headwater.models.ltv import LTV_MODELS
 from headwater.models.model import Training
 from headwater.numerics.forecast import Forecast
-from headwater.snapshots.build import build_snapshot
 from headwater.snapshots.rows import rows_at
 
 __all__ = ["FittedStep", "ForecastStep", "Study", "seeded"]
 
 T = TypeVar("T")
-_SHOWN = frozenset({"check", "ledger", "backtest", "fit", "forecast"})
+_SHOWN = frozenset({"check", "ledger", "audit", "backtest", "fit", "forecast"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,90 +105,30 @@ class Study:
             threads=threads,
             memory=read_memory(memory) if memory is not None else None,
         )
-        self.watcher: Watcher = watcher or Silent()
-        self.steps: dict[str, StepResult[Any]] = {}
-        self._events: Events | None = None
+        self._work = Steps(
+            store=self.store, engine=self.engine, watcher=watcher or Silent(), rehearsal=rehearsal
+        )
+        self.steps = self._work.made
+        self.step = self._work.step
+        self._data = Dataset(root, settings, self.contract, self._work, today=today)
 
     def events(self, *, gate: bool = True) -> Events:
-        """The quality gate. Raises ``GateError`` where the load fails it, unless ``gate`` is false.
-
-        One study reads its source once: a file that changes meanwhile is seen by the next study.
-        """
-        events = self._events = self._events or self._checked()
-        if gate:
-            require_gate(events)
-            require_past(events, day_of(self.today))
-        return events
-
-    def _checked(self) -> Events:
-        own = (self.root / self.settings.deliver.folder,)
-        files = find_files(self.root / self.contract.source.path, skip=own)
-        catalog = self.store.root / "catalog.sqlite"
-        prints = file_fingerprints(catalog, files)
-        read = source_fingerprint(prints, root=self.root)
-        looked_up = source_fingerprint(file_fingerprints(catalog, self._looked_up()), root=self.root)
-        line = {"contract": self.contract, "looked_up": looked_up}
-        return self.step(
-            "check",
-            line | {"source": read},
-            Events,
-            lambda folder: check(
-                self.engine,
-                self.contract,
-                root=self.root,
-                folder=folder,
-                source_fingerprint=read,
-                skip=own,
-                prints=prints,
-                earlier=self.store.latest("check", line, Events),
-            ),
-            title="checking the data",
-            n_rows=known_rows(files),
-            line=line,
-        )
-
-    def _looked_up(self) -> tuple[Path, ...]:
-        """The files in which rules look values up."""
-        named = [spec.settings.get("path") for spec in self.contract.rules]
-        return tuple(f for path in named if isinstance(path, str) for f in find_files(self.root / path))
+        """The quality gate. Raises ``GateError`` where the load fails it, unless ``gate`` is false."""
+        return self._data.events(gate=gate)
 
     def ledger(self) -> Ledger:
         """The ledger of the kept events."""
-        events = self.events()
-        line = {
-            "measures": self.contract.measures,
-            "app": self.contract.app,
-            "keep": self.contract.source.keep,
-            "known_at": self.contract.source.known_at,
-        }
-        return self.step(
-            "ledger",
-            line | {"events": events.events.fingerprint},
-            Ledger,
-            lambda folder: build_ledger(
-                self.engine, events, folder=folder, earlier=self.store.latest("ledger", line, Ledger)
-            ),
-            title="building the ledger",
-            n_rows=events.events.n_rows,
-            line=line,
-        )
+        return self._data.ledger()
+
+    def audit(self) -> Audit:
+        """What the alarms say of the load as a whole."""
+        return self._data.audit()
 
     def snapshot(
         self, *, cutoffs: tuple[int, ...], horizons: tuple[int, ...], as_of: int | None = None
     ) -> Snapshot:
         """A snapshot; ``as_of`` cuts the ledger itself."""
-        ledger = self.ledger()
-        inputs = {"ledger": _ledger_key(ledger), "cutoffs": cutoffs, "horizons": horizons, "as_of": as_of}
-        return self.step(
-            "snapshot",
-            inputs,
-            Snapshot,
-            lambda folder: build_snapshot(
-                self.engine, ledger, cutoffs=cutoffs, horizons=horizons, folder=folder, as_of=as_of
-            ),
-            title="taking snapshots",
-            n_rows=ledger.days.n_rows,
-        )
+        return self._data.snapshot(cutoffs=cutoffs, horizons=horizons, as_of=as_of)
 
     def jobs(self) -> tuple[Job, ...]:
         """What ``[[predict]]`` asks for."""
@@ -292,30 +228,6 @@ class Study:
     def fingerprints(self) -> dict[str, str]:
         """The content fingerprint of every step whose result is shown, by step and key."""
         return {label: r.fingerprint for label, r in sorted(self.steps.items()) if r.name in _SHOWN}
-
-    def step(
-        self,
-        step: str,
-        key: Mapping[str, object],
-        shape: type[T],
-        make: Callable[[Path], T],
-        *,
-        title: str,
-        n_rows: int | None = None,
-        line: Mapping[str, object] | None = None,
-    ) -> T:
-        """A step's value, from this session, from the workspace, or made now under the watcher's eyes."""
-        label = f"{step} {fingerprint_of(key)[:8]}"
-        if label in self.steps:
-            return self.steps[label].value
-        result = self.store.find(step, key, shape)
-        if result is None and self.rehearsal:
-            raise WouldRun(title)
-        if result is None:
-            with self.watcher.step(title, engine=self.engine, n_rows=n_rows):
-                result = self.store.step(step, key, shape, make, line=line)
-        self.steps[label] = result
-        return result.value
 
     def _learning(self, job: Job, origin: int) -> tuple[int, ...]:
         return learning_cutoffs(

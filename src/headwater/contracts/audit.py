@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from headwater.contracts.alarm import Heard, Metric, Scope
 from headwater.contracts.alarms import ALARMS
-from headwater.contracts.tally import Tally, take_tally
-from headwater.core.audit import AlarmResult, AlarmSpec, Audit
+from headwater.contracts.tally import Series, Tally, take_tally
+from headwater.core.audit import AlarmResult, AlarmSpec, Audit, Hole
 from headwater.core.contract import Events
 from headwater.core.errors import ConfigError
 from headwater.core.finding import Finding, Severity
@@ -24,13 +24,16 @@ __all__ = ["FALSE_ALARMS", "audit", "listen_all"]
 
 FALSE_ALARMS = 0.01
 _METRICS = "metrics by day"
+_HOUR_US = 3_600_000_000
 _COLUMNS = (
     Column(name="day", kind=Kind.DAY, about="the app's local day"),
     Column(name="metric", kind=Kind.TEXT, about="n_events, share_of_events, median_size, n_users, money"),
     Column(name="dimension", kind=Kind.TEXT, about="the column whose value is meant; empty: everybody"),
     Column(name="value", kind=Kind.TEXT, about="the value of that column"),
     Column(name="observed", kind=Kind.NUMBER, about="what the day holds"),
-    Column(name="expected", kind=Kind.NUMBER, about="what the days before led one to expect; NULL: not judged"),
+    Column(
+        name="expected", kind=Kind.NUMBER, about="what the days before led one to expect; NULL: not judged"
+    ),
     Column(name="low", kind=Kind.NUMBER, about="lower bound: below it is a flag"),
     Column(name="high", kind=Kind.NUMBER, about="upper bound: above it is a flag"),
     Column(name="flagged", kind=Kind.BOOLEAN, about="whether an alarm went off"),
@@ -75,7 +78,7 @@ def audit(
     metrics = [*_plain_metrics(tally), *(m for _, _, h in heard for m in h.metrics)]
     return Audit(
         alarms=tuple(_result(spec, about, h) for spec, about, h in heard),
-        findings=_sorted([f for _, _, h in heard for f in h.findings]),
+        findings=_findings(tally, heard),
         holes=tuple(x for _, _, h in heard for x in h.holes),
         listings=tuple(x for _, _, h in heard for x in h.listings),
         metrics=_write_metrics(engine, tally, metrics, folder),
@@ -118,13 +121,41 @@ def _specs(given: Sequence[AlarmSpec]) -> list[AlarmSpec]:
 
 def _result(spec: AlarmSpec, about: str, heard: Heard) -> AlarmResult:
     return AlarmResult(
-        alarm=spec.alarm, about=about, n_tests=heard.n_tests, level=heard.level, n_flagged=heard.n_flagged, skipped=heard.skipped
+        alarm=spec.alarm,
+        about=about,
+        n_tests=heard.n_tests,
+        level=heard.level,
+        n_flagged=heard.n_flagged,
+        skipped=heard.skipped,
     )
 
 
-def _sorted(findings: list[Finding]) -> tuple[Finding, ...]:
+def _findings(tally: Tally, heard: Sequence[tuple[AlarmSpec, str, Heard]]) -> tuple[Finding, ...]:
+    """All findings, the weightiest first; a day that a hole emptied is not told again as a low volume."""
+    emptied = {(s.label, day) for _, _, h in heard for hole in h.holes for s, day in _emptied(tally, hole)}
     order = {Severity.BLOCK: 0, Severity.WARN: 1, Severity.NOTE: 2}
-    return tuple(sorted(findings, key=lambda f: order[f.severity]))
+    every = [f for _, _, h in heard for f in h.findings if not _is_told(f, emptied)]
+    return tuple(sorted(every, key=lambda f: order[f.severity]))
+
+
+def _emptied(tally: Tally, hole: Hole) -> list[tuple[Series, int]]:
+    """The series and the days a hole lies in."""
+    inside = (tally.hours >= hole.first_us // _HOUR_US) & (tally.hours < -(-hole.end_us // _HOUR_US))
+    days = np.unique(tally.hour_day[inside])
+    same = [
+        s
+        for s in tally.series
+        if hole.dimension is None or (s.dimension, s.value) == (hole.dimension, hole.value)
+    ]
+    return [(s, int(d)) for s in same for d in days]
+
+
+def _is_told(finding: Finding, emptied: Collection[tuple[str, int]]) -> bool:
+    numbers = finding.numbers
+    if finding.code != "alarm.volume" or float(numbers["change"]) > 0:
+        return False
+    days = range(int(numbers["first_day"]), int(numbers["last_day"]) + 1)
+    return all((str(numbers["series"]), day) in emptied for day in days)
 
 
 def _plain_metrics(tally: Tally) -> list[Metric]:

@@ -10,20 +10,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from headwater.contracts.currency import Rates
 from headwater.contracts.findings import check_result
+from headwater.contracts.link import links_print
+from headwater.contracts.links import join_links
 from headwater.contracts.neighbors import hold_lookups
 from headwater.contracts.parts import SourceFile, carry_part, conformed, group_files, write_part
 from headwater.contracts.plan import QUARANTINE, CheckPlan, event_columns, plan_checks
 from headwater.contracts.query import checked_query
+from headwater.contracts.repair_log import log_repairs
 from headwater.contracts.repeats import Opener, Repeats, find_repeats, repeats_of, spans_of
-from headwater.core.contract import Contract, Events, Part, RuleResult
+from headwater.contracts.results import rule_results
+from headwater.core.contract import Contract, Events, Part
 from headwater.core.errors import DataError, GateError
 from headwater.core.span import date_of
-from headwater.core.table import Table, joined
-from headwater.engine.engine import Engine, table_scan
+from headwater.core.table import joined
+from headwater.engine.engine import Engine
 from headwater.engine.relation import Relation
-from headwater.engine.sources import open_relation
-from headwater.engine.sql import commas, sql
+from headwater.engine.sift import check_broken_files, sift_files
+from headwater.engine.sources import find_files, open_relation
 
 __all__ = ["check", "check_gate", "require_gate", "require_past"]
 
@@ -38,6 +43,8 @@ def check(
     skip: Sequence[Path] = (),
     prints: Mapping[Path, str] | None = None,
     earlier: Events | None = None,
+    given: Sequence[Path] | None = None,
+    rates: Rates | None = None,
 ) -> Events:
     """Check a source against its contract and write ``events`` and ``quarantine`` under ``folder``.
 
@@ -48,6 +55,10 @@ def check(
     prints
         A fingerprint of the bytes of each file, where files may be known from an ``earlier`` load of the
         same contract. Without them everything is checked.
+    given
+        The files of a source that was landed; without them those at the source's path.
+    rates
+        Exchange rates, where the source's money is not all in the app's currency.
 
     Raises
     ------
@@ -55,14 +66,22 @@ def check(
         The contract does not fit the source. A gate that fails is told by ``check_gate``.
     """
     source = contract.source
-    relation = open_relation(
-        engine, root / source.path, delimiter=source.delimiter, encoding=source.encoding, skip=skip
+    sifted = sift_files(
+        engine,
+        given if given is not None else find_files(root / source.path, skip=skip),
+        delimiter=source.delimiter,
+        encoding=source.encoding,
+        max_broken_files=contract.max_broken_files,
     )
-    plan = plan_checks(contract, relation, root=root)
+    relation = open_relation(engine, sifted.files, delimiter=source.delimiter, encoding=source.encoding)
+    plan, known_users = join_links(
+        engine, contract, plan_checks(contract, relation, root=root), rates=rates, folder=folder
+    )
     hold_lookups(engine, plan)
     files = [(str(f), (prints or {}).get(f, "")) for f in relation.files]
     layout = f"{relation.format} {relation.columns}"
     known = earlier.parts if earlier is not None and prints and earlier.layout == layout else ()
+    known = tuple(p for p in known if p.links == links_print(plan.links, p.span))
     sizes = {str(f): f.stat().st_size for f in relation.files}
     grouping = group_files(files, sizes=sizes, earlier=known)
 
@@ -82,16 +101,28 @@ def check(
     parts = [_kept(work, p) for p in grouping.kept] + [_written(work, g) for g in grouping.new]
     events = joined([p.events for p in parts], columns=event_columns(plan))
     quarantine = joined([p.quarantine for p in parts], columns=QUARANTINE)
-    return check_result(
+    repairs, repaired = log_repairs(engine, contract, plan, events, folder=folder)
+    result = check_result(
         contract=contract,
         parts=parts,
         events=events,
         quarantine=quarantine,
-        rules=_rule_results(engine, repeats.plan, quarantine, n_rows_in=events.n_rows + quarantine.n_rows),
+        rules=rule_results(
+            engine, contract, repeats.plan, quarantine, n_rows_in=events.n_rows + quarantine.n_rows
+        ),
         relation=relation,
         layout=layout,
         source_fingerprint=source_fingerprint,
         sql_text=engine.text(checked_query(contract, plan)),
+    )
+    n_scans = repeats.plan.n_scans + (relation.format == "parquet") + bool(prints)
+    return replace(
+        result,
+        findings=(*check_broken_files(sifted), *(known_users.findings if known_users else ()), *result.findings),
+        repairs=repairs,
+        repaired=repaired,
+        n_scans=n_scans,
+        identity=known_users,
     )
 
 
@@ -174,16 +205,18 @@ def _written(work: _Work, group: Sequence[SourceFile]) -> Part:
     """Check the files of a part."""
     names = [f for f, _ in group]
     found = [work.spans[f] for f in names if f in work.spans]
-    return write_part(
+    span = (min(a for a, _ in found), max(b for _, b in found)) if found else None
+    made = write_part(
         work.engine,
         work.contract,
         work.repeats.plan,
         work.opened(names),
         sources=tuple(group),
-        span=(min(a for a, _ in found), max(b for _, b in found)) if found else None,
+        span=span,
         repeats=repeats_of(work.repeats.prints, names),
         folder=work.folder,
     )
+    return replace(made, links=links_print(work.repeats.plan.links, span))
 
 
 def _kept(work: _Work, part: Part) -> Part:
@@ -191,49 +224,4 @@ def _kept(work: _Work, part: Part) -> Part:
     names = [f for f, _ in part.sources]
     if not work.repeats.seen.issuperset(names) or repeats_of(work.repeats.prints, names) == part.repeats:
         return carry_part(part, folder=work.folder)
-    return replace(_written(work, part.sources), span=part.span)
-
-
-def _rule_results(
-    engine: Engine, plan: CheckPlan, quarantine: Table, *, n_rows_in: int
-) -> tuple[RuleResult, ...]:
-    scan = table_scan(quarantine)
-    counts = [
-        sql("count(*) FILTER (WHERE (CAST(broken AS BIGINT) & {b}) <> 0)", b=1 << i)
-        for i in range(len(plan.checks))
-    ]
-    samples = [
-        sql("arg_min(raw, source_row, 3) FILTER (WHERE (CAST(broken AS BIGINT) & {b}) <> 0)", b=1 << i)
-        for i in range(len(plan.checks))
-    ]
-    row = engine.one(sql("SELECT {c}, {s} FROM {scan}", c=commas(counts), s=commas(samples), scan=scan))
-    n = len(plan.checks)
-    results = [
-        RuleResult(
-            code=one.code,
-            about=one.about,
-            n_rows=row[i],
-            share=row[i] / n_rows_in if n_rows_in else 0.0,
-            max_share=limit,
-            examples=tuple(row[n + i] or ()),
-        )
-        for i, (one, limit) in enumerate(plan.checks)
-    ]
-    aside = engine.rows(
-        sql(
-            "SELECT codes, count(*), arg_min(raw, source_row, 3) FROM {scan} WHERE broken = 0 GROUP BY codes ORDER BY codes",
-            scan=scan,
-        )
-    )
-    results += [
-        RuleResult(
-            code=code,
-            about="the line could not be split into columns",
-            n_rows=k,
-            share=k / n_rows_in,
-            max_share=None,
-            examples=tuple(e or ()),
-        )
-        for code, k, e in aside
-    ]
-    return tuple(results)
+    return replace(_written(work, part.sources), span=part.span, links=part.links)

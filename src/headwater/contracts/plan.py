@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from headwater.contracts.link import Link
 from headwater.contracts.repair_plan import raw_column, repaired_columns
 from headwater.contracts.rule import BrokenWhen, Columns
 from headwater.contracts.rules import RULES
@@ -27,7 +28,7 @@ from headwater.core.table import Column, Kind, Purpose
 from headwater.engine.sources import Relation
 from headwater.engine.sql import Sql, shim, sql
 
-__all__ = ["QUARANTINE", "CheckPlan", "event_columns", "plan_checks"]
+__all__ = ["QUARANTINE", "RESERVED", "CheckPlan", "event_columns", "plan_checks"]
 
 _MAX_CHECKS = 60
 
@@ -41,7 +42,7 @@ QUARANTINE = (
 )
 
 
-_RESERVED = frozenset(
+RESERVED = frozenset(
     {
         "user_id",
         "event",
@@ -65,7 +66,8 @@ class CheckPlan:
     ``rows`` and ``rows_keeping_aside`` may be any subset of the source's rows. ``repairs`` gives the
     repaired value of a column, whose raw value stays in ``events`` under ``raw_column(column)``. ``marks``
     names held relations (``__file``, ``__row``, ``bits``) of what only other rows can tell, each row once;
-    ``n_scans`` counts the passes over the source, this plan's own pass among them.
+    ``n_scans`` counts the passes over the source, this plan's own pass among them. ``links`` are joined to
+    the typed rows, before any condition looks at them.
     """
 
     zone: str
@@ -83,6 +85,7 @@ class CheckPlan:
     repairs: Mapping[str, Sql] = field(default_factory=dict[str, Sql])
     marks: tuple[str, ...] = ()
     n_scans: int = 1
+    links: tuple[Link, ...] = ()
 
 
 def plan_checks(contract: Contract, relation: Relation, *, root: Path) -> CheckPlan:
@@ -182,7 +185,7 @@ def _already_there(column: str, contract: Contract) -> bool:
 
 def _require_free(kinds: Mapping[str, Kind], present: Mapping[str, str]) -> None:
     """Refuse source columns whose names Headwater's own columns have."""
-    taken = _RESERVED | {f"{part} {c}".casefold() for c in present for part in ("raw", "came")}
+    taken = RESERVED | {f"{part} {c}".casefold() for c in present for part in ("raw", "came")}
     for column in kinds:
         if column.casefold() in taken:
             raise ConfigError(
@@ -196,7 +199,7 @@ def _require_free(kinds: Mapping[str, Kind], present: Mapping[str, str]) -> None
 
 def _require_free_raw(repairs: Mapping[str, Sql], kinds: Mapping[str, Kind]) -> None:
     """Refuse repairs whose raw column has the name of another column of ``events``."""
-    taken = _RESERVED | {c.casefold() for c in kinds}
+    taken = RESERVED | {c.casefold() for c in kinds}
     for column in repairs:
         if raw_column(column).casefold() in taken:
             raise ConfigError(

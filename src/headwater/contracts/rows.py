@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headwater.contracts.link import linked
 from headwater.contracts.plan import CheckPlan
 from headwater.contracts.typing import came_name, raw_name, without_nan
 from headwater.engine.relation import FILE, ROW
@@ -31,7 +32,7 @@ def raw_rows(plan: CheckPlan, rows: Sql) -> Sql:
 def typed_rows(plan: CheckPlan, rows: Sql | None = None) -> Sql:
     """Raw values beside ``user_id``, ``at_us``, ``known_us`` and the typed columns; of ``plan.rows`` by default."""
     values = [sql(", {v} AS {c}", v=t.value, c=name(t.column)) for t in plan.typed]
-    return sql(
+    typed = sql(
         "SELECT *, {known} AS known_us FROM (SELECT *, {user} AS user_id, {at} AS at_us{values} FROM ({raw}) AS came) AS typed",
         user=plan.user,
         at=plan.at,
@@ -39,6 +40,15 @@ def typed_rows(plan: CheckPlan, rows: Sql | None = None) -> Sql:
         values=joined_up(values),
         raw=raw_rows(plan, plan.rows if rows is None else rows),
     )
+    for link in plan.links:
+        typed = linked(typed, link, columns=_all_columns(plan))
+    return typed
+
+
+def _all_columns(plan: CheckPlan) -> tuple[Sql, ...]:
+    raw = [raw_name(c) for c, _ in plan.columns] + [came_name(c) for c in plan.repairs]
+    own = [name(c) for c in (FILE, ROW, "user_id", "at_us", "known_us")]
+    return (*raw, *own, *(name(t.column) for t in plan.typed))
 
 
 def joined_up(parts: Sequence[Sql]) -> Sql:

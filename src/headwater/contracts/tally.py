@@ -202,7 +202,11 @@ def _tally_query(events: Events, dimensions: Sequence[str], numbers: Sequence[st
         for i, c in enumerate(dimensions)
     ]
     values += [
-        sql("{b} AS {n}", b=log_bin(sql("(CAST({c} AS DOUBLE) * {u})", c=name(c), u=units[c])), n=name(f"n{i}"))
+        sql(
+            "{b} AS {n}",
+            b=log_bin(sql("(CAST({c} AS DOUBLE) * {u})", c=name(c), u=units[c])),
+            n=name(f"n{i}"),
+        )
         for i, c in enumerate(numbers)
     ]
     second = sql("(CAST(known_us - at_us AS DOUBLE) / 1000000.0)")
@@ -213,7 +217,9 @@ def _tally_query(events: Events, dimensions: Sequence[str], numbers: Sequence[st
     sets += [sql("(app_day, hour, {d})", d=name(f"d{i}")) for i in range(len(dimensions))]
     sets += [sql("(app_day, {n})", n=name(f"n{i}")) for i in range(len(numbers))]
     sets += [sql("(app_day, lag)"), sql("(skew)")] if late else []
-    grouped = [sql("CAST(grouping({k}) AS INTEGER) AS {g}", k=name(k), g=name(f"not {k}")) for k in ["hour", *keys]]
+    grouped = [
+        sql("CAST(grouping({k}) AS INTEGER) AS {g}", k=name(k), g=name(f"not {k}")) for k in ["hour", *keys]
+    ]
     return sql(
         "SELECT app_day, hour, {keys}{grouped}, CAST(count(*) AS BIGINT) AS n, min(at_us) AS first_us, max(at_us) AS last_us"
         " FROM (SELECT app_day, CAST(floor(CAST(at_us AS DOUBLE) / 3600000000.0) AS BIGINT) AS hour, at_us{values} FROM {scan}) e"
@@ -324,7 +330,11 @@ def _binned(at: _Rows, column: str, kind: Kind, index: int, days: Counts) -> Bin
     bins, counts = _by_day(at, key, days)
     missing = np.zeros(len(days), dtype=np.int64)
     none = at.of(key) & at.is_null(key)
-    np.add.at(missing, at.column("app_day")[none] - days[0] if len(days) else none.nonzero()[0], at.column("n")[none])
+    np.add.at(
+        missing,
+        at.column("app_day")[none] - days[0] if len(days) else none.nonzero()[0],
+        at.column("n")[none],
+    )
     return Binned(column=column, kind=kind, bins=bins, counts=counts, missing=missing)
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from headwater.core.block import Block, Cell, Field, Form, Grid, Prose, callouts
 from headwater.core.finding import Finding
+from headwater.core.identity import Identity, IdentityMap
 from headwater.core.show import Shown
 from headwater.core.span import date_of
 from headwater.core.table import Kind, Table, joined
@@ -45,6 +46,7 @@ class App:
     """The app: its name, the zone that cuts its days, its currency, its launch, and the edge of its log.
 
     ``left_edge_days``: users first seen within so many days of the log's first day may not be new.
+    ``fx_max_age_days``: an exchange rate holds for its day and so many days after it.
     """
 
     name: str
@@ -52,6 +54,7 @@ class App:
     currency: str
     launched_on: str | None = None
     left_edge_days: int = 28
+    fx_max_age_days: int = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,9 @@ class Source:
     """One declared source of events.
 
     ``event`` is a column or, in ``event_is``, one constant. ``at_format`` is a strptime format, or
-    ``epoch_s``, ``epoch_ms``, ``epoch_us``; ``time_zone`` reads times that carry no offset.
+    ``epoch_s``, ``epoch_ms``, ``epoch_us``; ``time_zone`` reads times that carry no offset. ``table`` is the
+    table of a database or catalog. Money is in the currency of the column ``currency``, or in ``currency_is``;
+    without both, in the app's.
     """
 
     path: str
@@ -74,6 +79,9 @@ class Source:
     time_zone: str | None = None
     delimiter: str | None = None
     encoding: str = "utf-8"
+    table: str | None = None
+    currency: str | None = None
+    currency_is: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +125,8 @@ class Contract:
     rules: tuple[RuleSpec, ...]
     max_share: float = 0.5
     repairs: tuple[RepairSpec, ...] = ()
+    identity: Identity | None = None
+    max_broken_files: float = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +179,8 @@ class Part:
     (microseconds), ``repeats`` a fingerprint of the rows among them that repeat others ('' where none does),
     ``days`` the fingerprints of the kept rows by app day, the rest counts of kept rows:
     ``n_naive`` times without an offset, ``n_early`` known before they happened, ``n_twice`` in an hour that
-    the clocks show twice; ``offsets`` are the different offsets that times carry.
+    the clocks show twice; ``offsets`` are the different offsets that times carry; ``links`` a fingerprint of the
+    exchange rates and owners of devices its rows may meet.
     """
 
     sources: tuple[tuple[str, str], ...]
@@ -182,6 +193,7 @@ class Part:
     n_early: int
     n_twice: int
     offsets: tuple[str, ...]
+    links: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +222,7 @@ class Events(Shown):
     parts: tuple[Part, ...] = ()
     layout: str = ""
     day_fingerprints: tuple[tuple[int, str], ...] = ()
+    identity: IdentityMap | None = None
 
     def events_on(self, days: Collection[int]) -> Table:
         """The events of the parts that hold rows of these app days; rows of other days may be among them."""

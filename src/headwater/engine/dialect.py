@@ -69,6 +69,7 @@ DUCKDB = Dialect(
         "pair": lambda a, b: f"row({a}, {b})",
         "json_row": _json_row,
         "iso_of_day": lambda day: f"strftime(DATE '1970-01-01' + CAST({day} AS INTEGER), '%Y-%m-%d')",
+        "approx_quantiles": lambda x, *shares: f"approx_quantile({x}, CAST([{', '.join(shares)}] AS FLOAT[]))",
         "month_of_day": lambda day: f"strftime(DATE '1970-01-01' + CAST({day} AS INTEGER), '%Y-%m')",
         "mix": lambda key, salt: f"hash(xor({key}, hash(CAST({salt} AS BIGINT))))",
         "unit": lambda key: f"((CAST({key} >> 11 AS DOUBLE) + 0.5) * 1.1102230246251565e-16)",
@@ -107,6 +108,7 @@ SPARK = Dialect(
         "pair": lambda a, b: f"struct({a}, {b})",
         "json_row": spark_text.json_row,
         "iso_of_day": lambda day: f"CAST(date_add(DATE'1970-01-01', CAST({day} AS INT)) AS STRING)",
+        "approx_quantiles": lambda x, *shares: f"approx_percentile({x}, array({', '.join(shares)}))",
         "month_of_day": lambda day: (
             f"substr(CAST(date_add(DATE'1970-01-01', CAST({day} AS INT)) AS STRING), 1, 7)"
         ),

@@ -54,7 +54,8 @@ appender.console.layout.pattern = %d{HH:mm:ss} %p %c{1}: %m%n%ex
 def require_pyspark() -> Any:
     """The module ``pyspark.sql``. Raises ``UsageError`` (``extra.missing``)."""
     try:
-        return import_module("pyspark.sql")
+        with speaking_arrow():
+            return import_module("pyspark.sql")
     except ModuleNotFoundError:
         raise UsageError(
             "extra.missing",

@@ -31,6 +31,7 @@ _HEX = re.compile(r"CAST\(X'([0-9A-F]*)' AS STRING\)")
 _OFFSET = r"(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)"
 _DATE = r"\d{1,4}[-/]\d{1,2}[-/]\d{1,4}"
 _CLOCK = r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?"
+_MIDNIGHT = r"24:00(?::00(?:\.0+)?)?"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH_ENDS = ("uary", "ruary", "ch", "il", "", "e", "y", "ust", "tember", "ober", "ember", "ember")
 _DAYS = (
@@ -94,31 +95,27 @@ def zoned_micros(at: str, zone: str) -> str:
     Java takes the earlier of two instants that a clock shows twice, DuckDB the later: the later one is
     looked for with the offset that holds three hours on, and taken where the clock shows the same time.
     """
-    wall = f"CAST({at} AS TIMESTAMP_LTZ)"
-    first = f"to_utc_timestamp({wall}, {zone})"
+    first = f"to_utc_timestamp(w, {zone})"
     hence = f"({first} + INTERVAL '3' HOUR)"
-    later = f"({wall} - (from_utc_timestamp({hence}, {zone}) - {hence}))"
-    same = f"from_utc_timestamp({later}, {zone}) = {wall}"
-    return f"unix_micros(CASE WHEN {same} THEN {later} ELSE {first} END)"
+    later = f"(w - (from_utc_timestamp({hence}, {zone}) - {hence}))"
+    chosen = f"CASE WHEN from_utc_timestamp({later}, {zone}) = w THEN {later} ELSE {first} END"
+    return f"unix_micros(element_at(transform(array(CAST({at} AS TIMESTAMP_LTZ)), w -> {chosen}), 1))"
 
 
 def try_timestamp(text: str) -> str:
     """A time without an offset: year first, parts set apart by - or /, seconds and their fraction if given."""
-    shape = rf"\A(\d{{1,4}})([-/])(\d{{1,2}})\2(\d{{1,2}})(?:[ T]+({_CLOCK}))?\z"
-    year, month, day, clock = (f"regexp_extract({text}, '{shape}', {g})" for g in (1, 3, 4, 5))
-    midnight = f"regexp_like({clock}, '\\A24:00(:00(\\.0+)?)?\\z')"
-    hours = f"CASE WHEN {clock} = '' OR {midnight} THEN '00:00' ELSE {clock} END"
-    whole = f"concat(lpad({year}, 4, '0'), '-', {month}, '-', {day}, ' ', {hours})"
-    read = f"TRY_CAST({whole} AS TIMESTAMP_NTZ) + CASE WHEN {midnight} THEN INTERVAL '1' DAY ELSE INTERVAL '0' DAY END"
-    return f"CASE WHEN regexp_like({text}, '{shape}') THEN {read} END"
+    long_year = f"regexp_replace({text}, '\\A(\\d{{1,3}})([-/])', '000$1$2')"
+    shape = rf"(?s)\A(?:(\d{{4,6}})([-/])(\d{{1,2}})\2(\d{{1,2}})(?:[ T]+(?:{_MIDNIGHT}|({_CLOCK})))?|.*)\z"
+    read = f"TRY_CAST(regexp_replace({long_year}, '{shape}', '$1-$3-$4 $5') AS TIMESTAMP_NTZ)"
+    midnight = f"regexp_like({text}, '[ T]{_MIDNIGHT}\\z')"
+    return f"({read} + CASE WHEN {midnight} THEN INTERVAL '1' DAY ELSE INTERVAL '0' DAY END)"
 
 
 def try_zoned(text: str) -> str:
     """A time with an offset at its end (Z, UTC, GMT, +05, +0530, +05:30) as an instant."""
-    offset = f"regexp_extract({text}, '\\s*{_OFFSET}\\z', 1)"
     wall = try_timestamp(f"regexp_replace({text}, '\\s*{_OFFSET}\\z', '')")
     apart = f"regexp_like({text}, '(\\s[+-][0-9:]+|\\s\\s(UTC|GMT)|\\sZ|\\S(UTC|GMT))\\z')"
-    read = f"timestamp_micros(unix_micros(CAST({wall} AS TIMESTAMP_LTZ)) - {_minutes(offset)} * 60000000)"
+    read = f"timestamp_micros(unix_micros(CAST({wall} AS TIMESTAMP_LTZ)) - {_minutes(text)} * 60000000)"
     return f"CASE WHEN NOT {apart} THEN {read} END"
 
 
@@ -225,10 +222,9 @@ def _hour(part: dict[str, str]) -> str:
     return f"CASE WHEN {hour} BETWEEN 1 AND 12 THEN {hour} % 12 + {noon} END"
 
 
-def _minutes(offset: str) -> str:
-    """Minutes east of Greenwich of an offset; 0 for Z, UTC and GMT."""
-    digits = f"regexp_replace({offset}, '[^0-9]', '')"
-    size = (
-        f"(TRY_CAST(left({digits}, 2) AS BIGINT) * 60 + coalesce(TRY_CAST(substr({digits}, 3, 2) AS INT), 0))"
-    )
-    return f"CASE left({offset}, 1) WHEN '+' THEN {size} WHEN '-' THEN -{size} ELSE 0 END"
+def _minutes(text: str) -> str:
+    """Minutes east of Greenwich of the offset at the end of a text; 0 for Z, UTC and GMT."""
+    hours = f"TRY_CAST(regexp_extract({text}, '([+-]\\d\\d):?(\\d\\d)?\\z', 1) AS BIGINT)"
+    rest = f"TRY_CAST(regexp_replace({text}, '(?s)\\A.*([+-])\\d\\d:?(\\d\\d)\\z', '$1$2') AS BIGINT)"
+    beyond = f"CASE WHEN regexp_like({text}, '[+-]\\d\\d:?\\d\\d\\z') THEN {rest} ELSE 0 END"
+    return f"(coalesce({hours}, 0) * 60 + {beyond})"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, LiteralString
 if TYPE_CHECKING:
     from headwater.engine.dialect import Dialect
 
-__all__ = ["Part", "Shim", "Sql", "commas", "conjunction", "engine_type", "name", "render", "shim", "sql"]
+__all__ = ["Part", "Shim", "Sql", "commas", "conjunction", "disjunction", "engine_type", "name", "render", "shim", "sql"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,11 @@ def commas(parts: Sequence[Sql]) -> Sql:
 def conjunction(parts: Sequence[Sql]) -> Sql:
     """Parts joined with AND; TRUE where there is none."""
     return _joined(parts, " AND ") if parts else Sql(("TRUE",))
+
+
+def disjunction(parts: Sequence[Sql]) -> Sql:
+    """Parts joined with OR; FALSE where there is none."""
+    return _joined(parts, " OR ") if parts else Sql(("FALSE",))
 
 
 def render(query: Sql, dialect: Dialect) -> str:

@@ -95,7 +95,7 @@ def _users_query(events: Events, days: Sql, scan: Sql) -> Sql:
     return sql(
         "SELECT user_id, bucket, first_day, first_us, known_day{values}{day} FROM ({base}) u{attributes}",
         values=values,
-        day=sql(", attributes_day") if kept else sql(""),
+        day=sql(", {d}", d=_last([name(f"day {c}") for c in kept])) if kept else sql(""),
         base=_first_of(days),
         attributes=attributes if kept else sql(""),
     )
@@ -109,7 +109,7 @@ def _first_of(days: Sql) -> Sql:
 
 
 def _attributes(kept: Sequence[str], scan: Sql, where: Sql) -> Sql:
-    """The first value each user gave for each kept column, and the last of the days that gave one."""
+    """The first value each user gave for each kept column (``first <c>``), and the day of it (``day <c>``)."""
     firsts: list[Sql] = []
     for c in kept:
         order = shim("pair", sql("at_us"), name(c))
@@ -127,14 +127,15 @@ def _attributes(kept: Sequence[str], scan: Sql, where: Sql) -> Sql:
                 f=name(f"day {c}"),
             ),
         ]
-    days = commas([name(f"day {c}") for c in kept])
     return sql(
-        "SELECT user_id, {values}, CAST(greatest({days}) AS INTEGER) AS attributes_day FROM (SELECT user_id, {firsts} FROM {scan} e WHERE {where} GROUP BY user_id) f",
-        values=commas([name(f"first {c}") for c in kept]),
-        days=days if len(kept) > 1 else sql("{d}, {d}", d=days),
-        firsts=commas(firsts),
-        scan=scan,
-        where=where,
+        "SELECT user_id, {f} FROM {scan} e WHERE {w} GROUP BY user_id", f=commas(firsts), scan=scan, w=where
+    )
+
+
+def _last(days: Sequence[Sql]) -> Sql:
+    """The last of some days; NULL where there is none of them."""
+    return sql(
+        "CAST(greatest({first}, {days}) AS INTEGER) AS attributes_day", first=days[0], days=commas(days)
     )
 
 
@@ -195,10 +196,14 @@ def _attributed(engine: Engine, events: Events, touched: Touched, base: Sql, kep
             again=_attributes(kept, table_scan(events.events), members),
         )
     values = [sql("coalesce(p.{f}, a.{f}) AS {f}", f=name(f"first {c}")) for c in kept]
+    days = [
+        sql("CASE WHEN p.{f} IS NULL THEN a.{d} END", f=name(f"first {c}"), d=name(f"day {c}")) for c in kept
+    ]
     return sql(
-        "SELECT b.user_id, b.bucket, b.first_day, b.first_us, b.known_day, {values}, greatest(p.attributes_day, a.attributes_day) AS attributes_day"
+        "SELECT b.user_id, b.bucket, b.first_day, b.first_us, b.known_day, {values}, {last}"
         " FROM ({base}) b LEFT JOIN (SELECT o.* FROM {old} o JOIN {them} t ON o.user_id = t.user_id WHERE coalesce(o.attributes_day < t.since, TRUE)) p ON b.user_id = p.user_id"
         " LEFT JOIN ({sources}) a ON b.user_id = a.user_id",
+        last=_last([sql("p.attributes_day"), *days]),
         values=commas(values),
         base=base,
         old=old,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 __all__ = ["Baseline", "mad_scale", "seasonal_baseline", "zero_probability"]
 
@@ -23,7 +23,7 @@ Flags = NDArray[np.bool_]
 _WEEKS = 8
 _LEAST_DAYS = 28
 _LEAST_MISSES = 14
-_REWEIGHTINGS = 4
+_REWEIGHTINGS = 3
 _BISQUARE = 4.685
 _WINSOR = 3.0
 _WINSORIZED_NORMAL = 0.9865  # root mean square of a standard normal cut at plus and minus 3
@@ -119,8 +119,8 @@ def seasonal_baseline(
         error = misses[enough, past]
         process = np.maximum(process, _process_of_misses(error, noise[enough, past]))
         now, sampling = link[enough, day], noise[enough, day]
+        whole = None if totals is None else totals[enough, day]
         if counts is not None:
-            whole = None if totals is None else totals[enough, day]
             sampling = _sampling(mean, whole)
         wide = np.sqrt(process + sampling)
         tail = 2 * special.stdtr(freedom, -np.abs(now - mean) / wide)
@@ -147,12 +147,10 @@ def _foresee(
     values = np.where(used, past, 0.0)
     products = (design[:, :, None] * design[:, None, :]).reshape(n, 64)
     robust = used.astype(float)
+    normal, beta, residual, scale = _fitted(robust, values, used, design, products)
     for _ in range(_REWEIGHTINGS):
-        normal = (robust @ products).reshape(-1, 8, 8) + 1e-6 * np.eye(8)
-        beta = np.linalg.solve(normal, ((robust * values) @ design)[..., None])[..., 0]
-        residual = np.where(used, values - beta @ design.T, np.nan)
-        scale = _median_scale(residual)
         robust = np.where(used, _bisquare(residual / scale[:, None]), 0.0)
+        normal, beta, residual, scale = _fitted(robust, values, used, design, products)
     freedom = np.maximum(used.sum(axis=1) - 8.0, 4.0)
     cut = np.clip(residual, -_WINSOR * scale[:, None], _WINSOR * scale[:, None])
     total = np.nansum(cut**2, axis=1) / freedom / _WINSORIZED_NORMAL**2
@@ -160,6 +158,18 @@ def _foresee(
     process = np.maximum(total - sampling, 0.0)
     leverage = np.linalg.inv(normal) @ ahead @ ahead
     return beta @ ahead, process + leverage * np.maximum(total, sampling), freedom
+
+
+def _fitted(
+    weights: Floats, values: Floats, used: Flags, design: Floats, products: Floats
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """A weighted fit of every series: normal matrices, coefficients, residuals (NaN where not used), their scale."""
+    normal = (weights @ products).reshape(-1, 8, 8) + 1e-6 * np.eye(8)
+    beta: Floats = np.linalg.solve(normal, ((weights * values) @ design)[..., None])[..., 0].astype(
+        np.float64
+    )
+    residual = np.where(used, values - beta @ design.T, np.nan)
+    return normal, beta, residual, _median_scale(residual)
 
 
 def _median_scale(residual: Floats) -> Floats:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 __all__ = ["Silence", "expected_slots", "silences", "slot_dispersion"]
 
@@ -51,7 +51,9 @@ def expected_slots(counts: Floats, *, weeks: tuple[int, ...] = _WEEKS, per_week:
     for row, week in zip(near, weeks, strict=True):
         step = week * per_week
         if abs(step) < n:
-            into, out = (slice(0, n - step), slice(step, n)) if step > 0 else (slice(-step, n), slice(0, n + step))
+            into, out = (
+                (slice(0, n - step), slice(step, n)) if step > 0 else (slice(-step, n), slice(0, n + step))
+            )
             row[into] = counts[out]
     near.sort(axis=0)
     known = np.isfinite(near).sum(axis=0)

@@ -41,6 +41,7 @@ COLUMNS = (
     "order_id",
     "network",
     "content_id",
+    "watched_ms",
     "note",
 )
 LATE_DAYS = 3
@@ -78,7 +79,7 @@ def received_rows(world: World, first_us: int, end_us: int) -> Sql:
     """
     return sql(
         "SELECT event_key, key, signup_us, {id} AS event_id, user_id, {device} AS device_id, event, at_us, known_us, platform, {version} AS app_version,"
-        " country, amount, currency, amount_usd, order_id, network, content_id, note"
+        " country, amount, currency, amount_usd, order_id, network, content_id, watched_ms, note"
         " FROM ({dense} UNION ALL {buys} UNION ALL {subs}) AS e",
         id=sql("CAST({k} >> 1 AS BIGINT)", k=_EVENT),
         device=sql(
@@ -128,8 +129,9 @@ def sessions(world: World, first_day: int, end_day: int) -> Sql:
     )
     return sql(
         "SELECT user_no, key, signup_us, user_id, device_id, other_device_id, platform, country, version_lag, signup_day, ad_micros, day, day_key, start_us, switch_s, shift_s,"
-        " n_sessions, n_views, n_ads, late_us, lasts, least(s1, 86399.0 - lasts) AS s1, least(s2, 86399.0 - lasts) AS s2"
-        " FROM (SELECT *, 60.0 + 8.0 * (n_views + n_ads) AS lasts FROM ({c}) AS c) AS l",
+        " n_sessions, n_views, n_ads, late_us, lasts, CASE WHEN day = signup_day THEN s1 ELSE least(s1, 86399.0 - lasts) END AS s1, least(CASE WHEN abs(s1 - s2) < 900 THEN s2 + 1800.0 ELSE s2 END, 86399.0 - lasts) AS s2"
+        " FROM (SELECT *, CASE WHEN day = signup_day THEN least(60.0 + 8.0 * (n_views + n_ads), 86399.9 - signup_s) ELSE 60.0 + 8.0 * (n_views + n_ads) END AS lasts"
+        " FROM ({c}) AS c) AS l",
         c=counted,
     )
 
@@ -197,9 +199,11 @@ def _dense(world: World, first_us: int, end_us: int) -> Sql:
         " amount, CASE event WHEN 'ad_impression' THEN 'USD' END AS currency, amount AS amount_usd, CAST(NULL AS STRING) AS order_id,"
         " CASE event WHEN 'ad_impression' THEN {network} END AS network,"
         " CASE WHEN event IN ('video_view', 'like', 'share') THEN CAST(floor(exp({video} * 11.5)) AS BIGINT) END AS content_id,"
+        " CASE WHEN j >= n_sessions THEN CAST(floor({watched} * 9000.0) AS BIGINT) END AS watched_ms,"
         " CASE event WHEN 'share' THEN {note} END AS note FROM ({p}) AS p WHERE {received}",
         network=pick(uniform(_EVENT, "network"), [("Google", 0.5), ("Meta", 0.3), ("AppLovin", 0.2)]),
         video=uniform(_EVENT, "video"),
+        watched=exponential(_EVENT, "watched"),
         note=pick(uniform(_EVENT, "note"), [("", 0.8), ("so funny", 0.1), ("watch this", 0.06), ("for you", 0.04)]),
         p=priced,
         received=_received(first_us, end_us),
@@ -270,7 +274,7 @@ def _sold(rows: Sql, *, order: Sql, first_us: int, end_us: int) -> Sql:
         " CASE WHEN micros > 0 THEN sign * floor(micros * per_usd / 10000.0 + 0.5) / 100.0 END AS amount, CASE WHEN micros > 0 THEN k.currency END AS currency,"
         " CASE WHEN micros > 0 THEN sign * micros / 1000000.0 END AS amount_usd,"
         " CASE WHEN micros > 0 THEN concat('o', CAST({order} AS STRING)) END AS order_id,"
-        " CAST(NULL AS STRING) AS network, CAST(NULL AS BIGINT) AS content_id, CAST(NULL AS STRING) AS note"
+        " CAST(NULL AS STRING) AS network, CAST(NULL AS BIGINT) AS content_id, CAST(NULL AS BIGINT) AS watched_ms, CAST(NULL AS STRING) AS note"
         " FROM ({k}) AS k JOIN sim_fx AS f ON f.currency = k.currency AND f.fx_day = CAST(floor(k.at_us / {day_us}) AS BIGINT) WHERE {received}",
         key=shim("mix", order, sql("CASE event WHEN 'refund' THEN 1000002 ELSE 1000001 END")),
         order=order,

@@ -22,7 +22,7 @@ __all__ = ["Faults", "merge_fault_truth", "read_faults", "write_fault_users", "w
 
 _MARKED = "sim_marked"
 _KEY, _EVENT = name("key"), name("fault_key")
-_CARRIED = ("event_key", "key", "signup_us", "event_id", "user_id", "device_id", "event", "at_us", "known_us", "platform", "app_version", "country", "amount", "currency", "amount_usd", "order_id", "network", "content_id", "note")  # fmt: skip
+_CARRIED = ("event_key", "key", "signup_us", "event_id", "user_id", "device_id", "event", "at_us", "known_us", "platform", "app_version", "country", "amount", "currency", "amount_usd", "order_id", "network", "content_id", "watched_ms", "note")  # fmt: skip
 _ELIGIBLE = {
     "near_duplicate": "purchase",
     "duplicate_order": "purchase",
@@ -95,26 +95,26 @@ def merge_fault_truth(engine: Engine, world: World, faults: Faults, folder: Path
 
 def write_fault_users(engine: Engine, faults: Faults, folder: Path, chunk_no: int) -> None:
     """The truth of the users of ``sim_people`` who share a device or have many."""
-    parts: list[Sql] = []
-    for kind in ("shared_device", "many_devices"):
-        parts.append(
-            sql(
-                "SELECT {k} AS kind, CAST(NULL AS STRING) AS file, CAST(NULL AS BIGINT) AS {row}, CAST(NULL AS STRING) AS {day}, user_id,"
-                " CAST(NULL AS STRING) AS dimension, CAST(NULL AS STRING) AS {value}, CAST(NULL AS BIGINT) AS first_us, CAST(NULL AS BIGINT) AS end_us"
-                " FROM {p} WHERE {u} < {share}",
-                k=kind,
-                row=name("row"),
-                day=name("day"),
-                value=name("value"),
-                p=name(PEOPLE),
-                u=_user_draw(faults, kind),
-                share=faults.share(kind),
-            )
-        )
+    parts = [_fault_users(faults, kind) for kind in ("shared_device", "many_devices")]
     write_rows(
         engine,
         sql("{a} UNION ALL {b}", a=parts[0], b=parts[1]),
         folder / "truth" / "fault_users" / f"part-{chunk_no:05d}.parquet",
+    )
+
+
+def _fault_users(faults: Faults, kind: str) -> Sql:
+    return sql(
+        "SELECT {k} AS kind, CAST(NULL AS STRING) AS file, CAST(NULL AS BIGINT) AS {row}, CAST(NULL AS STRING) AS {day}, user_id,"
+        " CAST(NULL AS STRING) AS dimension, CAST(NULL AS STRING) AS {value}, CAST(NULL AS BIGINT) AS first_us, CAST(NULL AS BIGINT) AS end_us"
+        " FROM {p} WHERE {u} < {share}",
+        k=kind,
+        row=name("row"),
+        day=name("day"),
+        value=name("value"),
+        p=name(PEOPLE),
+        u=_user_draw(faults, kind),
+        share=faults.share(kind),
     )
 
 
@@ -149,7 +149,7 @@ def _with_bots(world: World, faults: Faults, rows: Sql, period_us: tuple[int, in
     return sql(
         "{kept} UNION ALL SELECT event_key, key, signup_us, CAST(event_key >> 1 AS BIGINT) AS event_id, user_id, device_id, 'video_view' AS event, at_us,"
         " at_us + 150000 AS known_us, platform, '3.0.0' AS app_version, country, CAST(NULL AS DOUBLE) AS amount, CAST(NULL AS STRING) AS currency, CAST(NULL AS DOUBLE) AS amount_usd,"
-        " CAST(NULL AS STRING) AS order_id, CAST(NULL AS STRING) AS network, j AS content_id, CAST(NULL AS STRING) AS note, 'bot' AS fault"
+        " CAST(NULL AS STRING) AS order_id, CAST(NULL AS STRING) AS network, j AS content_id, 2000 AS watched_ms, CAST(NULL AS STRING) AS note, 'bot' AS fault"
         " FROM ({v}) AS v WHERE at_us + 150000 >= {a} AND at_us + 150000 < {b} AND at_us < {end}",
         kept=kept,
         v=views,

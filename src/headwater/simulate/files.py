@@ -9,7 +9,7 @@ from headwater.engine.sql import Sql, shim, sql
 
 __all__ = ["write_rows"]
 
-_FORMAT = sql("(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)")
+_FORMAT = sql("(FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 122880)")
 
 
 def write_rows(engine: Engine, rows: Sql, path: Path) -> int:

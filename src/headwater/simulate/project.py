@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headwater.core.span import date_of
-from headwater.simulate.faults import Faults
 from headwater.simulate.world import APP_ZONE, PLACES, World
 
 __all__ = ["LARGEST_AMOUNT_USD", "project_text"]
@@ -62,6 +61,11 @@ values = ["ios", "android"]
 
 [[rules]]
 rule = "one_of"
+columns = ["network"]
+values = ["AppLovin", "Google", "Meta"]
+
+[[rules]]
+rule = "one_of"
 columns = ["country"]
 values = [{countries}]
 
@@ -93,9 +97,44 @@ formats = ["html", "excel"]
 """
 
 
-def project_text(world: World, *, until_day: int, faults: Faults | None, rules: Sequence[str] = ()) -> str:
+_MORE = {
+    "after_user_created": """
+[[rules]]
+rule = "after_user_created"
+path = "users/*.parquet"
+user = "user_id"
+at = "signed_up_at"
+tolerance = "1h"
+""",
+    "clock_skew": """
+[[rules]]
+rule = "clock_skew"
+within = "10d"
+known_before = "5min"
+""",
+    "near_duplicate": """
+[[rules]]
+rule = "near_duplicate"
+columns = ["amount_usd", "content_id", "watched_ms"]
+within = "4s"
+""",
+    "personal_data": """
+[[rules]]
+rule = "personal_data"
+columns = ["note"]
+""",
+    "references": """
+[[rules]]
+rule = "references"
+columns = ["user_id"]
+path = "users/*.parquet"
+column = "user_id"
+""",
+}
+
+
+def project_text(world: World, *, until_day: int, rules: Sequence[str] = ()) -> str:
     """The settings file as text; ``rules`` are the names of data rules that there are."""
-    del faults
     countries = ", ".join(f'"{c}"' for c in sorted({p.country for p in PLACES}))
     head = _HEAD.format(
         n_users=world.n_users,
@@ -108,6 +147,3 @@ def project_text(world: World, *, until_day: int, faults: Faults | None, rules: 
         last=date_of(until_day - 1).isoformat(),
     )
     return head + "".join(_MORE[r] for r in sorted(_MORE) if r in rules) + _TAIL
-
-
-_MORE: dict[str, str] = {}

@@ -26,7 +26,7 @@ __all__ = ["effects", "exposures", "trial_truth", "user_truth"]
 _KEY = name("key")
 
 
-def user_truth(world: World) -> Sql:
+def user_truth() -> Sql:
     """One row a user and truth date: segment, state, whether alive, and expected revenue over each horizon.
 
     Expected revenue is that of purchases, advertising and charges before refunds, given everything true of

@@ -73,10 +73,11 @@ def simulate(
     (``simulate.other_world``) where the folder holds another world.
     """
     until = min(until_day or world.end_day, world.end_day)
+    cut = list(periods(world, by=by, until_day=until))
     earlier = _stamped(folder, world, by=by, faults=faults)
     register_calendar(engine, world)
     register_outlook(engine, world)
-    cut = list(periods(world, by=by, until_day=until))
+    folder.mkdir(parents=True, exist_ok=True)
     n_events = n_files = n_kept = 0
     for chunk_no, (first, end) in enumerate(world.chunks):
         hold_people(engine, world, first, end)
@@ -132,7 +133,7 @@ def _write_streams(engine: Engine, world: World, folder: Path, chunk_no: int, *,
     part = f"part-{chunk_no:05d}.parquet"
     for stream, rows in user_streams(world, until_us=midnight_us(until, APP_ZONE)).items():
         write_rows(engine, rows, folder / stream / part)
-    write_rows(engine, user_truth(world), folder / "truth" / "users" / part)
+    write_rows(engine, user_truth(), folder / "truth" / "users" / part)
     write_rows(engine, effects(world), folder / "truth" / "effects" / part)
 
 

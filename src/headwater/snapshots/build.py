@@ -14,12 +14,12 @@ from headwater.core.span import date_of
 from headwater.core.table import Table
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, commas, name, sql
-from headwater.snapshots.cut import Cut, HoleTargets, cut_of
+from headwater.snapshots.cut import Cut, cut_of
 from headwater.snapshots.feature import DEFAULT_WINDOWS
 from headwater.snapshots.findings import joined_findings, snapshot_findings
 from headwater.snapshots.query import every_feature, snapshot_query
 
-__all__ = ["build_cutoff", "build_snapshot", "hold_days", "join_snapshots", "release_days"]
+__all__ = ["build_cutoff", "build_snapshot", "hold_days", "join_snapshots", "release_days", "require_inside"]
 
 
 def build_snapshot(
@@ -33,7 +33,7 @@ def build_snapshot(
     table: str = "snapshot",
     windows: Sequence[int] = DEFAULT_WINDOWS,
     holes: Sequence[Hole] = (),
-    hole_targets: HoleTargets = "empty",
+    most_lost: float = 0.0,
     time_zone: str = "UTC",
 ) -> Snapshot:
     """One row per user x cutoff, in one file for each cutoff.
@@ -48,10 +48,10 @@ def build_snapshot(
         Cut the ledger itself at this day, targets included: what an analyst could have built then.
     windows
         Look-back windows of features, in days.
-    holes, hole_targets, time_zone
+    holes, most_lost, time_zone
         Holes of the log, in the app's time zone. A day that a hole touches is lost to its users: it is
-        counted in ``hole_days_*``, is not in ``observed_days_*``, and empties the targets whose window
-        it is in, unless ``hole_targets`` is ``"keep"``.
+        counted in ``hole_days_*``, is not in ``observed_days_*``, and empties the targets
+        whose window lost more than the share ``most_lost`` of its days.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def build_snapshot(
     DataError
         No user was known at any cutoff.
     """
-    _require_inside(ledger, cutoffs, ledger.end_day if as_of is None else min(ledger.end_day, as_of))
+    require_inside(ledger, cutoffs, as_of=as_of)
     cuts = [
         cut_of(
             ledger,
@@ -69,7 +69,7 @@ def build_snapshot(
             as_of=as_of,
             windows=windows,
             holes=holes,
-            hole_targets=hole_targets,
+            most_lost=most_lost,
             time_zone=time_zone,
         )
         for cutoff in sorted(set(cutoffs))
@@ -121,7 +121,7 @@ def build_cutoff(
     Parts with equal ``snapshot_key`` hold the same rows. ``days`` are the ledger's rows as ``hold_days``
     keeps them; without it the ledger's files are read.
     """
-    _require_inside(ledger, (cut.cutoff,), cut.end_day)
+    require_inside(ledger, (cut.cutoff,), as_of=cut.as_of)
     plan = snapshot_query(ledger, cut=cut, features=every_feature(), days=days)
     shown = snapshot_query(ledger, cut=cut, features=every_feature())
     rows = engine.write(plan.query, folder, table=f"{table} {date_of(cut.cutoff)}", columns=plan.columns)
@@ -169,7 +169,7 @@ def join_snapshots(parts: Sequence[Snapshot]) -> Snapshot:
         horizons=last.horizons,
         measures=last.measures,
         first_day=last.first_day,
-        end_day=last.end_day,
+        end_day=max(p.end_day for p in ordered),
         findings=_joined(ordered),
         sql=last.sql,
     )
@@ -179,7 +179,9 @@ def _joined(parts: Sequence[Snapshot]) -> tuple[Finding, ...]:
     return joined_findings([p.findings for p in parts if p.rows.n_rows])
 
 
-def _require_inside(ledger: Ledger, cutoffs: Sequence[int], end: int) -> None:
+def require_inside(ledger: Ledger, cutoffs: Sequence[int], *, as_of: int | None) -> None:
+    """Raise ``UsageError`` (``snapshot.cutoff_outside``) where a cutoff lies outside what there is to see, or none is given."""
+    end = ledger.end_day if as_of is None else min(ledger.end_day, as_of)
     outside = [c for c in cutoffs if not ledger.first_day < c <= end]
     if outside or not cutoffs:
         days = ", ".join(str(date_of(c)) for c in outside) or "none given"

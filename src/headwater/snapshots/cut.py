@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from headwater.core.audit import Hole
 from headwater.core.ledger import Ledger
@@ -13,9 +12,7 @@ from headwater.snapshots.feature import DEFAULT_WINDOWS
 from headwater.snapshots.features import FEATURES
 from headwater.snapshots.holes import LostDays, lost_days
 
-__all__ = ["Cut", "HoleTargets", "cut_of", "snapshot_key"]
-
-HoleTargets = Literal["empty", "keep"]
+__all__ = ["Cut", "cut_of", "snapshot_key"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +20,8 @@ class Cut:
     """One cutoff and what can be seen from it.
 
     ``end_day`` is the end of what there is to see, ``as_of`` the day it is seen from (None: now), and a
-    window has matured when it ends by ``settled``. ``lost`` are the days in holes; where ``keep_lost`` is
-    false, a target that lost a day is empty.
+    window has matured when it ends by ``settled``. ``lost`` are the days in holes; a target that lost more
+    than the share ``most_lost`` of its window is empty.
     """
 
     cutoff: int
@@ -34,7 +31,7 @@ class Cut:
     settled: int
     as_of: int | None = None
     lost: tuple[LostDays, ...] = ()
-    keep_lost: bool = False
+    most_lost: float = 0.0
 
     @property
     def matured(self) -> tuple[int, ...]:
@@ -64,7 +61,7 @@ def cut_of(
     as_of: int | None = None,
     windows: Sequence[int] = DEFAULT_WINDOWS,
     holes: Sequence[Hole] = (),
-    hole_targets: HoleTargets = "empty",
+    most_lost: float = 0.0,
     time_zone: str = "UTC",
 ) -> Cut:
     """One cutoff and what can be seen from it.
@@ -81,7 +78,7 @@ def cut_of(
         settled=end if as_of is None else end - ledger.settle_days,
         as_of=as_of,
         lost=lost_days(ledger, holes, time_zone=time_zone),
-        keep_lost=hole_targets == "keep",
+        most_lost=most_lost,
     )
 
 
@@ -109,6 +106,6 @@ def snapshot_key(ledger: Ledger, cut: Cut) -> dict[str, object]:
         "is_today": cut.is_today,
         "as_of": cut.as_of if cut.matured else None,
         "lost": tuple((o.dimension, o.value, tuple(sorted(o.within(back, front)))) for o in cut.lost),
-        "keep_lost": bool(cut.lost) and cut.keep_lost,
+        "most_lost": cut.most_lost if cut.lost else None,
         "users": ledger.users.fingerprint if any(o.dimension for o in cut.lost) else None,
     }

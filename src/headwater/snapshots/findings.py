@@ -79,7 +79,7 @@ def _holes(engine: Engine, rows: Table, cut: Cut) -> list[Finding]:
         "n_users": n_users,
         "n_past": n_past,
         "n_all_past": n,
-        "kept": int(cut.keep_lost),
+        "most_lost": cut.most_lost,
     }
     return _holes_finding([numbers])
 
@@ -93,8 +93,8 @@ def _holes_finding(parts: Sequence[Mapping[str, Number]]) -> list[Finding]:
     add = {k: sum(int(p[k]) for p in parts) for k in ("n_windows", "n_all_windows", "n_past", "n_all_past")}
     if not parts or add["n_windows"] + add["n_past"] == 0:
         return []
-    users, kept = max(int(p["n_users"]) for p in parts), max(int(p["kept"]) for p in parts)
-    targets = "kept and marked" if kept else "empty"
+    users, most = max(int(p["n_users"]) for p in parts), max(float(p["most_lost"]) for p in parts)
+    targets = f"empty where more than {most:.0%} of the days are lost" if most else "empty"
     return [
         Finding(
             code="snapshot.holes",
@@ -103,6 +103,6 @@ def _holes_finding(parts: Sequence[Mapping[str, Number]]) -> list[Finding]:
             f"and {add['n_past']:,} of {add['n_all_past']:,} look-back windows overlap a hole in the log; their targets are {targets}.",
             why="What happened in a hole is missing: silence there is not inactivity, and sums over it are too small.",
             do="Load the missing data again, move the cutoff, or leave these rows out (hole_days_... above 0).",
-            numbers={**add, "n_users": users, "kept": kept},
+            numbers={**add, "n_users": users, "most_lost": most},
         )
     ]

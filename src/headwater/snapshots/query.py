@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import floor
 
 from headwater.core.ledger import Ledger
 from headwater.core.table import Column, Kind, Known, Purpose
@@ -191,7 +192,12 @@ def _target(cut: Cut, label: str, unit: str, horizon: int, whole: Formula) -> Fe
     )
     if horizon not in cut.matured:
         return FeatureColumn(column=column, formula=formula("CAST(NULL AS DOUBLE)"))
-    if not cut.lost or cut.keep_lost:
+    if not cut.lost:
         return FeatureColumn(column=column, formula=whole)
     lost = days_lost(cut.lost, cut.cutoff, cut.cutoff + horizon)
-    return FeatureColumn(column=column, formula=formula("CASE WHEN {l} = 0 THEN {w} END", l=lost, w=whole))
+    return FeatureColumn(
+        column=column,
+        formula=formula(
+            "CASE WHEN {l} <= {most} THEN {w} END", l=lost, w=whole, most=floor(cut.most_lost * horizon)
+        ),
+    )

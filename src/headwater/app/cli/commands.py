@@ -12,9 +12,9 @@ import typer
 from headwater import __version__
 from headwater.app.cli.leakage import leakage_reply
 from headwater.app.cli.program import app
+from headwater.app.cli.quality import checked
 from headwater.app.cli.replies import (
     backtest_reply,
-    check_reply,
     fit_reply,
     forecast_reply,
     ledger_reply,
@@ -93,9 +93,16 @@ def report(options: Options) -> None:
 
 @app.command()
 @with_options
-def check(options: Options) -> None:
+def check(
+    options: Options,
+    against: Annotated[
+        Path | None, typer.Option(help="An earlier load (file, folder or glob) to compare with.")
+    ] = None,
+    jsonl: Annotated[Path | None, typer.Option(help="Write the results as JSON lines.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write the results as JUnit XML.")] = None,
+) -> None:
     """The quality gate: what is kept, what is in quarantine, and why. Exit code 4 where the load fails."""
-    in_workspace(options, "check", check_reply)
+    in_workspace(options, "check", lambda study: checked(study, against=against, jsonl=jsonl, junit=junit))
 
 
 @app.command()

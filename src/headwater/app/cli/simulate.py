@@ -20,6 +20,7 @@ __all__ = ["simulate"]
 @with_options
 def simulate(
     options: Options,
+    *,
     to: Annotated[Path, typer.Option(help="The folder to write to.")],
     users: Annotated[int, typer.Option(min=1, help="How many users ever sign up.")] = 10_000,
     days: Annotated[int, typer.Option(min=60, help="How many days the app lives.")] = 365,

@@ -24,13 +24,16 @@ _SUSPECTS, _EVENTS = "bot suspects", "bot events"
 
 
 class Bots:
-    """Users who do too much in a minute, with gaps too even, or in too many hours of a day. They are listed, not removed."""
+    """Users who act too often in a minute, with gaps too even, or in too many hours of a day; listed, not removed.
+
+    Events of one user at the same instant (the lines of an order) are one moment.
+    """
 
     about: ClassVar[str] = "users too fast, too regular or too tireless to be people"
     statistical: ClassVar[bool] = False
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
-        """Settings: ``least_events`` (100 in a day make a suspect), ``per_minute`` (120), ``regular`` (0.25), ``hours`` (22).
+        """Settings: ``least_events`` (100 in a day make a suspect), ``per_minute`` (120 moments), ``regular`` (0.25), ``hours`` (22).
 
         ``regular`` bounds the spread of the gaps between events: their 90th less their 10th percentile, over the
         median. Of people's gaps it is about 3. At most 2,000 suspects, the busiest, are looked at.
@@ -64,7 +67,7 @@ class _Bounds:
         """Why a suspect is taken for a machine; empty where nothing says so."""
         found: list[str] = []
         if row["per_minute"] >= self.per_minute:
-            found.append(f"{row['per_minute']:,} events in a minute")
+            found.append(f"{row['per_minute']:,} moments in a minute")
         even = row["spread"] is not None and row["spread"] <= self.regular
         if even and row["n_gaps"] >= _LEAST_GAPS and row["gap"] >= _LEAST_GAP_US:
             found.append(f"a gap of {row['gap'] / 1e6:,.1f} seconds, again and again")
@@ -95,7 +98,8 @@ def _looked_at(scope: Scope) -> list[dict[str, Any]]:
     engine.hold(
         _EVENTS,
         sql(
-            "SELECT e.user_id AS user_id, e.at_us AS at_us, e.app_day AS app_day FROM {scan} e JOIN {s} s ON e.user_id = s.user_id",
+            "SELECT e.user_id AS user_id, e.at_us AS at_us, min(e.app_day) AS app_day, CAST(count(*) AS BIGINT) AS n FROM {scan} e"
+            " JOIN {s} s ON e.user_id = s.user_id GROUP BY e.user_id, e.at_us",
             scan=table_scan(events.events),
             s=name(_SUSPECTS),
         ),
@@ -105,15 +109,15 @@ def _looked_at(scope: Scope) -> list[dict[str, Any]]:
     query = sql(
         "SELECT g.user_id AS user_id, g.n AS n_events, g.per_minute AS per_minute, g.n_gaps AS n_gaps, g.p50 AS gap,"
         " (g.p90 - g.p10) / nullif(g.p50, 0.0) AS spread, h.hours AS hours, p.money AS money"
-        " FROM (SELECT user_id, CAST(count(*) AS BIGINT) AS n, CAST(max(in_minute) AS BIGINT) AS per_minute, CAST(count(gap) AS BIGINT) AS n_gaps,"
+        " FROM (SELECT user_id, CAST(sum(n) AS BIGINT) AS n, CAST(max(in_minute) AS BIGINT) AS per_minute, CAST(count(gap) AS BIGINT) AS n_gaps,"
         " percentile_cont(0.1) WITHIN GROUP (ORDER BY gap) AS p10, percentile_cont(0.5) WITHIN GROUP (ORDER BY gap) AS p50,"
         " percentile_cont(0.9) WITHIN GROUP (ORDER BY gap) AS p90 FROM ({gaps}) t GROUP BY user_id) g"
         " JOIN (SELECT user_id, max(hours) AS hours FROM (SELECT user_id, app_day, CAST(count(DISTINCT floor(CAST(at_us AS DOUBLE) / 3600000000.0)) AS BIGINT) AS hours"
         " FROM {events} GROUP BY user_id, app_day) d GROUP BY user_id) h ON g.user_id = h.user_id"
         " JOIN (SELECT user_id, {money} AS money FROM {days} GROUP BY user_id) p ON g.user_id = p.user_id ORDER BY g.n DESC, g.user_id",
         gaps=sql(
-            "SELECT user_id, in_minute, CASE WHEN at_us - before < 3600000000 THEN CAST(at_us - before AS DOUBLE) END AS gap FROM"
-            " (SELECT user_id, at_us, lag(at_us) OVER (PARTITION BY user_id ORDER BY at_us) AS before,"
+            "SELECT user_id, n, in_minute, CASE WHEN at_us - before < 3600000000 THEN CAST(at_us - before AS DOUBLE) END AS gap FROM"
+            " (SELECT user_id, n, at_us, lag(at_us) OVER (PARTITION BY user_id ORDER BY at_us) AS before,"
             " count(*) OVER (PARTITION BY user_id ORDER BY at_us RANGE BETWEEN 59999999 PRECEDING AND CURRENT ROW) AS in_minute FROM {e}) w",
             e=name(_EVENTS),
         ),
@@ -129,7 +133,9 @@ def _finding(scope: Scope, bots: list[tuple[dict[str, Any], str]], n_suspects: i
     n_events = sum(row["n_events"] for row, _ in bots)
     total = int(scope.tally.daily[0].sum())
     money = sum(row["money"] for row, _ in bots)
-    capped = f" Only the {_MOST_SUSPECTS:,} busiest users were looked at." if n_suspects >= _MOST_SUSPECTS else ""
+    capped = (
+        f" Only the {_MOST_SUSPECTS:,} busiest users were looked at." if n_suspects >= _MOST_SUSPECTS else ""
+    )
     return Finding(
         code="alarm.bots",
         severity=Severity.WARN,

@@ -15,7 +15,16 @@ from headwater.core.finding import Finding, Severity
 
 __all__ = ["ClockSkew"]
 
-_STEPS = ((-np.inf, -86_400), (-86_400, -3_600), (-3_600, -60), (-60, 0), (0, 60), (60, 3_600), (3_600, 86_400), (86_400, np.inf))
+_STEPS = (
+    (-np.inf, -86_400),
+    (-86_400, -3_600),
+    (-3_600, -60),
+    (-60, 0),
+    (0, 60),
+    (60, 3_600),
+    (3_600, 86_400),
+    (86_400, np.inf),
+)
 _NAMES = {60: "a minute", 3_600: "an hour", 86_400: "a day"}
 
 
@@ -35,7 +44,11 @@ class ClockSkew:
             return Heard(skipped="the source has no known_at")
         seconds = bin_value(tally.skews)
         rows = tuple(
-            (_span(low, high), n := int(tally.skew_counts[(seconds >= low) & (seconds < high)].sum()), n / total)
+            (
+                _span(low, high),
+                n := int(tally.skew_counts[(seconds >= low) & (seconds < high)].sum()),
+                n / total,
+            )
             for low, high in _STEPS
         )
         listing = Listing(

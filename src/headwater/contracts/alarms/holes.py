@@ -33,7 +33,9 @@ class Holes:
         least = number_of(spec, "least_per_day", 50)
         tally = scope.tally
         grid = _Grid(tally, scope.holidays)
-        rows = [i for i, s in enumerate(tally.series) if s.value != OTHER and np.median(tally.daily[i]) >= least]
+        rows = [
+            i for i, s in enumerate(tally.series) if s.value != OTHER and np.median(tally.daily[i]) >= least
+        ]
         known = len(tally.days) >= 28
         if not known or not rows:
             return Heard(skipped="it needs four weeks of at least 50 events a day")
@@ -49,7 +51,8 @@ class Holes:
             n_flagged=len(found),
             holes=tuple(_hole(grid, one, s) for one, s in found),
             findings=tuple(
-                _finding(scope, grid, one, s) for one, s in sorted(found, key=lambda f: -f[1].expected)[:_MOST_FINDINGS]
+                _finding(scope, one, s)
+                for one, s in sorted(found, key=lambda f: -f[1].expected)[:_MOST_FINDINGS]
             ),
         )
 
@@ -99,10 +102,12 @@ def _not_told_twice(found: list[tuple[Series, Silence]]) -> list[tuple[Series, S
 
 def _hole(grid: _Grid, one: Series, s: Silence) -> Hole:
     first, last = int(grid.hour_at[s.first]), int(grid.hour_at[s.end - 1])
-    return Hole(first_us=first * _HOUR_US, end_us=(last + 1) * _HOUR_US, dimension=one.dimension, value=one.value)
+    return Hole(
+        first_us=first * _HOUR_US, end_us=(last + 1) * _HOUR_US, dimension=one.dimension, value=one.value
+    )
 
 
-def _finding(scope: Scope, grid: _Grid, one: Series, s: Silence) -> Finding:
+def _finding(scope: Scope, one: Series, s: Silence) -> Finding:
     tally = scope.tally
     days = np.unique(np.arange(s.first, s.end) // 24)
     touched = touched_by(tally, days, s.expected - s.seen)

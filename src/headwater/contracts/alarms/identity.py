@@ -16,7 +16,9 @@ from headwater.engine.sql import name, sql
 
 __all__ = ["Identity"]
 
-_DEVICE_WORDS = frozenset({"device", "deviceid", "idfa", "idfv", "gaid", "aaid", "cookie", "fingerprint", "installation"})
+_DEVICE_WORDS = frozenset(
+    {"device", "deviceid", "idfa", "idfv", "gaid", "aaid", "cookie", "fingerprint", "installation"}
+)
 _NOT_A_DEVICE = frozenset({"type", "model", "os", "brand", "class", "category", "name", "kind", "language"})
 _SHOWN = 20
 _PAIRS = "device users"
@@ -45,7 +47,10 @@ class Identity:
                 scan=table_scan(scope.events.events),
             ),
         )
-        most = {"device": int(number_of(spec, "max_users", 5)), "user_id": int(number_of(spec, "max_devices", 10))}
+        most = {
+            "device": int(number_of(spec, "max_users", 5)),
+            "user_id": int(number_of(spec, "max_devices", 10)),
+        }
         found = {
             one: engine.rows(
                 sql(
@@ -59,7 +64,10 @@ class Identity:
         }
         return Heard(
             n_flagged=sum(map(len, found.values())),
-            findings=tuple(_finding(device, one, rows, most[one]) for one, rows in found.items() if rows),
+            findings=(
+                *_shared(device, found["device"], most["device"]),
+                *_many(device, found["user_id"], most["user_id"]),
+            ),
             listings=tuple(_listing(one, rows) for one, rows in found.items() if rows),
             n_scans=1,
         )
@@ -80,16 +88,29 @@ def _device_column(given: str | None, events: Events) -> str | None:
     return next((c for c, w in words.items() if w & _DEVICE_WORDS and not w & _NOT_A_DEVICE), None)
 
 
-def _finding(device: str, one: str, rows: list[tuple[str, int, int]], limit: int) -> Finding:
-    shared = one == "device"
+def _shared(device: str, rows: list[tuple[str, int, int]], limit: int) -> tuple[Finding, ...]:
     n_rows = sum(r[2] for r in rows)
     what = (
         f"{len(rows):,} values of '{device}' belong to more than {limit} users each (the most: {rows[0][1]:,}), with {n_rows:,} events."
-        if shared
-        else f"{len(rows):,} users have more than {limit} values of '{device}' each (the most: {rows[0][1]:,}), with {n_rows:,} events."
+        if rows
+        else ""
     )
+    return (_finding("alarm.shared_device", what, rows, n_rows),) if rows else ()
+
+
+def _many(device: str, rows: list[tuple[str, int, int]], limit: int) -> tuple[Finding, ...]:
+    n_rows = sum(r[2] for r in rows)
+    what = (
+        f"{len(rows):,} users have more than {limit} values of '{device}' each (the most: {rows[0][1]:,}), with {n_rows:,} events."
+        if rows
+        else ""
+    )
+    return (_finding("alarm.many_devices", what, rows, n_rows),) if rows else ()
+
+
+def _finding(code: str, what: str, rows: list[tuple[str, int, int]], n_rows: int) -> Finding:
     return Finding(
-        code="alarm.shared_device" if shared else "alarm.many_devices",
+        code=code,
         severity=Severity.WARN,
         what=what,
         why="Who is who is not certain: people are counted too often, or several as one. By a fixed rule, not by a test.",

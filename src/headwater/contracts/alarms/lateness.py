@@ -33,7 +33,11 @@ class Lateness:
             return Heard(skipped="the source has no known_at")
         by_lag = tally.lag_counts.sum(axis=0)
         rows = tuple(
-            (f"within {s} days" if s else "the same day", int(by_lag[tally.lags <= s].sum()), float(by_lag[tally.lags <= s].sum() / total))
+            (
+                f"within {s} days" if s else "the same day",
+                int(by_lag[tally.lags <= s].sum()),
+                float(by_lag[tally.lags <= s].sum() / total),
+            )
             for s in _STEPS
         )
         listing = Listing(
@@ -56,6 +60,6 @@ def _finding(scope: Scope, late: int, total: int, within: int, most: float) -> F
         severity=Severity.WARN,
         what=f"{late:,} of {total:,} events ({late / total:.1%}; {touched.text()}) became known more than {within} days after they happened; {most:.0%} is allowed.",
         why="The last days of the log are incomplete, and a snapshot knows less than it seems to.",
-        do=f"Wait until a day has settled before it is read, or raise max_share of the alarm; the rule late with within = \"{within}d\" sets such rows aside.",
+        do=f'Wait until a day has settled before it is read, or raise max_share of the alarm; the rule late with within = "{within}d" sets such rows aside.',
         numbers={"n_rows": late, "share": late / total, "n_users": round(touched.users)},
     )

@@ -55,10 +55,18 @@ class Mix:
             weekday=scope.tally.weekday, usable=usable, judged=usable, level=level, counts=parts, totals=total,
         )  # fmt: skip
         share = parts / np.maximum(total, 1.0)
-        expected, low, high = (1.0 / (1.0 + np.exp(-np.clip(x, -50, 50))) for x in (base.expected, base.low, base.high))
+        expected, low, high = (
+            1.0 / (1.0 + np.exp(-np.clip(x, -50, 50))) for x in (base.expected, base.low, base.high)
+        )
         flagged = base.flagged & (np.abs(share - expected) >= points)
         metric = Metric(
-            metric="share_of_events", series=series, value=share, expected=expected, low=low, high=high, flagged=flagged
+            metric="share_of_events",
+            series=series,
+            value=share,
+            expected=expected,
+            low=low,
+            high=high,
+            flagged=flagged,
         )
         return Heard(
             n_tests=n_tests,
@@ -83,15 +91,21 @@ def _parts(tally: Tally, least: float) -> tuple[tuple[Series, ...], Floats]:
 
 def _findings(scope: Scope, metric: Metric, base: Baseline) -> tuple[Finding, ...]:
     found: list[tuple[float, Finding]] = []
-    for i, one in enumerate(metric.series):
+    for i in range(len(metric.series)):
         for first, end in runs_of(metric.flagged[i]):
             days = np.arange(first, end)
-            found.append((float(base.p[i, days].min()), _finding(scope, metric, i, one, days, float(base.p[i, days].min()))))
+            found.append(
+                (
+                    float(base.p[i, days].min()),
+                    _finding(scope, metric, i, days=days, p=float(base.p[i, days].min())),
+                )
+            )
     found.sort(key=lambda f: f[0])
     return tuple(f for _, f in found[:_MOST_FINDINGS])
 
 
-def _finding(scope: Scope, metric: Metric, i: int, one: Series, days: np.ndarray, p: float) -> Finding:
+def _finding(scope: Scope, metric: Metric, i: int, *, days: np.ndarray, p: float) -> Finding:
+    one = metric.series[i]
     tally = scope.tally
     seen, expected = float(metric.value[i, days].mean()), float(metric.expected[i, days].mean())
     rows = float((np.abs(metric.value[i, days] - metric.expected[i, days]) * tally.daily[0, days]).sum())

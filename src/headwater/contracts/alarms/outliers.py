@@ -36,7 +36,7 @@ class Outliers:
         whales, told = _whales(scope, score)
         numbers = _numbers(scope, score)
         return Heard(
-            n_flagged=len(whales.rows if whales else ()),
+            n_flagged=sum(int(f.numbers["n_users"]) for f in told),
             findings=told,
             listings=tuple(x for x in (whales, numbers) if x is not None),
         )
@@ -59,21 +59,31 @@ def _whales(scope: Scope, score: float) -> tuple[Listing | None, tuple[Finding, 
         return None, ()
     t = name(_TOTALS)
     middle, everything = engine.one(
-        sql("SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY size), CAST(sum(total) AS BIGINT) FROM {t}", t=t)
+        sql(
+            "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY size), CAST(sum(total) AS BIGINT) FROM {t}",
+            t=t,
+        )
     )
     (near,) = engine.one(
-        sql("SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(size - {m})) FROM {t}", t=t, m=float(middle))
+        sql(
+            "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(size - {m})) FROM {t}",
+            t=t,
+            m=float(middle),
+        )
     )
     spread = max(_MAD_NORMAL * float(near), 1e-9)
     bound = float(middle) + score * spread
     n_far, money_far = engine.one(
-        sql("SELECT count(*), CAST(coalesce(sum(total), 0) AS BIGINT) FROM {t} WHERE size > {b}", t=t, b=bound)
+        sql(
+            "SELECT count(*), CAST(coalesce(sum(total), 0) AS BIGINT) FROM {t} WHERE size > {b}", t=t, b=bound
+        )
     )
     top = engine.rows(
         sql("SELECT user_id, total, size FROM {t} ORDER BY total DESC, user_id LIMIT {k}", t=t, k=_SHOWN)
     )
     rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (user, total / paid.scale, total / everything, (size - float(middle)) / spread) for user, total, size in top
+        (user, total / paid.scale, total / everything, (size - float(middle)) / spread)
+        for user, total, size in top
     )
     listing = Listing(
         name="whales",
@@ -85,10 +95,19 @@ def _whales(scope: Scope, score: float) -> tuple[Listing | None, tuple[Finding, 
     )
     if not n_far:
         return listing, ()
-    return listing, (_told(n_far, n, money_far / everything, money_far / paid.scale, paid.label, score),)
+    return listing, (
+        _told(
+            n_far,
+            n,
+            share=money_far / everything,
+            money=money_far / paid.scale,
+            label=paid.label,
+            score=score,
+        ),
+    )
 
 
-def _told(n_far: int, n: int, share: float, money: float, label: str, score: float) -> Finding:
+def _told(n_far: int, n: int, *, share: float, money: float, label: str, score: float) -> Finding:
     return Finding(
         code="alarm.whales",
         severity=Severity.NOTE,
@@ -106,7 +125,15 @@ def _numbers(scope: Scope, score: float) -> Listing | None:
     return Listing(
         name="far_numbers",
         title="Numbers far from all others",
-        columns=("column", "median_size", "largest", "smallest", "rows_far_out", "share_of_rows", "share_of_the_sum"),
+        columns=(
+            "column",
+            "median_size",
+            "largest",
+            "smallest",
+            "rows_far_out",
+            "share_of_rows",
+            "share_of_the_sum",
+        ),
         forms=(Form.TEXT, Form.NUMBER, Form.NUMBER, Form.NUMBER, Form.INTEGER, Form.SHARE, Form.SHARE),
         rows=tuple(rows),
         note=f"Far out: more than {score:g} robust spreads above the median size; read off logarithmic bins of 6%.",

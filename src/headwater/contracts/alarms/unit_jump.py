@@ -20,7 +20,7 @@ from headwater.contracts.alarm import (
 from headwater.contracts.tally import Binned, Series, bin_value
 from headwater.core.audit import AlarmSpec
 from headwater.core.finding import Finding, Severity
-from headwater.numerics.robust import Baseline, seasonal_baseline
+from headwater.numerics.robust import seasonal_baseline
 
 __all__ = ["UnitJump"]
 
@@ -56,15 +56,27 @@ class UnitJump:
             return Heard(skipped="it needs more than four weeks of whole days with 30 values each")
         level = scope.level / n_tests
         base = seasonal_baseline(
-            link, noise, weekday=tally.weekday, usable=usable, judged=usable, level=level, least=float(np.log(factor))
+            link,
+            noise,
+            weekday=tally.weekday,
+            usable=usable,
+            judged=usable,
+            level=level,
+            least=float(np.log(factor)),
         )
         series = tuple(Series(dimension=b.column, value="median size") for b in tally.binned)
         value, expected, low, high = (np.exp(x) for x in (link, base.expected, base.low, base.high))
         metric = Metric(
-            metric="median_size", series=series, value=value, expected=expected, low=low, high=high, flagged=base.flagged
+            metric="median_size",
+            series=series,
+            value=value,
+            expected=expected,
+            low=low,
+            high=high,
+            flagged=base.flagged,
         )
         findings = [
-            _finding(scope, b, np.arange(first, end), value[i], expected[i], base, i)
+            _finding(scope, b, np.arange(first, end), value=value[i], expected=expected[i], p=base.p[i])
             for i, b in enumerate(tally.binned)
             for first, end in runs_of(base.flagged[i])
         ]
@@ -96,12 +108,12 @@ def _medians(one: Binned) -> tuple[Floats, Floats]:
 
 
 def _finding(
-    scope: Scope, one: Binned, days: np.ndarray, value: Floats, expected: Floats, base: Baseline, i: int
+    scope: Scope, one: Binned, days: np.ndarray, *, value: Floats, expected: Floats, p: Floats
 ) -> Finding:
     tally = scope.tally
     ratio = float(np.exp(np.mean(np.log(value[days]) - np.log(expected[days]))))
     n_rows = int(one.counts[days].sum())
-    p = float(base.p[i, days].min())
+    least = float(p[days].min())
     size = ratio if ratio > 1 else 1 / ratio
     meant = next((w for f, w in _FACTORS.items() if abs(size / f - 1) < _NEAR), "another unit or currency")
     verb = f"{ratio:,.3g} times" if ratio > 1 else f"1/{size:,.3g} of"
@@ -111,10 +123,10 @@ def _finding(
         severity=Severity.WARN,
         what=(
             f"The median size of {one.column} on {days_text(tally.days[days])} is {value[days].mean():,.4g}, {verb} what was expected "
-            f"({expected[days].mean():,.4g}, p = {p:.1g}); it looks like {meant}. {n_rows:,} rows of {users:,} user-days and "
+            f"({expected[days].mean():,.4g}, p = {least:.1g}); it looks like {meant}. {n_rows:,} rows of {users:,} user-days and "
             f"{float(tally.money[days].sum()):,.0f} {tally.money_name or 'money'} are touched."
         ),
         why="Every total over those days is off by that factor.",
         do=f"Ask who writes {one.column} which unit it has since {days_text(tally.days[days[:1]])}; correct it at the source or split the source there.",
-        numbers={"ratio": ratio, "p_value": p, "n_rows": n_rows, "first_day": int(tally.days[days[0]])},
+        numbers={"ratio": ratio, "p_value": least, "n_rows": n_rows, "first_day": int(tally.days[days[0]])},
     )

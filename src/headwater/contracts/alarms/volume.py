@@ -66,19 +66,29 @@ class Volume:
 
 
 def _metric(series: tuple[Series, ...], counts: Floats, base: Baseline) -> Metric:
-    expected, low, high = (np.maximum(np.exp(np.clip(x, -50, 50)) - 0.5, 0.0) for x in (base.expected, base.low, base.high))
+    expected, low, high = (
+        np.maximum(np.exp(np.clip(x, -50, 50)) - 0.5, 0.0) for x in (base.expected, base.low, base.high)
+    )
     return Metric(
-        metric="n_events", series=series, value=counts, expected=expected, low=low, high=high, flagged=base.flagged
+        metric="n_events",
+        series=series,
+        value=counts,
+        expected=expected,
+        low=low,
+        high=high,
+        flagged=base.flagged,
     )
 
 
-def _findings(scope: Scope, series: tuple[Series, ...], counts: Floats, base: Baseline) -> tuple[Finding, ...]:
+def _findings(
+    scope: Scope, series: tuple[Series, ...], counts: Floats, base: Baseline
+) -> tuple[Finding, ...]:
     """One for each stretch of flagged days; a value that only follows everybody is not told again."""
     expected = np.exp(base.expected) - 0.5
     down = base.flagged & (counts < expected)
     up = base.flagged & ~down
     found: list[tuple[float, Finding]] = []
-    for flags, word in ((down, "fewer"), (up, "more")):
+    for flags in (down, up):
         for i, one in enumerate(series):
             own = flags[i] & ~flags[0] if i else flags[i]
             for first, end in runs_of(own):
@@ -86,7 +96,14 @@ def _findings(scope: Scope, series: tuple[Series, ...], counts: Floats, base: Ba
                 found.append(
                     (
                         float(base.p[i, days].min()),
-                        _finding(scope, one, days, counts[i, days], expected[i, days], base.p[i, days], word),
+                        _finding(
+                            scope,
+                            one,
+                            days,
+                            seen=counts[i, days],
+                            expected=expected[i, days],
+                            p=base.p[i, days],
+                        ),
                     )
                 )
     found.sort(key=lambda f: f[0])
@@ -94,7 +111,7 @@ def _findings(scope: Scope, series: tuple[Series, ...], counts: Floats, base: Ba
 
 
 def _finding(
-    scope: Scope, one: Series, days: np.ndarray, seen: Floats, expected: Floats, p: Floats, word: str
+    scope: Scope, one: Series, days: np.ndarray, *, seen: Floats, expected: Floats, p: Floats
 ) -> Finding:
     tally = scope.tally
     gap = abs(float((seen - expected).sum()))
@@ -105,7 +122,7 @@ def _finding(
         severity=Severity.WARN,
         what=(
             f"{one.label}: {seen.sum():,.0f} events on {days_text(tally.days[days])} where {expected.sum():,.0f} were expected "
-            f"({ratio:+.0%}, p = {p.min():.1g}): {touched.text()} {'missing' if word == 'fewer' else 'too many'}."
+            f"({ratio:+.0%}, p = {p.min():.1g}): {touched.text()} {'missing' if ratio < 0 else 'too many'}."
         ),
         why="A lost or doubled delivery looks like users who left or came.",
         do="Ask who writes the log what happened that day, and load it again; if it was planned, name the day under [app] holidays.",

@@ -31,4 +31,11 @@ class NotBefore:
             )
         day = shim("local_day", columns.at, columns.app.time_zone)
         condition = sql("({day} < {first})", day=day, first=day_of(date))
-        return (BrokenWhen(code=f"not_before({date})", about=f"dated before {date}", condition=condition),)
+        return (
+            BrokenWhen(
+                code=f"not_before({date})",
+                about=f"dated before {date}",
+                condition=condition,
+                proposal="Correct the clock of the sender, or at_format and time_zone under [[sources]].",
+            ),
+        )

@@ -34,4 +34,11 @@ class NotFuture:
             )
         day = shim("local_day", columns.at, columns.app.time_zone)
         condition = sql("({day} > {last})", day=day, last=day_of(date))
-        return (BrokenWhen(code=f"not_future({date})", about=f"dated after {date}", condition=condition),)
+        return (
+            BrokenWhen(
+                code=f"not_future({date})",
+                about=f"dated after {date}",
+                condition=condition,
+                proposal="Correct the clock of the sender, or at_format and time_zone under [[sources]].",
+            ),
+        )

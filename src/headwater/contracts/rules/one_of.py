@@ -30,11 +30,12 @@ class OneOf:
                 do='Write values = ["GBP", "EUR"].',
             )
         options = commas([sql("{v}", v=str(v)) for v in values])
-        condition = sql("(CAST({c} AS VARCHAR) NOT IN ({options}))", c=columns.raw[column], options=options)
+        condition = sql("(CAST({c} AS STRING) NOT IN ({options}))", c=columns.raw[column], options=options)
         return (
             BrokenWhen(
                 code=f"one_of({column})",
                 about=f"{column} is not one of {len(values)} allowed values",
                 condition=condition,
+                proposal=f'Add new values to the list; map spellings: [[repairs]] repair = "aliases", columns = ["{column}"].',
             ),
         )

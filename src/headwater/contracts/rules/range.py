@@ -45,6 +45,7 @@ class Range:
                 code=f"range({column} {bound} {limit:g})",
                 about=f"{column} is not {bound.replace('_', ' ')} {limit:g}",
                 condition=_outside(bound, value, limit),
+                proposal=f"Check the unit of {column} and how refunds are written; change {bound} if such values are right.",
             )
             for bound, limit in ((b, number_setting(v, spec)) for b, v in spec.settings.items())
         )

@@ -24,6 +24,7 @@ class Required:
                 code=f"required({column})",
                 about=f"{column} is missing",
                 condition=sql("NOT ({there})", there=columns.there[known_column(column, spec, columns)]),
+                proposal=f"Find where {column} is lost; a guest without an id stays out of all user numbers.",
             )
             for column in spec.columns
         )

@@ -25,5 +25,8 @@ class Unique:
                 code="unique(row)" if whole else f"unique({', '.join(key)})",
                 about="repeats an earlier row exactly" if whole else f"repeats an earlier {', '.join(key)}",
                 duplicate_of=key,
+                certainty="likely" if whole else "certain",
+                doubt="two honest events can be equal in every column" if whole else "",
+                proposal='Load each file once, and send each event with an id: columns = ["event_id"].',
             ),
         )

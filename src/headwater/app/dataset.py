@@ -1,0 +1,192 @@
+"""The data half of a run: sources checked, the ledger, the audit, snapshots. Only what changed is done again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+
+from headwater.app.catalog import file_fingerprints, source_fingerprint
+from headwater.app.config import Settings
+from headwater.app.declared import DeclaredSources
+from headwater.app.quality_settings import alarm_specs
+from headwater.app.steps import Steps
+from headwater.contracts.audit import audit
+from headwater.contracts.check import check, require_gate, require_past
+from headwater.core.audit import Audit
+from headwater.core.contract import Contract, Events
+from headwater.core.ledger import Ledger, Snapshot
+from headwater.core.sources import Sourced
+from headwater.core.span import as_days, day_of
+from headwater.engine.sources import find_files, known_rows
+from headwater.ledgers.build import build_ledger
+from headwater.snapshots.build import build_cutoff, hold_days, join_snapshots, release_days, require_inside
+from headwater.snapshots.cut import Cut, cut_of, snapshot_key
+
+__all__ = ["Dataset"]
+
+
+class Dataset:
+    """Events, ledger, audit and snapshots of one workspace."""
+
+    def __init__(
+        self, root: Path, settings: Settings, contract: Contract, steps: Steps, *, today: date
+    ) -> None:
+        self.root = root
+        self.settings = settings
+        self.contract = contract
+        self.steps = steps
+        self.today = today
+        self.declared = DeclaredSources(root, settings, contract, steps, today=today)
+        self._events: Events | None = None
+
+    def events(self, *, gate: bool = True) -> Events:
+        """The quality gate. Raises ``GateError`` where the load fails it, unless ``gate`` is false.
+
+        One session reads its source once: a file that changes meanwhile is seen by the next.
+        """
+        events = self._events = self._events or self._checked()
+        if gate:
+            require_gate(events)
+            require_past(events, day_of(self.today))
+        return events
+
+    def _checked(self) -> Events:
+        own = (self.root / self.settings.deliver.folder,)
+        files = self.declared.events_files().files
+        rates = self.declared.rates_for_events()
+        prints = file_fingerprints(self._catalog, files)
+        read = source_fingerprint(prints, root=self.root)
+        line = {"contract": self.contract, "looked_up": self._print_of(self._looked_up())}
+        return self.steps.step(
+            "check",
+            line | {"source": read, "rates": rates},
+            Events,
+            lambda folder: check(
+                self.steps.engine,
+                self.contract,
+                root=self.root,
+                folder=folder,
+                source_fingerprint=read,
+                skip=own,
+                prints=prints,
+                earlier=self.steps.store.latest("check", line, Events),
+                given=files,
+                rates=rates,
+            ),
+            title="checking the data",
+            n_rows=known_rows(files),
+            line=line,
+        )
+
+    def sources(self) -> tuple[Sourced, ...]:
+        """The declared sources beside the events, each through its gate."""
+        return self.declared.checked()
+
+    @property
+    def _catalog(self) -> Path:
+        return self.steps.store.root / "catalog.sqlite"
+
+    def _print_of(self, files: Sequence[Path]) -> str:
+        return source_fingerprint(file_fingerprints(self._catalog, files), root=self.root)
+
+    def _looked_up(self) -> tuple[Path, ...]:
+        """The files in which rules look values up."""
+        named = [spec.settings.get("path") for spec in self.contract.rules]
+        return tuple(f for path in named if isinstance(path, str) for f in find_files(self.root / path))
+
+    def ledger(self) -> Ledger:
+        """The ledger of the kept events; days whose events did not change are taken over."""
+        events = self.events()
+        line = {
+            "measures": self.contract.measures,
+            "app": self.contract.app,
+            "keep": self.contract.source.keep,
+            "known_at": self.contract.source.known_at,
+        }
+        return self.steps.step(
+            "ledger",
+            line | {"events": events.events.fingerprint},
+            Ledger,
+            lambda folder: build_ledger(
+                self.steps.engine,
+                events,
+                folder=folder,
+                earlier=self.steps.store.latest("ledger", line, Ledger),
+            ),
+            title="building the ledger",
+            n_rows=events.events.n_rows,
+            line=line,
+        )
+
+    def audit(self) -> Audit:
+        """What the alarms say of the load as a whole; freshness is judged against the day of the run."""
+        events, ledger = self.events(), self.ledger()
+        specs = alarm_specs(self.settings.alarms)
+        holidays = tuple(day_of(d) for d in self.settings.app.holidays)
+        now = datetime.combine(self.today, time(), UTC)
+        key = {
+            "events": events.events.fingerprint,
+            "ledger": ledger.days.fingerprint,
+            "keep": self.contract.source.keep,
+            "alarms": specs,
+            "holidays": holidays,
+            "now": now.isoformat(),
+        }
+        return self.steps.step(
+            "audit",
+            key,
+            Audit,
+            lambda folder: audit(
+                self.steps.engine,
+                events,
+                ledger,
+                alarms=specs,
+                holidays=holidays,
+                folder=folder,
+                now_us=int(now.timestamp()) * 1_000_000,
+            ),
+            title="listening for alarms",
+            n_rows=events.events.n_rows,
+        )
+
+    def snapshot(
+        self, *, cutoffs: Sequence[int], horizons: Sequence[int], as_of: int | None = None
+    ) -> Snapshot:
+        """A snapshot; ``as_of`` cuts the ledger itself. A cutoff that saw nothing new is taken over."""
+        ledger, engine = self.ledger(), self.steps.engine
+        require_inside(ledger, cutoffs, as_of=as_of)
+        cuts = [self._cut(ledger, c, horizons, as_of) for c in sorted(set(cutoffs))]
+        if not all(self._there(ledger, cut) for cut in cuts) and not self.steps.rehearsal:
+            days = hold_days(engine, ledger)
+        else:
+            days = None
+        parts = [
+            self.steps.step(
+                "snapshot",
+                snapshot_key(ledger, cut),
+                Snapshot,
+                lambda folder, cut=cut: build_cutoff(engine, ledger, cut, folder=folder, days=days),
+                title="taking snapshots",
+                n_rows=ledger.days.n_rows,
+            )
+            for cut in cuts
+        ]
+        if days is not None:
+            release_days(engine, ledger)
+        return join_snapshots(parts)
+
+    def _cut(self, ledger: Ledger, cutoff: int, horizons: Sequence[int], as_of: int | None) -> Cut:
+        return cut_of(
+            ledger,
+            cutoff=cutoff,
+            horizons=horizons,
+            as_of=as_of,
+            windows=[as_days(w) for w in self.settings.features.windows],
+            holes=self.audit().holes,
+            most_lost=self.settings.gate.max_hole_share,
+            time_zone=self.contract.app.time_zone,
+        )
+
+    def _there(self, ledger: Ledger, cut: Cut) -> bool:
+        return self.steps.store.find("snapshot", snapshot_key(ledger, cut), Snapshot) is not None

@@ -1,0 +1,56 @@
+"""Steps of a run: each is made once, read back from the workspace where it is there, and watched while it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from headwater.app.store import StepResult, Store, fingerprint_of
+from headwater.app.watch import Watcher, WouldRun
+from headwater.engine.engine import Engine
+
+__all__ = ["Steps"]
+
+T = TypeVar("T")
+
+
+class Steps:
+    """The steps made or read in one session, over one workspace and one engine.
+
+    ``made`` holds them by step and key. With ``rehearsal`` a step that is not there raises ``WouldRun``.
+    """
+
+    def __init__(self, *, store: Store, engine: Engine, watcher: Watcher, rehearsal: bool) -> None:
+        self.store = store
+        self.engine = engine
+        self.watcher = watcher
+        self.rehearsal = rehearsal
+        self.made: dict[str, StepResult[Any]] = {}
+
+    def step(
+        self,
+        step: str,
+        key: Mapping[str, object],
+        shape: type[T],
+        make: Callable[[Path], T],
+        *,
+        title: str,
+        n_rows: int | None = None,
+        line: Mapping[str, object] | None = None,
+    ) -> T:
+        """A step's value, from this session, from the workspace, or made now under the watcher's eyes.
+
+        ``line`` as in ``Store.step``.
+        """
+        label = f"{step} {fingerprint_of(key)[:8]}"
+        if label in self.made:
+            return self.made[label].value
+        result = self.store.find(step, key, shape)
+        if result is None and self.rehearsal:
+            raise WouldRun(title)
+        if result is None:
+            with self.watcher.step(title, engine=self.engine, n_rows=n_rows):
+                result = self.store.step(step, key, shape, make, line=line)
+        self.made[label] = result
+        return result.value

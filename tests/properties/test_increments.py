@@ -1,0 +1,149 @@
+"""Days that come one by one, late, twice or not at all give what a rebuild over all files gives.
+
+The truth is the same gate and the same ledger without memory: nothing is carried over there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headwater.contracts.check import check
+from headwater.core.contract import Aggregate, Contract, Events, Measure, RuleSpec
+from headwater.core.ledger import Ledger
+from headwater.core.table import Kind
+from headwater.ledgers.build import build_ledger
+
+FIRST = datetime(2024, 3, 25, tzinfo=UTC)  # the clocks of Europe skip an hour on the sixth day after
+MEASURES = (
+    Measure(name="revenue", aggregate=Aggregate.SUM, expression="price", where="price > 0"),
+    Measure(name="orders", aggregate=Aggregate.COUNT_DISTINCT, expression="order"),
+    Measure(name="lines", aggregate=Aggregate.COUNT),
+)
+ROW_RULE = RuleSpec(rule="range", columns=("price",), settings={"at_least": -2})
+WHOLE_ROWS = RuleSpec(rule="unique")
+ONE_KEY = RuleSpec(rule="unique", columns=("order", "price"))
+NEAR = RuleSpec(rule="near_duplicate", columns=("price",), settings={"within": "2h"})
+
+rows_of_a_file = st.lists(
+    st.tuples(
+        st.sampled_from(["ann", "bob", "cyd", None]),
+        st.integers(-30, 54),  # hours from the file's day: some rows are late, some early
+        st.integers(0, 3),
+        st.integers(-3, 4),
+        st.sampled_from(["de", "fr", None]),
+        st.integers(0, 40),  # hours until it became known
+    ),
+    max_size=6,
+)
+steps = st.lists(
+    st.tuples(st.sampled_from(["put", "put", "put", "remove"]), st.integers(0, 12), rows_of_a_file),
+    min_size=2,
+    max_size=5,
+)
+
+
+@dataclass
+class Log:
+    """A folder of files, a gate and a ledger that remember, and the same that do not."""
+
+    bench: object
+    contract: Contract
+    root: Path
+    events: Events | None = None
+    ledger: Ledger | None = None
+    states: list[tuple[Events, Ledger]] = field(default_factory=list)
+
+    def put(self, day: int, rows: list[tuple[object, ...]]) -> None:
+        at = [FIRST + timedelta(days=day, hours=r[1]) for r in rows]
+        table = pa.table(
+            {
+                "user": pa.array([r[0] for r in rows], pa.string()),
+                "at": pa.array(at, pa.timestamp("us", "UTC")),
+                "known": pa.array([a + timedelta(hours=r[5]) for a, r in zip(at, rows, strict=True)], pa.timestamp("us", "UTC")),
+                "order": pa.array([f"o{r[2]}" for r in rows], pa.string()),
+                "price": pa.array([r[3] for r in rows], pa.int64()),
+                "country": pa.array([r[4] for r in rows], pa.string()),
+            }
+        )
+        pq.write_table(table, self.root / f"day-{day:02}.parquet")
+
+    def remove(self, day: int) -> None:
+        (self.root / f"day-{day:02}.parquet").unlink(missing_ok=True)
+
+    def remembered(self) -> tuple[Events, Ledger]:
+        self.events = self._check(self.events)
+        self.ledger = build_ledger(
+            self.bench.engine, self.events, folder=self.bench.folder(), earlier=self.ledger
+        )
+        return self.events, self.ledger
+
+    def rebuilt(self) -> tuple[Events, Ledger]:
+        events = self._check(None)
+        return events, build_ledger(self.bench.engine, events, folder=self.bench.folder())
+
+    def _check(self, earlier: Events | None) -> Events:
+        prints = {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in self.root.glob("*.parquet")}
+        return check(
+            self.bench.engine,
+            self.contract,
+            root=self.root,
+            folder=self.bench.folder(),
+            source_fingerprint="none",
+            prints=prints,
+            earlier=earlier,
+        )
+
+
+def a_log(bench, *, late: bool, rules: tuple[RuleSpec, ...]) -> Log:
+    contract = bench.contract(
+        "*.parquet",
+        zone="Europe/Berlin",
+        rules=rules,
+        measures=MEASURES,
+        types={"price": Kind.MONEY},
+        keep=("country",),
+        known_at="known" if late else None,
+    )
+    return Log(bench=bench, contract=contract, root=bench.folder())
+
+
+def same(one: tuple[Events, Ledger], other: tuple[Events, Ledger]) -> None:
+    for mine, theirs in zip(one, other, strict=True):
+        for table in ("events", "quarantine", "days", "users", "user_hours", "keys"):
+            if hasattr(mine, table):
+                ours, full = getattr(mine, table), getattr(theirs, table)
+                assert ours.fingerprint == full.fingerprint, (table, ours.to_arrow().to_pylist(), full.to_arrow().to_pylist())
+    assert one[0].day_fingerprints == other[0].day_fingerprints
+    assert one[1].day_fingerprints == other[1].day_fingerprints
+    assert (one[1].settle_days, one[1].one_row_a_day) == (other[1].settle_days, other[1].one_row_a_day)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["on time", "late"])
+@pytest.mark.parametrize(
+    "rules",
+    [(ROW_RULE,), (ROW_RULE, WHOLE_ROWS), (ONE_KEY,), (WHOLE_ROWS, NEAR)],
+    ids=["rows", "whole rows", "a key", "near"],
+)
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors])
+@given(first=rows_of_a_file, then=steps)
+def test_files_in_any_order_give_what_a_rebuild_gives(shared_bench, late, rules, first, then):
+    log = a_log(shared_bench, late=late, rules=rules)
+    log.put(3, [("ann", 1, 1, 1, "de", 0), *first])
+    same(log.remembered(), log.rebuilt())
+    for what, day, rows in then:
+        if what == "remove" and day != 3:
+            log.remove(day)
+        else:
+            log.put(day, [("ann", 1, 1, 1, "de", 0), *rows] if day == 3 else rows)
+        same(log.remembered(), log.rebuilt())
+    shutil.rmtree(log.root)

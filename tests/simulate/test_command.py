@@ -1,0 +1,74 @@
+"""``headwater simulate`` as a person calls it, and the check of what it wrote, with and without faults."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+
+def headwater(*words: str, cwd: Path) -> tuple[int, dict[str, Any]]:
+    code = "from headwater.app.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words, "--json"], cwd=cwd, capture_output=True, text=True
+    )
+    return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+
+def rows_of(folder: Path) -> int:
+    return sum(pq.ParquetFile(f).metadata.num_rows for f in (folder / "events").glob("*.parquet"))
+
+
+def test_a_clean_world_passes_its_own_contract_without_one_row_set_aside(tmp_path: Path) -> None:
+    code, made = headwater("simulate", "--to", "world", "--users", "300", "--days", "60", cwd=tmp_path)
+    assert code == 0
+    assert made["n_events"] == rows_of(tmp_path / "world") > 5_000
+    code, checked = headwater("check", "--config", "world/headwater.toml", cwd=tmp_path)
+    assert code == 0
+    assert (checked["n_rows_in"], checked["n_kept"]) == (made["n_events"], made["n_events"])
+
+
+def test_every_row_with_a_deterministic_fault_is_set_aside_and_no_other(tmp_path: Path) -> None:
+    """Row-level recall and precision of 1 against the truth file, for one load and the shipped contract."""
+    faults = "missing_id,dangling_reference,wrong_type=0.01,out_of_range=0.01,alias,trailing_junk,exact_duplicate=0.005"
+    headwater("simulate", "--to", "dirty", "--users", "300", "--days", "60", "--faults", faults, cwd=tmp_path)
+    code, _ = headwater("check", "--config", "dirty/headwater.toml", cwd=tmp_path)
+    assert code == 0
+    truth = pq.read_table(tmp_path / "dirty" / "truth" / "faults.parquet").to_pylist()
+    planted = {(t["file"], t["row"]) for t in truth if t["row"] is not None}
+    aside = {
+        (row["source_file"], row["source_row"])
+        for file in (tmp_path / "dirty" / ".headwater").rglob("*.parquet")
+        if "source_row" in pq.read_schema(file).names and "codes" in pq.read_schema(file).names
+        for row in pq.read_table(file, columns=["source_file", "source_row", "codes"]).to_pylist()
+        if row["codes"]
+    }
+    assert aside == planted
+    assert len({t["kind"] for t in truth}) == 7
+
+
+def test_about_so_many_events(tmp_path: Path) -> None:
+    _, made = headwater("simulate", "--to", "world", "--events", "300000", "--days", "365", cwd=tmp_path)
+    assert 200_000 < made["n_events"] < 450_000
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--faults", "futur"), "simulate.fault"),
+        (("--by", "week"), "simulate.by"),
+        (("--chunk", "30"), "simulate.size"),
+        (("--until", "tomorrow"), "date.unreadable"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before_anything_is_written(
+    tmp_path: Path, words: tuple[str, ...], code: str
+) -> None:
+    status, reply = headwater("simulate", "--to", "world", *words, cwd=tmp_path)
+    assert (status, reply["error"]["code"]) == (2, code)
+    assert not (tmp_path / "world").exists()
