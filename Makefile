@@ -4,18 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
+SPARK := $(VENV)/.spark-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
 FOLDER ?= demo
 BENCHMARKS := $(wildcard benchmarks/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick check bench lock clean
+.PHONY: help demo test test-quick test-spark check bench lock clean
 
 help:
 	@echo "make demo        install the core and run the shipped example; prints the path of the report"
 	@echo "make test        every test ($(WORKERS) workers)"
 	@echo "make test-quick  the tests that take less than ten seconds each"
+	@echo "make test-spark  DuckDB and Spark step by step, on a cluster of its own on this machine (needs Java 17)"
 	@echo "make check       ruff, basedpyright, import-linter, deptry, doctests"
 	@echo "make bench       every driver in benchmarks/ (slow; builds an environment for each peer)"
 	@echo "make lock        pin every dependency anew in requirements/*.txt"
@@ -35,6 +37,10 @@ $(DEV): $(CORE) requirements/dev.txt
 	$(PIP) install --no-deps -r requirements/dev.txt
 	@touch $@
 
+$(SPARK): $(DEV) requirements/spark.txt
+	$(PIP) install --no-deps -r requirements/spark.txt
+	@touch $@
+
 demo: $(CORE)
 	$(BIN)/headwater demo --folder $(FOLDER)
 
@@ -43,6 +49,9 @@ test: $(DEV)
 
 test-quick: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not spark"
+
+test-spark: $(SPARK)
+	$(BIN)/python -m pytest -p no:xdist -m spark tests/parity
 
 check: $(DEV)
 	$(BIN)/ruff check .
@@ -61,6 +70,8 @@ lock: | $(BIN)/python
 	  pyproject.toml requirements/build.in --output-file requirements/core.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --upgrade \
 	  pyproject.toml requirements/build.in --group dev --constraints requirements/core.txt --output-file requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --upgrade \
+	  pyproject.toml requirements/build.in --extra spark --constraints requirements/core.txt --output-file requirements/spark.txt
 
 clean:
 	rm -rf $(VENV) build dist demo .pytest_cache .ruff_cache .hypothesis .import_linter_cache

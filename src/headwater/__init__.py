@@ -17,7 +17,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headwater.app.road import backtest, check, decide, fit, forecast, ledger, read, snapshot, write
+    from headwater.app.road import (
+        backtest,
+        check,
+        decide,
+        fit,
+        forecast,
+        ledger,
+        profile,
+        read,
+        snapshot,
+        write,
+    )
     from headwater.app.scoring import score_on_spark
 
 __all__ = [
@@ -28,6 +39,7 @@ __all__ = [
     "fit",
     "forecast",
     "ledger",
+    "profile",
     "read",
     "score_on_spark",
     "snapshot",

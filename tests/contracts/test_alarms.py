@@ -263,7 +263,7 @@ def test_lines_of_one_order_are_one_moment(listen):
     assert "alarm.bots" not in codes(listen(log))
 
 
-def test_whales_are_listed_with_numpy_scores_and_nobody_is_cut(listen):
+def test_outliers_are_listed_with_numpy_scores_and_no_whale_is_cut(listen):
     log = people(n_days=30, per_day=500)
     log.amount[np.flatnonzero(~np.isnan(log.amount))[0]] = 900_000.0
     heard = listen(log)
@@ -277,6 +277,7 @@ def test_whales_are_listed_with_numpy_scores_and_nobody_is_cut(listen):
     assert share == pytest.approx(max(totals.values()) / sum(totals.values()))
     assert score == pytest.approx((np.log(money) - median) / spread, rel=1e-6)
     assert "alarm.whales" in codes(heard)
+    assert next(a for a in heard.alarms if a.alarm == "outliers").n_flagged >= 1
 
 
 def test_late_skewed_and_unordered_rows_counted_by_hand(listen):
@@ -387,3 +388,32 @@ def test_an_alarm_can_be_turned_off(listen):
 
 def test_runs_of_flags():
     assert runs_of(np.array([True, True, False, True])) == [(0, 2), (3, 4)]
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_a_log_of_next_to_nothing_is_listened_to_without_an_error(listen, n):
+    heard = listen(people(n_days=2, per_day=50).keep(np.arange(n)))
+    assert heard.findings == ()
+    assert all(a.n_flagged == 0 for a in heard.alarms)
+
+
+def test_local_hours_keep_a_shop_that_opens_by_the_clock_whole_over_the_change_to_summer_time(listen):
+    """In London the clocks went forward on 2026-03-29: 8:00 to 20:00 is another stretch of UTC from that day on."""
+    from datetime import datetime, timedelta
+    from zoneinfo import ZoneInfo
+
+    rng, zone = np.random.default_rng(4), ZoneInfo("Europe/London")
+    at = []
+    for day in range(70):
+        opened = datetime(2026, 2, 16, 8, tzinfo=zone) + timedelta(days=day)
+        seconds = rng.integers(0, 12 * 3_600, rng.poisson(1_200))
+        at.append(int(opened.timestamp()) * 1_000_000 + np.sort(seconds) * 1_000_000)
+    times = np.concatenate(at)
+    n = len(times)
+    log = Log(
+        times,
+        np.char.add("u", rng.integers(0, 500, n).astype(str)),
+        rng.choice(["ios", "android"], n),
+        np.full(n, 1.5),
+    )
+    assert listen(log, zone="Europe/London").holes == ()

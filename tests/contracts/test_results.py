@@ -116,3 +116,37 @@ def test_users_and_money_over_many_files_count_once(bench):
     )
     (negative,) = (r for r in events.rules if r.code.startswith("range"))
     assert (negative.n_rows, negative.n_users, negative.money) == (6, 2, -9.0)
+
+
+@pytest.mark.slow
+def test_rows_users_and_money_of_online_retail_against_pandas(bench):
+    from importlib.resources import files
+
+    import pandas as pd
+
+    source = files("headwater.app") / "examples/online_retail/online_retail.parquet"
+    lines = pd.read_parquet(str(source))
+    price = lines.UnitPrice.astype(float)
+    broken = {
+        "required(CustomerID)": lines.CustomerID.fillna("").eq(""),
+        "unique(row)": lines.duplicated(),
+        "range(UnitPrice above 0)": price <= 0,
+    }
+    contract = bench.contract(
+        str(source),
+        zone="Europe/London",
+        user="CustomerID",
+        at="InvoiceDate",
+        types={"Quantity": Kind.INTEGER, "UnitPrice": Kind.MONEY},
+        rules=(
+            RuleSpec(rule="unique"),
+            RuleSpec(rule="range", columns=("UnitPrice",), settings={"above": 0}),
+        ),
+        measures=(Measure(name="revenue", aggregate=Aggregate.SUM, expression="Quantity * UnitPrice"),),
+    )
+    found = {r.code: r for r in bench.check_in(bench.folder(), contract).rules}
+    for code, rows in broken.items():
+        users = lines[rows].CustomerID.replace("", None).nunique()
+        money = (lines.Quantity.astype(float) * price)[rows].sum()
+        assert (found[code].n_rows, found[code].n_users) == (rows.sum(), users)
+        assert found[code].money == pytest.approx(money, abs=0.005)  # half a penny: pandas adds doubles

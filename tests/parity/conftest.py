@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import shutil
@@ -99,6 +100,7 @@ class Cluster:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_die_with_us,  # noqa: PLW1509  one call into the kernel, no lock
                 env=os.environ | told,
             )
 
@@ -109,6 +111,12 @@ class Cluster:
             if time.monotonic() > end:
                 raise TimeoutError(f"{label} did not say '{said}' {times} times:\n{log.read_text()[-2000:]}")
             time.sleep(0.1)
+
+
+def _die_with_us() -> None:
+    """Ask the kernel to end this process when the tests are killed, so that no cluster outlives them."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def free_port() -> int:

@@ -118,3 +118,26 @@ def test_nanoseconds_are_refused_by_name_on_spark(spark, tmp_path):
     with pytest.raises(SourceError, match="nanoseconds"):
         opened = open_relation(spark, tmp_path / "log.parquet")
         spark.rows(sql("SELECT * FROM {r} r", r=opened.rows))
+
+
+def test_json_lines_in_files_of_which_one_lacks_a_key(on_both, tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"user":"a","late_key":1}\n')
+    (tmp_path / "b.jsonl").write_text('{"user":"b"}\n')
+    columns, rows, _ = both(on_both, tmp_path)
+    assert {r[dict_index(columns, "user")]: r[dict_index(columns, "late_key")] for r in rows} == {
+        "a": "1",
+        "b": None,
+    }
+
+
+def dict_index(columns, wanted):
+    return [c for c, _ in columns].index(wanted)
+
+
+def test_text_in_folders_that_name_a_column(on_both, tmp_path):
+    for day in ("2024-01-01", "2024-01-02"):
+        (tmp_path / f"day={day}").mkdir()
+        (tmp_path / f"day={day}" / "log.csv").write_text("user,n\na,1\n")
+    columns, rows, _ = both(on_both, tmp_path)
+    assert [c for c, _ in columns] == ["user", "n", "day"]
+    assert [r[2] for r in rows] == ["2024-01-01", "2024-01-02"]

@@ -19,6 +19,7 @@ from headwater.core.ledger import Ledger, Snapshot
 from headwater.core.sources import Sourced
 from headwater.core.span import as_days, day_of
 from headwater.engine.sources import find_files, known_rows
+from headwater.engine.sql import Sql
 from headwater.ledgers.build import build_ledger
 from headwater.snapshots.build import build_cutoff, hold_days, join_snapshots, release_days, require_inside
 from headwater.snapshots.cut import Cut, cut_of, snapshot_key
@@ -157,24 +158,21 @@ class Dataset:
         ledger, engine = self.ledger(), self.steps.engine
         require_inside(ledger, cutoffs, as_of=as_of)
         cuts = [self._cut(ledger, c, horizons, as_of) for c in sorted(set(cutoffs))]
-        if not all(self._there(ledger, cut) for cut in cuts) and not self.steps.rehearsal:
+        if all(self._there(ledger, cut) for cut in cuts):
+            return join_snapshots([self._cutoff(ledger, cut, None) for cut in cuts])
+        with self.steps.watched("taking snapshots", n_rows=ledger.days.n_rows):
             days = hold_days(engine, ledger)
-        else:
-            days = None
-        parts = [
-            self.steps.step(
-                "snapshot",
-                snapshot_key(ledger, cut),
-                Snapshot,
-                lambda folder, cut=cut: build_cutoff(engine, ledger, cut, folder=folder, days=days),
-                title="taking snapshots",
-                n_rows=ledger.days.n_rows,
-            )
-            for cut in cuts
-        ]
-        if days is not None:
+            parts = [self._cutoff(ledger, cut, days) for cut in cuts]
             release_days(engine, ledger)
         return join_snapshots(parts)
+
+    def _cutoff(self, ledger: Ledger, cut: Cut, days: Sql | None) -> Snapshot:
+        return self.steps.step(
+            "snapshot",
+            snapshot_key(ledger, cut),
+            Snapshot,
+            lambda folder: build_cutoff(self.steps.engine, ledger, cut, folder=folder, days=days),
+        )
 
     def _cut(self, ledger: Ledger, cutoff: int, horizons: Sequence[int], as_of: int | None) -> Cut:
         return cut_of(

@@ -82,6 +82,7 @@ class DeclaredSources:
             threads=self.steps.engine.threads,
             skip=(self.root / self.settings.deliver.folder,),
             variables=os.environ,
+            engine=self.steps.engine,
         )
 
 

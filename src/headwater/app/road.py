@@ -7,26 +7,30 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from headwater.app.config import CONFIG_NAME, read_settings, settings_of
+from headwater.app.config import CONFIG_NAME, read_memory, read_settings, settings_of
 from headwater.app.deliver import exporter_for
 from headwater.app.plan import Job, task_of, with_baselines
 from headwater.app.store import STORE_NAME
 from headwater.app.study import Study
 from headwater.contracts.check import require_gate, require_past
+from headwater.contracts.profile import profile as profile_of
 from headwater.core.answer import Stance, Verdict
 from headwater.core.block import Block, Cell, Document, Field, Form, Grid, Page, Prose
 from headwater.core.contract import Events
 from headwater.core.errors import UsageError
 from headwater.core.ledger import Ledger, Snapshot, Task
+from headwater.core.profile import Profile
 from headwater.core.show import Shown
 from headwater.core.span import as_days, date_of, day_of
 from headwater.core.table import Table
 from headwater.engine.arrays import column_objects
+from headwater.engine.duckdb import DuckDB
 from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.standing import Choice
 from headwater.models.forecasting import FittedModel, fit_model
@@ -43,6 +47,7 @@ __all__ = [
     "fit",
     "forecast",
     "ledger",
+    "profile",
     "read",
     "snapshot",
     "write",
@@ -100,6 +105,16 @@ def ledger(events: Events) -> Ledger:
     made = study.ledger()
     _studies[made.days.files[0]] = study
     return made
+
+
+def profile(path: str | Path, *, threads: int = 2, memory: str = "1500MB") -> Profile:
+    """What is in a file, folder or glob: every column, suspicious things first. Raises ``SourceError``."""
+    with TemporaryDirectory() as spill:
+        engine = DuckDB(threads=threads, memory=read_memory(memory), spill=Path(spill) / "spill")
+        try:
+            return profile_of(engine, Path(path))
+        finally:
+            engine.close()
 
 
 def snapshot(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headwater.app.deliver import EXPORTERS, deliver
+from headwater.app.emit import write_checks
 from headwater.app.store import fingerprint_of
 from headwater.app.story import Told, tell
 from headwater.app.study import Study
@@ -69,7 +70,10 @@ def publish(study: Study, told: Told) -> tuple[Path, ...]:
         return tuple(target / Path(f).name for f in report.files)
     target.mkdir(parents=True, exist_ok=True)
     _drop_other_formats(target, kept={Path(f).name for f in report.files})
-    return tuple(_copy(Path(f), target / Path(f).name) for f in report.files)
+    copied = tuple(_copy(Path(f), target / Path(f).name) for f in report.files)
+    if not settings.checks:
+        return copied
+    return (*copied, *write_checks(study.events(), study.audit(), folder=target, forms=settings.checks))
 
 
 def _write(study: Study, told: Told, folder: Path, shown: str) -> ReportStep:

@@ -99,7 +99,9 @@ class OtherSourceSettings(_Section):
         roles = {r.key: r for r in KINDS[SourceKind(self.kind)].roles}
         for key in self.parts():
             if key not in roles:
-                raise ValueError(f"a source of {self.kind} has no '{key}'. {near_miss(key, roles)}")
+                raise ValueError(
+                    f"a source of {self.kind} has no '{key}'. {near_miss(key, roles).rstrip('.')}"
+                )
         missing = [r.key for r in roles.values() if r.required and getattr(self, r.key) is None]
         if missing:
             raise ValueError(f"a source of {self.kind} needs {', '.join(missing)} (the columns that say so)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,12 @@ class Steps:
         self.rehearsal = rehearsal
         self.made: dict[str, StepResult[Any]] = {}
 
+    def watched(self, title: str, *, n_rows: int | None = None) -> AbstractContextManager[None]:
+        """Work under the watcher's eyes; a rehearsal ends here. Work without a title is not shown."""
+        if self.rehearsal:
+            raise WouldRun(title)
+        return self.watcher.step(title, engine=self.engine, n_rows=n_rows) if title else nullcontext()
+
     def step(
         self,
         step: str,
@@ -35,22 +42,20 @@ class Steps:
         shape: type[T],
         make: Callable[[Path], T],
         *,
-        title: str,
+        title: str = "",
         n_rows: int | None = None,
         line: Mapping[str, object] | None = None,
     ) -> T:
         """A step's value, from this session, from the workspace, or made now under the watcher's eyes.
 
-        ``line`` as in ``Store.step``.
+        A step without a ``title`` is watched as part of what runs around it. ``line`` as in ``Store.step``.
         """
         label = f"{step} {fingerprint_of(key)[:8]}"
         if label in self.made:
             return self.made[label].value
         result = self.store.find(step, key, shape)
-        if result is None and self.rehearsal:
-            raise WouldRun(title)
         if result is None:
-            with self.watcher.step(title, engine=self.engine, n_rows=n_rows):
+            with self.watched(title, n_rows=n_rows):
                 result = self.store.step(step, key, shape, make, line=line)
         self.made[label] = result
         return result.value

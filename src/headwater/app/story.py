@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from os.path import commonpath
-from pathlib import Path
 
 from headwater import __version__
-from headwater.app.card import card_blocks, volume_chart
+from headwater.app.data_page import data_page
 from headwater.app.plan import Job
 from headwater.app.study import Study
 from headwater.app.verdicts import beyond_experience, limits, verdict_grid, verdicts
@@ -104,7 +102,7 @@ def _document(
     study: Study, events: Events, ledger: Ledger, chapters: list[_Chapter], refused: list[tuple[str, Finding]]
 ) -> Document:
     ordered = sorted(chapters, key=lambda c: -c.worth.task.horizon_days)
-    pages = [_answer_page(study, ledger, ordered, refused), _data_page(study, events, ledger)]
+    pages = [_answer_page(study, ledger, ordered, refused), data_page(study, events, ledger)]
     pages += [_proof_page(c) for c in ordered]
     pages += [_worth_page(study, events, ledger, c) for c in ordered]
     if ordered:
@@ -254,27 +252,6 @@ def _history_chart(study: Study, ledger: Ledger, worth: Worth) -> Chart:
         rows=tuple(rows),
         roles=((Role.X, "week"), (Role.Y, "value")),
         finding=finding,
-    )
-
-
-def _data_page(study: Study, events: Events, ledger: Ledger) -> Page:
-    audit = study.audit()
-    kept = commonpath([str(Path(f).parent.relative_to(study.root)) for f in events.quarantine.files])
-    held = Prose(
-        text=f"They make {ledger.days.n_rows:,} user-days of {ledger.users.n_rows:,} users. The rows in quarantine are kept under {kept}, "
-        f"each with the codes of all rules it broke, its file and its place in it ({events.rows_are})."
-    )
-    return Page(
-        name="data",
-        title="The data and what was wrong with them",
-        blocks=(
-            *card_blocks(events, ledger, audit, study.settings),
-            *events.blocks(),
-            held,
-            *callouts(ledger.findings),
-            volume_chart(audit),
-            *audit.blocks(),
-        ),
     )
 
 

@@ -24,6 +24,7 @@ from headwater.core.contract import Events
 from headwater.core.errors import DataError, HeadwaterError
 from headwater.core.finding import Finding
 from headwater.core.ledger import Ledger, Snapshot, Task
+from headwater.core.sources import Sourced
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.arrays import column_floats
 from headwater.engine.engine import Engine
@@ -115,6 +116,10 @@ class Study:
     def events(self, *, gate: bool = True) -> Events:
         """The quality gate. Raises ``GateError`` where the load fails it, unless ``gate`` is false."""
         return self._data.events(gate=gate)
+
+    def sources(self) -> tuple[Sourced, ...]:
+        """The declared sources beside the events, each through its gate."""
+        return self._data.sources()
 
     def ledger(self) -> Ledger:
         """The ledger of the kept events."""

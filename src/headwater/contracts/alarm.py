@@ -19,6 +19,8 @@ from headwater.core.span import date_of
 from headwater.engine.engine import Engine
 
 __all__ = [
+    "LEAST_DAYS",
+    "TOO_SHORT",
     "Alarm",
     "Floats",
     "Heard",
@@ -36,6 +38,8 @@ __all__ = [
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+LEAST_DAYS = 28
+TOO_SHORT = "it needs more than four weeks of whole days"
 _PARTIAL = 0.02
 
 

@@ -15,19 +15,21 @@ from headwater.contracts.findings import check_result
 from headwater.contracts.link import links_print
 from headwater.contracts.links import join_links
 from headwater.contracts.neighbors import hold_lookups
-from headwater.contracts.parts import SourceFile, carry_part, conformed, group_files, write_part
+from headwater.contracts.parts import Grouping, SourceFile, carry_part, conformed, group_files, write_part
 from headwater.contracts.plan import QUARANTINE, CheckPlan, event_columns, plan_checks
 from headwater.contracts.query import checked_query
 from headwater.contracts.repair_log import log_repairs
-from headwater.contracts.repeats import Opener, Repeats, find_repeats, repeats_of, spans_of
+from headwater.contracts.repeats import Opener, Repeats, find_repeats, needs_others, repeats_of, spans_of
 from headwater.contracts.results import rule_results
 from headwater.core.contract import Contract, Events, Part
 from headwater.core.errors import DataError, GateError
+from headwater.core.finding import Finding
+from headwater.core.identity import IdentityMap
 from headwater.core.span import date_of
 from headwater.core.table import joined
 from headwater.engine.engine import Engine
 from headwater.engine.relation import Relation
-from headwater.engine.sift import check_broken_files, sift_files
+from headwater.engine.sift import SiftedFiles, check_broken_files, sift_files
 from headwater.engine.sources import find_files, open_relation
 
 __all__ = ["check", "check_gate", "require_gate", "require_past"]
@@ -65,32 +67,21 @@ def check(
     ConfigError
         The contract does not fit the source. A gate that fails is told by ``check_gate``.
     """
-    source = contract.source
-    sifted = sift_files(
-        engine,
-        given if given is not None else find_files(root / source.path, skip=skip),
-        delimiter=source.delimiter,
-        encoding=source.encoding,
-        max_broken_files=contract.max_broken_files,
-    )
-    relation = open_relation(engine, sifted.files, delimiter=source.delimiter, encoding=source.encoding)
+    sifted = _sifted(engine, contract, given or find_files(root / contract.source.path, skip=skip))
+    relation = _opened(engine, contract, sifted.files)
     plan, known_users = join_links(
         engine, contract, plan_checks(contract, relation, root=root), rates=rates, folder=folder
     )
     hold_lookups(engine, plan)
-    files = [(str(f), (prints or {}).get(f, "")) for f in relation.files]
     layout = f"{relation.format} {relation.columns}"
     known = earlier.parts if earlier is not None and prints and earlier.layout == layout else ()
-    known = tuple(p for p in known if p.links == links_print(plan.links, p.span))
-    sizes = {str(f): f.stat().st_size for f in relation.files}
-    grouping = group_files(files, sizes=sizes, earlier=known)
+    grouping = _grouped(relation, plan, prints=prints or {}, known=known)
 
     def opened(names: Iterable[str]) -> Relation:
         wanted = [Path(n) for n in names]
         if wanted == list(relation.files):
             return relation
-        few = open_relation(engine, wanted, delimiter=source.delimiter, encoding=source.encoding)
-        return conformed(few, relation.columns)
+        return conformed(_opened(engine, contract, wanted), relation.columns)
 
     fresh = [f for group in grouping.new for f, _ in group]
     spans = _spans(engine, plan, opened, fresh) if prints else {}
@@ -115,14 +106,46 @@ def check(
         source_fingerprint=source_fingerprint,
         sql_text=engine.text(checked_query(contract, plan)),
     )
-    n_scans = repeats.plan.n_scans + (relation.format == "parquet") + bool(prints)
     return replace(
         result,
-        findings=(*check_broken_files(sifted), *(known_users.findings if known_users else ()), *result.findings),
+        findings=(*check_broken_files(sifted), *_of_users(known_users), *result.findings),
         repairs=repairs,
         repaired=repaired,
-        n_scans=n_scans,
+        n_scans=repeats.plan.n_scans + (relation.format == "parquet") + bool(prints),
         identity=known_users,
+    )
+
+
+def _of_users(known: IdentityMap | None) -> tuple[Finding, ...]:
+    return known.findings if known is not None else ()
+
+
+def _sifted(engine: Engine, contract: Contract, files: Sequence[Path]) -> SiftedFiles:
+    source = contract.source
+    return sift_files(
+        engine,
+        files,
+        delimiter=source.delimiter,
+        encoding=source.encoding,
+        max_broken_files=contract.max_broken_files,
+    )
+
+
+def _opened(engine: Engine, contract: Contract, files: Sequence[Path]) -> Relation:
+    source = contract.source
+    return open_relation(engine, files, delimiter=source.delimiter, encoding=source.encoding)
+
+
+def _grouped(
+    relation: Relation, plan: CheckPlan, *, prints: Mapping[Path, str], known: Sequence[Part]
+) -> Grouping:
+    """The files in parts; a part whose rows meet other rates or owners of devices than before is new."""
+    return group_files(
+        [(str(f), prints.get(f, "")) for f in relation.files],
+        sizes={str(f): f.stat().st_size for f in relation.files},
+        earlier=[p for p in known if p.links == links_print(plan.links, p.span)],
+        apart=relation.format == "parquet",
+        alone=not any(needs_others(one) for one, _ in plan.checks),
     )
 
 

@@ -39,19 +39,35 @@ class Grouping:
 
 
 def group_files(
-    files: Sequence[SourceFile], *, sizes: Mapping[str, int], earlier: Sequence[Part]
+    files: Sequence[SourceFile],
+    *,
+    sizes: Mapping[str, int],
+    earlier: Sequence[Part],
+    apart: bool,
+    alone: bool,
 ) -> Grouping:
     """Put files into parts: earlier parts whose files are all as they were, then new parts of a few files each.
 
-    ``files`` are names with a fingerprint of their bytes, ``sizes`` bytes by name.
+    Parameters
+    ----------
+    files, sizes
+        Names with a fingerprint of their bytes, and bytes by name.
+    apart
+        Whether the place of a row is within its file. Where it is not (text, whose rows are counted over all
+        files read together), a file is a part ``alone``, or, where rows are compared, all files are one part.
     """
+    if not apart and not alone:
+        kept_whole = tuple(p for p in earlier if set(p.sources) == set(files))
+        new_whole = () if kept_whole else (tuple(files),)
+        return Grouping(kept=kept_whole, gone=tuple(p for p in earlier if p not in kept_whole), new=new_whole)
+    most = _MOST_FILES if apart else 1
     present = set(files)
     kept = tuple(p for p in earlier if present.issuperset(p.sources))
     covered = {source for p in kept for source in p.sources}
     new: list[list[SourceFile]] = []
     room = 0
     for file in (f for f in files if f not in covered):
-        if not new or len(new[-1]) >= _MOST_FILES or sizes[file[0]] > room:
+        if not new or len(new[-1]) >= most or sizes[file[0]] > room:
             new.append([])
             room = _MOST_BYTES
         new[-1].append(file)

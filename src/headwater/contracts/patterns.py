@@ -36,16 +36,21 @@ def require_safe_pattern(pattern: str) -> str:
     """The pattern itself, where it is in the subset. Raises ``ConfigError`` (``pattern.refused``)."""
     if len(pattern) > _LONGEST:
         raise _refused(pattern, f"is longer than {_LONGEST:,} characters", "Split it into several rules.")
-    last = ""
+    before = ""
     for token in _TOKEN.finditer(pattern):
-        kind, text = str(token.lastgroup), token.group()
-        _require_known(pattern, kind, text, last)
-        last = "lazy" if kind == "repeat" and last == "repeat" else kind
+        kind = str(token.lastgroup)
+        _require_known(pattern, kind, token.group(), before)
+        before = _role(kind, before)
     try:
         re.compile(re.sub(r"\\([pP])\{\w+\}", "a", pattern))
     except re.error as error:
         raise _refused(pattern, f"cannot be read: {error}", "Check its brackets.") from None
     return pattern
+
+
+def _role(kind: str, before: str) -> str:
+    """What a token is to the next one: after a repeat and its ``?`` nothing repeats."""
+    return "lazy" if kind == before == "repeat" else kind
 
 
 def _require_known(pattern: str, kind: str, text: str, last: str) -> None:

@@ -220,7 +220,12 @@ def _skipped_hour(local: Sql | None, zone: str) -> tuple[BrokenWhen, ...]:
         local=local,
     )
     return (
-        BrokenWhen(code="time(skipped)", about=f"the clocks of {zone} skip this time", condition=condition),
+        BrokenWhen(
+            code="time(skipped)",
+            about=f"the clocks of {zone} skip this time",
+            condition=condition,
+            proposal="Say under time_zone what the times mean; UTC has no such hour.",
+        ),
     )
 
 

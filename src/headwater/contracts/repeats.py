@@ -21,7 +21,7 @@ from headwater.engine.engine import Engine, row_hash
 from headwater.engine.relation import FILE, ROW, Relation
 from headwater.engine.sql import name, sql
 
-__all__ = ["Opener", "Repeats", "find_repeats", "repeats_of", "spans_of"]
+__all__ = ["Opener", "Repeats", "find_repeats", "needs_others", "repeats_of", "spans_of"]
 
 _NEAR_US = 86_400_000_000
 
@@ -76,7 +76,8 @@ def repeats_of(prints: Mapping[str, str], files: Iterable[str]) -> str:
     return hashlib.sha256(repr(marked).encode()).hexdigest()[:16] if marked else ""
 
 
-def _needs_others(one: BrokenWhen) -> bool:
+def needs_others(one: BrokenWhen) -> bool:
+    """Whether other rows tell if a row breaks it."""
     return bool(one.duplicate_of) or one.near is not None
 
 
@@ -87,7 +88,7 @@ def _is_local(contract: Contract, plan: CheckPlan) -> bool:
         if one.near is None
         else one.near.value == sql("at_us") and one.near.most <= _NEAR_US
         for one, _ in plan.checks
-        if _needs_others(one)
+        if needs_others(one)
     )
 
 

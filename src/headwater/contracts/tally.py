@@ -300,8 +300,8 @@ def _series(
     hourly = np.zeros((len(found), len(hours)), dtype=np.int64)
     for mine, place in zip(rows, places, strict=True):
         n = at.column("n")[mine]
-        np.add.at(daily, (place, at.column("app_day")[mine] - days[0] if len(days) else place), n)
-        np.add.at(hourly, (place, at.column("hour")[mine] - hours[0] if len(hours) else place), n)
+        np.add.at(daily, (place, at.column("app_day")[mine] - _first(days)), n)
+        np.add.at(hourly, (place, at.column("hour")[mine] - _first(hours)), n)
     return tuple(found), daily, hourly
 
 
@@ -312,7 +312,7 @@ def _by_day(at: _Rows, key: str, days: Counts) -> tuple[Counts, Counts]:
     mine = at.of(key) & ~at.is_null(key)
     values, where = np.unique(at.column(key)[mine], return_inverse=True)
     counts = np.zeros((len(days), len(values)), dtype=np.int64)
-    np.add.at(counts, (at.column("app_day")[mine] - days[0], where), at.column("n")[mine])
+    np.add.at(counts, (at.column("app_day")[mine] - _first(days), where), at.column("n")[mine])
     return values, counts
 
 
@@ -332,10 +332,15 @@ def _binned(at: _Rows, column: str, kind: Kind, index: int, days: Counts) -> Bin
     none = at.of(key) & at.is_null(key)
     np.add.at(
         missing,
-        at.column("app_day")[none] - days[0] if len(days) else none.nonzero()[0],
+        at.column("app_day")[none] - _first(days),
         at.column("n")[none],
     )
     return Binned(column=column, kind=kind, bins=bins, counts=counts, missing=missing)
+
+
+def _first(places: Counts) -> int:
+    """The first of consecutive days or hours; 0 where there is none."""
+    return int(places[0]) if len(places) else 0
 
 
 def _ledger_days(engine: Engine, ledger: Ledger, days: Counts) -> tuple[Counts, Floats, str]:
@@ -350,9 +355,10 @@ def _ledger_days(engine: Engine, ledger: Ledger, days: Counts) -> tuple[Counts, 
         )
     )
     at = np.asarray(rows.column("app_day").cast(pa.int64()).to_numpy(), dtype=np.int64)
-    inside = (at >= days[0]) & (at <= days[-1]) if len(days) else np.zeros(len(at), dtype=bool)
+    first = _first(days)
+    inside = (at >= first) & (at < first + len(days))
     users, total = np.zeros(len(days), np.int64), np.zeros(len(days))
-    users[at[inside] - days[0]] = np.asarray(rows.column("users").to_numpy())[inside]
+    users[at[inside] - first] = np.asarray(rows.column("users").to_numpy())[inside]
     amounts = np.asarray(rows.column("money").cast(pa.float64()).fill_null(0).to_numpy())
-    total[at[inside] - days[0]] = amounts[inside] / (paid.scale if paid else 1)
+    total[at[inside] - first] = amounts[inside] / (paid.scale if paid else 1)
     return users, total, paid.label if paid else ""

@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from headwater.core.errors import SourceError
-from headwater.engine.landing import Asked, Landed
+from headwater.engine.engine import Engine
+from headwater.engine.landing import Asked, Landed, land_once
 from headwater.engine.place_delta import is_delta, land_delta
 from headwater.engine.place_duckdb import land_duckdb
 from headwater.engine.place_iceberg import is_iceberg, land_iceberg
 from headwater.engine.place_objects import is_object_store, land_objects
 from headwater.engine.place_postgres import is_postgres, land_postgres
 from headwater.engine.source_files import find_files
+from headwater.engine.sql import name, sql
 
 __all__ = ["land_source"]
 
@@ -29,6 +31,7 @@ def land_source(
     threads: int = 2,
     skip: Sequence[Path] = (),
     variables: Mapping[str, str] | None = None,
+    engine: Engine | None = None,
 ) -> Landed:
     """The files of a source, wherever it is: to be sifted and opened like any others.
 
@@ -44,6 +47,8 @@ def land_source(
         As in ``find_files``.
     variables
         The environment, for ``${VAR}`` in an address.
+    engine
+        The engine of the run; a Spark one knows the tables of its catalog.
 
     Raises
     ------
@@ -62,8 +67,24 @@ def land_source(
     if path.startswith("delta+"):
         return land_delta(replace(asked, path=path.removeprefix("delta+")))
     if path.startswith("spark://"):
-        raise _only_on_spark(path)
+        return _catalog_table(asked, engine)
     return land_objects(asked) if is_object_store(path) else _here(asked, skip)
+
+
+def _catalog_table(asked: Asked, engine: Engine | None) -> Landed:
+    """A table of the session's catalog, written by its executors; its state has no name, so it is read each time."""
+    if engine is None or engine.name != "spark":
+        raise _only_on_spark(asked.path)
+    parts = asked.path.removeprefix("spark://").split(".")
+    table = name(parts[0])
+    for part in parts[1:]:
+        table = sql("{a}.{b}", a=table, b=name(part))
+    return land_once(
+        asked,
+        kind="spark",
+        version=None,
+        pieces=lambda scratch: engine.write_files(sql("SELECT * FROM {t}", t=table), scratch, table="piece"),
+    )
 
 
 def _only_on_spark(path: str) -> SourceError:

@@ -142,7 +142,7 @@ def _text_layouts(
 
 def _sniffed(engine: Engine, file: Path, *, delimiter: str | None, encoding: str) -> Layout | str:
     try:
-        return tuple(sniff(engine, file, delimiter=delimiter, encoding=encoding)[0])
+        return tuple(sniff(engine.reader, file, delimiter=delimiter, encoding=encoding)[0])
     except (DuckDBError, HeadwaterError) as error:
         return str(error).splitlines()[0][:200]
 

@@ -26,7 +26,7 @@ from headwater.engine.relation import FILE, ROW, Relation
 from headwater.engine.source_csv import open_csv, require_closed_quotes
 from headwater.engine.source_excel import open_excel
 from headwater.engine.source_files import partition_columns, partition_keys, require_one_format, unreadable
-from headwater.engine.source_jsonl import open_json_lines
+from headwater.engine.source_jsonl import json_keys, open_json_lines
 from headwater.engine.source_parquet import footers, open_parquet
 from headwater.engine.spark import Spark
 from headwater.engine.spark_errors import translated
@@ -61,13 +61,13 @@ def open_on_spark(
     kind = require_one_format(files)
     if kind == "parquet":
         return _parquet(engine, files)
-    opened = _opener(kind, delimiter=delimiter, encoding=encoding)(engine.reader, files)
-    keys = set(partition_keys(files))
-    columns = tuple(c for c, _ in opened.columns if c not in keys)
-    staged = _staged(engine, files, _Reader(kind, columns, delimiter, encoding))
+    keys = json_keys(engine.reader, files, encoding=encoding) if kind == "jsonl" else None
+    opened = _opener(kind, delimiter=delimiter, encoding=encoding, keys=keys)(engine.reader, files)
+    columns, folders = _own_columns(opened, partition_keys(files))
+    staged = _staged(engine, files, _Reader(kind, columns, delimiter, encoding, keys))
     _raise_refusals(engine, staged)
     there = sql("{why} IS NULL", why=name(_WHY))
-    selected = commas([*[name(c) for c in columns], *partition_columns(sorted(keys)), name(FILE), name(ROW)])
+    selected = commas([*[name(c) for c in columns], *partition_columns(folders), name(FILE), name(ROW)])
     rows = sql("(SELECT {c} FROM {s} WHERE {there})", c=selected, s=staged, there=there)
     broken = sql(
         "SELECT {file}, {row}, {why}, {line} FROM {s} WHERE NOT {there}",
@@ -87,6 +87,15 @@ def open_on_spark(
         rows_are=f"{opened.rows_are}, in its file",
         broken=broken,
     )
+
+
+def _own_columns(opened: Relation, keys: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The columns that stand in the files, and the keys of folders that readers put after them."""
+    own, folders = [c for c, _ in opened.columns], list[str]()
+    for key in reversed(keys):
+        if own and own[-1] == key:
+            folders.insert(0, own.pop())
+    return tuple(own), folders
 
 
 def _parquet(engine: Spark, files: tuple[Path, ...]) -> Relation:
@@ -162,13 +171,13 @@ def _union(parts: Sequence[Sql]) -> Sql:
 
 
 def _opener(
-    kind: str, *, delimiter: str | None, encoding: str
+    kind: str, *, delimiter: str | None, encoding: str, keys: tuple[str, ...] | None
 ) -> Callable[[DuckDB, tuple[Path, ...]], Relation]:
     match kind:
         case "csv":
             return lambda engine, files: open_csv(engine, files, delimiter=delimiter, encoding=encoding)
         case "jsonl":
-            return lambda engine, files: open_json_lines(engine, files, encoding=encoding)
+            return lambda engine, files: open_json_lines(engine, files, encoding=encoding, keys=keys)
         case _:
             return open_excel
 
@@ -205,14 +214,22 @@ def _raise_refusals(engine: Spark, staged: Sql) -> None:
 class _Reader:
     """Reads the files named in Arrow batches, on a worker. Travels to it, so it holds plain values only."""
 
-    def __init__(self, kind: str, columns: tuple[str, ...], delimiter: str | None, encoding: str) -> None:
+    def __init__(
+        self,
+        kind: str,
+        columns: tuple[str, ...],
+        delimiter: str | None,
+        encoding: str,
+        keys: tuple[str, ...] | None,
+    ) -> None:
         self.kind = kind
         self.columns = columns
         self.delimiter = delimiter
         self.encoding = encoding
+        self.keys = keys
 
     def __repr__(self) -> str:
-        return f"{self.kind} {self.columns} {self.delimiter} {self.encoding}"
+        return f"{self.kind} {self.columns} {self.delimiter} {self.encoding} {self.keys}"
 
     @property
     def schema(self) -> str:
@@ -233,7 +250,8 @@ class _Reader:
 
     def _read(self, engine: DuckDB, file: Path, rows: Path) -> Batches:
         try:
-            opened = _opener(self.kind, delimiter=self.delimiter, encoding=self.encoding)(engine, (file,))
+            opener = _opener(self.kind, delimiter=self.delimiter, encoding=self.encoding, keys=self.keys)
+            opened = opener(engine, (file,))
             query = self._rows_query(opened)
             engine.run(sql("COPY ({q}) TO {p} (FORMAT parquet)", q=query, p=str(rows)))
             yield from pq.ParquetFile(rows).iter_batches(batch_size=_BATCH)

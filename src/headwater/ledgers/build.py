@@ -46,7 +46,7 @@ def build_ledger(engine: Engine, events: Events, *, folder: Path, earlier: Ledge
     """
     kinds = {c.name: c.kind for c in events.events.columns}
     compiled = compile_measures(events.contract.measures, kinds, currency=events.contract.app.currency)
-    late = events.contract.source.known_at is not None
+    late = events.contract.source.known_at is not None or events.contract.identity is not None
     changed = _changed_days(events, earlier)
     keys = _write_keys(engine, events, compiled, folder=folder, changed=changed, earlier=earlier)
     if keys is not None and earlier is not None:

@@ -141,8 +141,10 @@ def days_query(
     sums = event_sums(compiled)
     inside = on_days(days)
     made = sql(
-        "SELECT user_id, app_day, known_day, count(*) AS n_events, min(at_us) AS first_us, max(at_us) AS last_us{sums}"
-        " FROM {scan} e WHERE {inside} GROUP BY user_id, app_day, known_day",
+        "SELECT user_id, app_day, {known} AS known_day, count(*) AS n_events, min(at_us) AS first_us, max(at_us) AS last_us{sums}"
+        " FROM {scan} e WHERE {inside} GROUP BY user_id, app_day{by}",
+        known=sql("known_day") if late else sql("app_day"),
+        by=sql(", known_day") if late else sql(""),
         sums=after_comma(sums),
         scan=scan,
         inside=inside,

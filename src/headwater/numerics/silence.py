@@ -22,6 +22,7 @@ _WEEKS = (-4, -3, -2, -1, 1, 2, 3, 4)
 _LEAST_WEEKS = 3
 _NEXT_TO_NOTHING = 0.02
 _BUSY = 0.5
+_LONG = 0.5
 _WINSOR = 3.0
 _MAD_NORMAL = 1.482602218505602
 
@@ -76,9 +77,17 @@ def slot_dispersion(counts: Floats, expected: Floats) -> float:
     return float(np.clip((np.sum(cut**2) - np.sum(mean)) / np.sum(mean**2), 0.01, 10.0))
 
 
-def silences(counts: Floats, expected: Floats, *, dispersion: float, level: float) -> list[Silence]:
+def silences(
+    counts: Floats,
+    expected: Floats,
+    *,
+    dispersion: float,
+    level: float,
+    by_day: tuple[float, float] | None = None,
+) -> list[Silence]:
     """Stretches of slots with next to nothing (2% of what is expected) whose chance is below ``level``.
 
+    ``by_day`` is what a day holds and the dispersion of days: for stretches that miss half a day's events and more.
     Slots that are never busy neither begin nor end a stretch, but a stretch may run over them.
     """
     busy = np.isfinite(expected) & np.isfinite(counts) & (expected >= _BUSY)
@@ -95,7 +104,9 @@ def silences(counts: Floats, expected: Floats, *, dispersion: float, level: floa
         inside = np.arange(first, end)
         seen = float(np.nansum(counts[inside]))
         mean = float(np.nansum(np.where(busy[inside], expected[inside], 0.0)))
-        p = float(special.betainc(1.0 / dispersion, np.floor(seen) + 1.0, 1.0 / (1.0 + dispersion * mean)))
+        is_long = by_day is not None and mean >= _LONG * by_day[0]
+        spread = by_day[1] if by_day is not None and is_long else dispersion
+        p = float(special.betainc(1.0 / spread, np.floor(seen) + 1.0, 1.0 / (1.0 + spread * mean)))
         if p < level:
             found.append(Silence(first=first, end=end, seen=seen, expected=mean, p=p))
     return found

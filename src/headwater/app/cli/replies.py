@@ -10,7 +10,7 @@ from headwater.app.study import FittedStep, ForecastStep, Study
 from headwater.app.worth import worth_of
 from headwater.core.answer import Estimate
 from headwater.core.block import Grid
-from headwater.core.contract import Events
+from headwater.core.contract import Events, RuleResult
 from headwater.core.finding import Severity
 from headwater.core.ledger import Snapshot
 from headwater.core.show import cell_text
@@ -35,10 +35,29 @@ def check_reply(study: Study) -> Reply:
     lines = [
         f"{events.n_rows_in:,} rows in, {events.events.n_rows:,} kept, {events.quarantine.n_rows:,} in quarantine."
     ]
-    lines += [f"  {r.n_rows:>10,}  {r.share:6.1%}  {r.code}" for r in events.rules if r.n_rows]
+    lines.append(f"The source was read {events.n_scans} times.")
+    for r in events.rules:
+        if r.n_rows:
+            lines += _rule_lines(r)
+    lines += [
+        f"  {r.n_rows:>10,} rows repaired  {r.column} ({', '.join(r.repairs)}; {r.n_values:,} values)"
+        for r in events.repaired
+    ]
     lines += [finding_line(f) for f in events.findings]
+    lines += [f"repairs: {f}" for f in (events.repairs.files if events.repairs else ())]
     lines += [f"quarantine: {f}" for f in events.quarantine.files]
     return Reply(text="\n".join(lines), data=_events_data(events))
+
+
+def _rule_lines(result: RuleResult) -> list[str]:
+    """A rule that was broken: how often, by whom, with how much money, how sure it is, and what to do."""
+    touched = [f"{result.n_users:,} users"] if result.n_users is not None else []
+    if result.money is not None:
+        touched.append(f"{result.money:,.2f} {result.money_unit} of {result.money_of}")
+    if result.doubt:
+        touched.append(f"{result.certainty}: {result.doubt}")
+    lines = [f"  {result.n_rows:>10,}  {result.share:6.1%}  {result.code}  {'; '.join(touched)}".rstrip()]
+    return [*lines, f"{'':21}{result.proposal}"] if result.proposal else lines
 
 
 def ledger_reply(study: Study) -> Reply:
@@ -177,8 +196,26 @@ def _events_data(events: Events) -> dict[str, Any]:
         "n_kept": events.events.n_rows,
         "n_quarantined": events.quarantine.n_rows,
         "rules": [
-            {"code": r.code, "n_rows": r.n_rows, "share": r.share, "max_share": r.max_share}
+            {
+                "code": r.code,
+                "n_rows": r.n_rows,
+                "share": r.share,
+                "max_share": r.max_share,
+                "n_users": r.n_users,
+                "money": r.money,
+                "money_of": r.money_of,
+                "money_unit": r.money_unit,
+                "certainty": r.certainty,
+                "doubt": r.doubt,
+                "examples": list(r.examples),
+                "proposal": r.proposal,
+            }
             for r in events.rules
+        ],
+        "n_scans": events.n_scans,
+        "repaired": [
+            {"column": r.column, "repairs": list(r.repairs), "n_rows": r.n_rows, "n_values": r.n_values}
+            for r in events.repaired
         ],
         "findings": [finding_data(f) for f in events.findings],
         "quarantine_files": list(events.quarantine.files),

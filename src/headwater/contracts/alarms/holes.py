@@ -6,7 +6,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from headwater.contracts.alarm import Floats, Heard, Scope, number_of, refuse_alarm_settings
+from headwater.contracts.alarm import (
+    LEAST_DAYS,
+    TOO_SHORT,
+    Floats,
+    Heard,
+    Scope,
+    number_of,
+    refuse_alarm_settings,
+)
 from headwater.contracts.tally import OTHER, Series, Tally
 from headwater.contracts.touched import touched_by
 from headwater.core.audit import AlarmSpec, Hole
@@ -19,6 +27,7 @@ __all__ = ["Holes"]
 _HOUR_US = 3_600_000_000
 _MOST_FINDINGS = 10
 _TRAILING_HOURS = 72
+_NIGHT = 16
 
 
 class Holes:
@@ -32,13 +41,14 @@ class Holes:
         refuse_alarm_settings(spec, {"least_per_day"})
         least = number_of(spec, "least_per_day", 50)
         tally = scope.tally
-        grid = _Grid(tally, scope.holidays)
+        if len(scope.tally.days) <= LEAST_DAYS:
+            return Heard(skipped=TOO_SHORT)
         rows = [
             i for i, s in enumerate(tally.series) if s.value != OTHER and np.median(tally.daily[i]) >= least
         ]
-        known = len(tally.days) >= 28
-        if not known or not rows:
-            return Heard(skipped="it needs four weeks of at least 50 events a day")
+        if not rows:
+            return Heard(skipped="no series has 50 events a day")
+        grid = _Grid(tally, scope.holidays)
         n_tests = len(rows) * len(tally.hours)
         level = scope.level / n_tests
         found: list[tuple[Series, Silence]] = []
@@ -87,15 +97,22 @@ class _Grid:
         counts[: there[0]] = np.nan
         counts[last:] = np.nan
         expected = expected_slots(counts, per_week=168)
-        return silences(counts, expected, dispersion=slot_dispersion(counts, expected), level=level)
+        by_hour, days = slot_dispersion(counts, expected), [_by_day(counts), _by_day(expected)]
+        usual = days[1][np.nan_to_num(days[1]) > 0]
+        by_day = (float(np.median(usual)), min(by_hour, slot_dispersion(*days))) if len(usual) else None
+        return silences(counts, expected, dispersion=by_hour, level=level, by_day=by_day)
+
+
+def _by_day(slots: Floats) -> Floats:
+    return slots.reshape(-1, 24).sum(axis=1)
 
 
 def _not_told_twice(found: list[tuple[Series, Silence]]) -> list[tuple[Series, Silence]]:
-    """A value that is silent while everybody is has no hole of its own."""
+    """A value that is silent while everybody is, and perhaps over the night beside it, has no hole of its own."""
     everybody = [s for one, s in found if one.dimension is None]
 
     def within(s: Silence) -> bool:
-        return any(s.first >= e.first - 1 and s.end <= e.end + 1 for e in everybody)
+        return any(s.first >= e.first - _NIGHT and s.end <= e.end + _NIGHT for e in everybody)
 
     return [(one, s) for one, s in found if one.dimension is None or not within(s)]
 

@@ -7,6 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from headwater.contracts.alarm import (
+    LEAST_DAYS,
+    TOO_SHORT,
     Floats,
     Heard,
     Metric,
@@ -39,6 +41,8 @@ class Mix:
         """Settings: ``least_points`` (1: percentage points that are news), ``least_per_day`` (20 events)."""
         refuse_alarm_settings(spec, {"least_points", "least_per_day"})
         points = number_of(spec, "least_points", 1.0) / 100
+        if len(scope.tally.days) <= LEAST_DAYS:
+            return Heard(skipped=TOO_SHORT)
         series, parts = _parts(scope.tally, number_of(spec, "least_per_day", 20))
         if not series:
             return Heard(skipped="no column is watched by its values")
@@ -47,7 +51,7 @@ class Mix:
         usable &= np.cumsum(parts, axis=1) > 0
         n_tests = int(usable[:, 28:].sum())
         if not n_tests:
-            return Heard(skipped="it needs more than four weeks of whole days")
+            return Heard(skipped=TOO_SHORT)
         level = scope.level / n_tests
         rest = total - parts
         base = seasonal_baseline(

@@ -12,7 +12,7 @@ from headwater.core.audit import AlarmSpec, Listing
 from headwater.core.block import Cell, Form
 from headwater.core.finding import Finding, Severity
 from headwater.core.table import Kind
-from headwater.engine.engine import table_scan
+from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import name, sql
 
 __all__ = ["Outliers"]
@@ -58,21 +58,8 @@ def _whales(scope: Scope, score: float) -> tuple[Listing | None, tuple[Finding, 
     if n < _LEAST:
         return None, ()
     t = name(_TOTALS)
-    middle, everything = engine.one(
-        sql(
-            "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY size), CAST(sum(total) AS BIGINT) FROM {t}",
-            t=t,
-        )
-    )
-    (near,) = engine.one(
-        sql(
-            "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(size - {m})) FROM {t}",
-            t=t,
-            m=float(middle),
-        )
-    )
-    spread = max(_MAD_NORMAL * float(near), 1e-9)
-    bound = float(middle) + score * spread
+    middle, spread, everything = _middle(engine)
+    bound = middle + score * spread
     n_far, money_far = engine.one(
         sql(
             "SELECT count(*), CAST(coalesce(sum(total), 0) AS BIGINT) FROM {t} WHERE size > {b}", t=t, b=bound
@@ -82,8 +69,7 @@ def _whales(scope: Scope, score: float) -> tuple[Listing | None, tuple[Finding, 
         sql("SELECT user_id, total, size FROM {t} ORDER BY total DESC, user_id LIMIT {k}", t=t, k=_SHOWN)
     )
     rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (user, total / paid.scale, total / everything, (size - float(middle)) / spread)
-        for user, total, size in top
+        (user, total / paid.scale, total / everything, (size - middle) / spread) for user, total, size in top
     )
     listing = Listing(
         name="whales",
@@ -105,6 +91,25 @@ def _whales(scope: Scope, score: float) -> tuple[Listing | None, tuple[Finding, 
             score=score,
         ),
     )
+
+
+def _middle(engine: Engine) -> tuple[float, float, int]:
+    """The median logarithm of payers' money, its robust spread, and all the money."""
+    t = name(_TOTALS)
+    middle, everything = engine.one(
+        sql(
+            "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY size), CAST(sum(total) AS BIGINT) FROM {t}",
+            t=t,
+        )
+    )
+    (near,) = engine.one(
+        sql(
+            "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(size - {m})) FROM {t}",
+            t=t,
+            m=float(middle),
+        )
+    )
+    return float(middle), max(_MAD_NORMAL * float(near), 1e-9), int(everything)
 
 
 def _told(n_far: int, n: int, *, share: float, money: float, label: str, score: float) -> Finding:

@@ -7,6 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from headwater.contracts.alarm import (
+    LEAST_DAYS,
+    TOO_SHORT,
     Floats,
     Heard,
     Metric,
@@ -46,6 +48,8 @@ class UnitJump:
         refuse_alarm_settings(spec, {"least_factor"})
         factor = number_of(spec, "least_factor", 2.5)
         tally = scope.tally
+        if len(scope.tally.days) <= LEAST_DAYS:
+            return Heard(skipped=TOO_SHORT)
         if not tally.binned:
             return Heard(skipped="no column is a number")
         pairs = [_medians(b) for b in tally.binned]

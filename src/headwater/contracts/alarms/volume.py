@@ -7,6 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from headwater.contracts.alarm import (
+    LEAST_DAYS,
+    TOO_SHORT,
     Floats,
     Heard,
     Metric,
@@ -39,6 +41,8 @@ class Volume:
         """Settings: ``least_change`` (0.1: smaller changes are no news), ``least_per_day`` (20 events)."""
         refuse_alarm_settings(spec, {"least_change", "least_per_day"})
         change = number_of(spec, "least_change", 0.1)
+        if len(scope.tally.days) <= LEAST_DAYS:
+            return Heard(skipped=TOO_SHORT)
         tally = scope.tally
         often = np.median(tally.daily, axis=1) >= number_of(spec, "least_per_day", 20)
         often[0] = True
@@ -48,7 +52,7 @@ class Volume:
         usable &= np.cumsum(counts, axis=1) > 0
         n_tests = int(usable[:, 28:].sum())
         if not n_tests:
-            return Heard(skipped="it needs more than four weeks of whole days")
+            return Heard(skipped=TOO_SHORT)
         level = scope.level / n_tests
         base = seasonal_baseline(
             np.log(counts + 0.5), 1.0 / (counts + 0.5), weekday=tally.weekday, usable=usable, judged=usable,

@@ -1,0 +1,46 @@
+"""The report's page about the data: the card, the account of rows, what the alarms say, the other sources."""
+
+from __future__ import annotations
+
+from os.path import commonpath
+from pathlib import Path
+
+from headwater.app.card import card_blocks, volume_chart
+from headwater.app.study import Study
+from headwater.core.block import Block, Heading, Page, Prose, callouts
+from headwater.core.contract import Events
+from headwater.core.ledger import Ledger
+
+__all__ = ["data_page"]
+
+
+def data_page(study: Study, events: Events, ledger: Ledger) -> Page:
+    """What the data are, what was wrong with them, and where the rows in quarantine lie."""
+    audit = study.audit()
+    kept = commonpath([str(Path(f).parent.relative_to(study.root)) for f in events.quarantine.files])
+    held = Prose(
+        text=f"They make {ledger.days.n_rows:,} user-days of {ledger.users.n_rows:,} users. The rows in quarantine are kept under {kept}, "
+        f"each with the codes of all rules it broke, its file and its place in it ({events.rows_are})."
+    )
+    return Page(
+        name="data",
+        title="The data and what was wrong with them",
+        blocks=(
+            *card_blocks(events, ledger, audit, study.settings),
+            *events.blocks(),
+            held,
+            *callouts(ledger.findings),
+            *(events.identity.blocks() if events.identity else ()),
+            volume_chart(audit),
+            *audit.blocks(),
+            *_others(study),
+        ),
+    )
+
+
+def _others(study: Study) -> list[Block]:
+    """The declared sources beside the events, each with its account."""
+    blocks: list[Block] = []
+    for source in study.sources():
+        blocks += [Heading(text=f"{source.source.name}: {source.source.kind.value}"), *source.blocks()]
+    return blocks
