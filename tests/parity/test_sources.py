@@ -28,10 +28,14 @@ def read(engine, path, **settings):
     return opened.columns, rows, broken
 
 
-def both(on_both, path, **settings):
+def _unnumbered(rows):
+    return [r[:-1] for r in rows]
+
+
+def both(on_both, path, *, numbered=True, **settings):
     duck, spark = on_both(lambda engine: read(engine, path, **settings))
     assert duck[0] == spark[0]
-    assert duck[1] == spark[1]
+    assert duck[1] == spark[1] or (not numbered and _unnumbered(duck[1]) == _unnumbered(spark[1]))
     assert duck[2] == spark[2]
     return duck
 
@@ -123,7 +127,7 @@ def test_nanoseconds_are_refused_by_name_on_spark(spark, tmp_path):
 def test_json_lines_in_files_of_which_one_lacks_a_key(on_both, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"user":"a","late_key":1}\n')
     (tmp_path / "b.jsonl").write_text('{"user":"b"}\n')
-    columns, rows, _ = both(on_both, tmp_path)
+    columns, rows, _ = both(on_both, tmp_path, numbered=False)
     assert {r[dict_index(columns, "user")]: r[dict_index(columns, "late_key")] for r in rows} == {
         "a": "1",
         "b": None,
@@ -138,6 +142,20 @@ def test_text_in_folders_that_name_a_column(on_both, tmp_path):
     for day in ("2024-01-01", "2024-01-02"):
         (tmp_path / f"day={day}").mkdir()
         (tmp_path / f"day={day}" / "log.csv").write_text("user,n\na,1\n")
-    columns, rows, _ = both(on_both, tmp_path)
+    columns, rows, _ = both(on_both, tmp_path, numbered=False)
     assert [c for c, _ in columns] == ["user", "n", "day"]
     assert [r[2] for r in rows] == ["2024-01-01", "2024-01-02"]
+
+
+@pytest.mark.xfail(strict=True, reason="gap: Spark numbers the rows of each text file, DuckDB those of all")
+def test_the_rows_of_several_text_files_have_the_same_numbers(on_both, tmp_path):
+    for n in "ab":
+        (tmp_path / f"{n}.csv").write_text("user,n\na,1\n")
+    both(on_both, tmp_path)
+
+
+@pytest.mark.xfail(strict=True, reason="gap: Spark takes columns that differ in case only for one")
+def test_columns_that_differ_in_case_only(spark, tmp_path):
+    pq.write_table(pa.table({"a": [1], "A": [2]}), tmp_path / "log.parquet")
+    opened = open_relation(spark, tmp_path / "log.parquet")
+    assert spark.rows(sql("SELECT * FROM {r} r", r=opened.rows))[0][:2] == (1, 2)

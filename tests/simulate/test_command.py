@@ -15,7 +15,7 @@ import pytest
 def headwater(*words: str, cwd: Path) -> tuple[int, dict[str, Any]]:
     code = "from headwater.app.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, *words, "--json"], cwd=cwd, capture_output=True, text=True
+        [sys.executable, "-c", code, *words, "--json"], cwd=cwd, capture_output=True, text=True, check=False
     )
     return done.returncode, json.loads(done.stdout.splitlines()[-1])
 

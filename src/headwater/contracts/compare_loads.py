@@ -196,12 +196,12 @@ def _counts(
         us = time_column(at, source, types[at], "UTC")
         day = sql("CAST(floor(CAST({us} AS DOUBLE) / 86400000000.0) AS INTEGER)", us=us)
     shown = [
-        sql("coalesce(CAST({c} AS VARCHAR), {m}) AS {k}", c=name(c), m=MISSING, k=name(f"k{i + 1}"))
+        sql("coalesce(CAST({c} AS STRING), {m}) AS {k}", c=name(c), m=MISSING, k=name(f"k{i + 1}"))
         for i, c in enumerate(values)
     ]
     binned = [
         sql(
-            "coalesce(CAST({b} AS VARCHAR), {m}) AS {k}",
+            "coalesce(CAST({b} AS STRING), {m}) AS {k}",
             b=log_bin(sql("TRY_CAST({c} AS DOUBLE)", c=name(c))),
             m=MISSING,
             k=name(f"k{i + 1 + len(values)}"),
@@ -215,7 +215,7 @@ def _counts(
         "SELECT {part} AS part, day, {value} AS value, CAST(count(*) AS BIGINT) AS n, min(seen) AS first_day FROM"
         " (SELECT day, day AS seen{carried} FROM (SELECT {day} AS day{keys} FROM (SELECT *{raw} FROM {rows}) r) d) e GROUP BY GROUPING SETS ({sets})",
         part=sql("CASE {w} ELSE 0 END", w=_spaced(part)) if part else sql("0"),
-        value=sql("coalesce({k}, NULL)", k=commas(keys)) if keys else sql("CAST(NULL AS VARCHAR)"),
+        value=sql("coalesce({k}, NULL)", k=commas(keys)) if keys else sql("CAST(NULL AS STRING)"),
         carried=sql(", {k}", k=commas(keys)) if keys else sql(""),
         keys=sql(", {k}", k=commas([*shown, *binned])) if keys else sql(""),
         day=day,

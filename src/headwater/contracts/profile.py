@@ -73,7 +73,7 @@ def _counted(engine: Engine, relation: Relation, looks: Sequence[Look]) -> list[
     parts: list[Sql] = []
     for look in looks:
         c = name(look.column)
-        text = sql("nullif(trim(CAST({c} AS VARCHAR)), '')", c=c)
+        text = sql("nullif(trim(CAST({c} AS STRING)), '')", c=c)
         number = sql("TRY_CAST({c} AS DOUBLE)", c=c) if look.is_numeric else sql("CAST(NULL AS DOUBLE)")
         finite = sql("CASE WHEN isfinite({n}) THEN {n} END", n=number)
         parts += [sql("count({t})", t=text), sql("approx_count_distinct({t})", t=text)]

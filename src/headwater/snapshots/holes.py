@@ -67,7 +67,7 @@ def days_lost(lost: Sequence[LostDays], first: int, end: int) -> Sql:
 
 def users_in_holes(users: Table, lost: Sequence[LostDays]) -> Sql | None:
     """One row per user with a boolean ``hit <k>`` for each group of users with holes; None where all holes are everybody's."""
-    hits = [
+    struck = [
         sql(
             "coalesce(CAST({d} AS STRING) = {v}, FALSE) AS {hit}",
             d=name(f"first {one.dimension}"),
@@ -77,9 +77,9 @@ def users_in_holes(users: Table, lost: Sequence[LostDays]) -> Sql | None:
         for k, one in enumerate(lost)
         if one.dimension is not None
     ]
-    if not hits:
+    if not struck:
         return None
-    return sql("SELECT user_id, {hits} FROM {users}", hits=commas(hits), users=table_scan(users))
+    return sql("SELECT user_id, {struck} FROM {users}", struck=commas(struck), users=table_scan(users))
 
 
 def _app_day(us: int, zone: ZoneInfo) -> int:

@@ -56,14 +56,14 @@ def snapshot_query(ledger: Ledger, *, cut: Cut, features: FeatureChoice, days: S
     known = greatest(sql("age"))
     partials = dict.fromkeys(p for f in (known, *(c.formula for c in made)) for p in f.partials)
     names = {p: name(f"p{k}") for k, p in enumerate(partials)}
-    hits = users_in_holes(ledger.users, cut.lost)
+    struck = users_in_holes(ledger.users, cut.lost)
     query = sql(
-        "SELECT {columns} FROM (SELECT user_id, any_value(bucket) AS bucket, {partials} FROM ({rows}) d GROUP BY user_id) p{hits}"
+        "SELECT {columns} FROM (SELECT user_id, any_value(bucket) AS bucket, {partials} FROM ({rows}) d GROUP BY user_id) p{struck}"
         " WHERE {known} IS NOT NULL ORDER BY user_id",
         columns=commas([sql("{x} AS {n}", x=c.formula.sql(names), n=name(c.column.name)) for c in made]),
         partials=commas([sql("{x} AS {n}", x=p.aggregate, n=n) for p, n in names.items()]),
         rows=_seen(ledger, table_scan(ledger.days) if days is None else days, cut),
-        hits=sql("") if hits is None else sql(" LEFT JOIN ({h}) h USING (user_id)", h=hits),
+        struck=sql("") if struck is None else sql(" LEFT JOIN ({h}) h USING (user_id)", h=struck),
         known=known.sql(names),
     )
     return Plan(query=query, columns=tuple(c.column for c in made))
