@@ -69,7 +69,10 @@ class Log:
             {
                 "user": pa.array([r[0] for r in rows], pa.string()),
                 "at": pa.array(at, pa.timestamp("us", "UTC")),
-                "known": pa.array([a + timedelta(hours=r[5]) for a, r in zip(at, rows, strict=True)], pa.timestamp("us", "UTC")),
+                "known": pa.array(
+                    [a + timedelta(hours=r[5]) for a, r in zip(at, rows, strict=True)],
+                    pa.timestamp("us", "UTC"),
+                ),
                 "order": pa.array([f"o{r[2]}" for r in rows], pa.string()),
                 "price": pa.array([r[3] for r in rows], pa.int64()),
                 "country": pa.array([r[4] for r in rows], pa.string()),
@@ -122,7 +125,11 @@ def same(one: tuple[Events, Ledger], other: tuple[Events, Ledger]) -> None:
         for table in ("events", "quarantine", "days", "users", "user_hours", "keys"):
             if hasattr(mine, table):
                 ours, full = getattr(mine, table), getattr(theirs, table)
-                assert ours.fingerprint == full.fingerprint, (table, ours.to_arrow().to_pylist(), full.to_arrow().to_pylist())
+                assert ours.fingerprint == full.fingerprint, (
+                    table,
+                    ours.to_arrow().to_pylist(),
+                    full.to_arrow().to_pylist(),
+                )
     assert one[0].day_fingerprints == other[0].day_fingerprints
     assert one[1].day_fingerprints == other[1].day_fingerprints
     assert (one[1].settle_days, one[1].one_row_a_day) == (other[1].settle_days, other[1].one_row_a_day)
@@ -134,7 +141,11 @@ def same(one: tuple[Events, Ledger], other: tuple[Events, Ledger]) -> None:
     [(ROW_RULE,), (ROW_RULE, WHOLE_ROWS), (ONE_KEY,), (WHOLE_ROWS, NEAR)],
     ids=["rows", "whole rows", "a key", "near"],
 )
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors])
+@settings(
+    max_examples=5,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+)
 @given(first=rows_of_a_file, then=steps)
 def test_files_in_any_order_give_what_a_rebuild_gives(shared_bench, late, rules, first, then):
     log = a_log(shared_bench, late=late, rules=rules)

@@ -36,9 +36,7 @@ def checked_query(contract: Contract, plan: CheckPlan) -> Sql:
         " CASE WHEN broken <> 0 THEN {raw} END AS raw, md5(CASE WHEN broken <> 0 THEN {raw} END) AS line_hash, broken <> 0 AS is_broken FROM ({masked}) AS masked",
         event=event,
         day=_day(sql("at_us"), plan),
-        known_day=_day(sql("known_us"), plan)
-        if source.known_at or plan.links
-        else _day(sql("at_us"), plan),
+        known_day=_day(sql("known_us"), plan) if source.known_at or plan.links else _day(sql("at_us"), plan),
         kept=_kept(plan),
         offset=_offset(contract, plan),
         twice=_repeated_hour(plan),

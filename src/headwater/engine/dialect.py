@@ -69,7 +69,9 @@ DUCKDB = Dialect(
         "pair": lambda a, b: f"row({a}, {b})",
         "json_row": _json_row,
         "iso_of_day": lambda day: f"strftime(DATE '1970-01-01' + CAST({day} AS INTEGER), '%Y-%m-%d')",
-        "approx_quantiles": lambda x, *shares: f"approx_quantile({x}, CAST([{', '.join(shares)}] AS FLOAT[]))",
+        "approx_quantiles": lambda x, *shares: (
+            f"approx_quantile({x}, CAST([{', '.join(shares)}] AS FLOAT[]))"
+        ),
         "month_of_day": lambda day: f"strftime(DATE '1970-01-01' + CAST({day} AS INTEGER), '%Y-%m')",
         "mix": lambda key, salt: f"hash(xor({key}, hash(CAST({salt} AS BIGINT))))",
         "unit": lambda key: f"((CAST({key} >> 11 AS DOUBLE) + 0.5) * 1.1102230246251565e-16)",

@@ -18,7 +18,19 @@ from typing import TYPE_CHECKING, LiteralString
 if TYPE_CHECKING:
     from headwater.engine.dialect import Dialect
 
-__all__ = ["Part", "Shim", "Sql", "commas", "conjunction", "disjunction", "engine_type", "name", "render", "shim", "sql"]
+__all__ = [
+    "Part",
+    "Shim",
+    "Sql",
+    "commas",
+    "conjunction",
+    "disjunction",
+    "engine_type",
+    "name",
+    "render",
+    "shim",
+    "sql",
+]
 
 
 @dataclass(frozen=True, slots=True)
