@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headwater.app.run import Published, run
-from headwater.app.study import WouldRun
+from headwater.app.watch import WouldRun
 from headwater.core.errors import GateError, HeadwaterError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def test_a_second_run_reuses_everything_and_says_the_same(shop: Shop) -> None:
     second, reused = again(shop)
     assert set(made.values()) == {False}
     assert set(reused.values()) == {True}
-    assert set(reused) == {"check", "ledger", "snapshot", "backtest", "fit", "forecast", "report"}
+    assert set(reused) == {"check", "ledger", "audit", "snapshot", "backtest", "fit", "forecast", "report"}
     assert (first.n_reused, second.n_reused) == (0, second.n_steps)
     assert first.fingerprints == second.fingerprints
     assert first.told.document.lead == second.told.document.lead

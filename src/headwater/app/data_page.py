@@ -17,6 +17,7 @@ __all__ = ["data_page"]
 def data_page(study: Study, events: Events, ledger: Ledger) -> Page:
     """What the data are, what was wrong with them, and where the rows in quarantine lie."""
     audit = study.audit()
+    volume = volume_chart(audit)
     kept = commonpath([str(Path(f).parent.relative_to(study.root)) for f in events.quarantine.files])
     held = Prose(
         text=f"They make {ledger.days.n_rows:,} user-days of {ledger.users.n_rows:,} users. The rows in quarantine are kept under {kept}, "
@@ -31,7 +32,7 @@ def data_page(study: Study, events: Events, ledger: Ledger) -> Page:
             held,
             *callouts(ledger.findings),
             *(events.identity.blocks() if events.identity else ()),
-            volume_chart(audit),
+            *((volume,) if volume.rows else ()),
             *audit.blocks(),
             *_others(study),
         ),

@@ -246,5 +246,5 @@ def _kept(work: _Work, part: Part) -> Part:
     """A part checked before: taken over, or checked again where other rows of it repeat others than before."""
     names = [f for f, _ in part.sources]
     if not work.repeats.seen.issuperset(names) or repeats_of(work.repeats.prints, names) == part.repeats:
-        return carry_part(part, folder=work.folder)
+        return carry_part(part, root=work.repeats.plan.root, folder=work.folder)
     return replace(_written(work, part.sources), span=part.span, links=part.links)

@@ -105,7 +105,7 @@ def write_part(
     """Check the files of a part and write its kept rows and its quarantine under ``folder``."""
     own = replace(plan, rows=relation.rows, rows_keeping_aside=relation.rows_keeping_aside)
     query = checked_query(contract, own)
-    place = folder / _name_of(sources, repeats)
+    place = folder / _name_of(sources, repeats, plan.root)
     kept, broken = _split(engine, query, plan, place, read_twice=relation.format == "parquet")
     require_closed_quotes(engine, relation)
     unreadable = _write_unreadable(engine, relation, plan.root, place)
@@ -137,9 +137,9 @@ def write_part(
     )
 
 
-def carry_part(part: Part, *, folder: Path) -> Part:
+def carry_part(part: Part, *, root: Path, folder: Path) -> Part:
     """A part of an earlier load in the folder of this one: the same bytes under a second name."""
-    place = folder / _name_of(part.sources, part.repeats)
+    place = folder / _name_of(part.sources, part.repeats, root)
     return replace(part, events=_carried(part.events, place), quarantine=_carried(part.quarantine, place))
 
 
@@ -157,8 +157,9 @@ def _carried(table: Table, place: Path) -> Table:
     return replace(table, files=tuple(moved))
 
 
-def _name_of(sources: Iterable[SourceFile], repeats: str) -> str:
-    return hashlib.sha256(repr((tuple(sources), repeats)).encode()).hexdigest()[:16]
+def _name_of(sources: Iterable[SourceFile], repeats: str, root: Path) -> str:
+    named = [(file.removeprefix(f"{root}/"), print_) for file, print_ in sources]
+    return hashlib.sha256(repr((named, repeats)).encode()).hexdigest()[:16]
 
 
 def _split(

@@ -134,7 +134,7 @@ def _drawn(counts: Sequence[int]) -> str:
     """Counts as bars, the highest full.
 
     >>> _drawn([0, 1, 8])
-    '▁▁█'
+    '▁▂█'
     """
     most = max(1, *counts)
     return "".join(_BARS[round(n / most * (len(_BARS) - 1))] for n in counts)

@@ -20,7 +20,7 @@ from headwater.simulate.world import World, salt
 
 __all__ = ["Faults", "merge_fault_truth", "read_faults", "write_fault_users", "write_faulty"]
 
-_MARKED = "sim_marked"
+_CHANGED, _MARKED = "sim_changed", "sim_marked"
 _KEY, _EVENT = name("key"), name("fault_key")
 _CARRIED = ("event_key", "key", "signup_us", "event_id", "user_id", "device_id", "event", "at_us", "known_us", "platform", "app_version", "country", "amount", "currency", "amount_usd", "order_id", "network", "content_id", "watched_ms", "note")  # fmt: skip
 _ELIGIBLE = {
@@ -62,7 +62,8 @@ def write_faulty(
     The rows of one file are held while it is written: memory grows with the users worked on at a time.
     """
     whole = _with_bots(world, faults, rows, period_us)
-    marked = _with_copies(_changed(faults, _marked(faults, _stretched(world, faults, whole))))
+    engine.hold(_CHANGED, _changed(faults, _marked(faults, _stretched(world, faults, whole))))
+    marked = _with_copies(sql("SELECT * FROM {c}", c=name(_CHANGED)))
     engine.hold(
         _MARKED,
         sql(
@@ -74,7 +75,8 @@ def write_faulty(
     n_rows = write_rows(engine, as_logged(_as_text(faults, ordered)), path)
     truth = folder / "truth" / "fault_rows" / path.name
     write_rows(engine, _row_truth(str(path.relative_to(folder))), truth)
-    engine.run(sql("DROP TABLE {m}", m=name(_MARKED)))
+    for held in (_CHANGED, _MARKED):
+        engine.run(sql("DROP TABLE {h}", h=name(held)))
     return n_rows
 
 
