@@ -68,7 +68,9 @@ def test_days_appended_one_by_one_are_a_full_rebuild(shared_bench, line, shop_lo
         assert rows_sorted(joined) == rows_sorted(whole)
         assert joined.rows.fingerprint == whole.rows.fingerprint
         had = now
-    matured = [s for s in steps if s >= 4 + max(HORIZONS)]  # by then the first cutoff saw both its windows end
+    matured = [
+        s for s in steps if s >= 4 + max(HORIZONS)
+    ]  # by then the first cutoff saw both its windows end
     assert late or len(matured) < 2 or n_reused > 0
 
 
