@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -37,7 +37,7 @@ NEAR = RuleSpec(rule="near_duplicate", columns=("price",), settings={"within": "
 rows_of_a_file = st.lists(
     st.tuples(
         st.sampled_from(["ann", "bob", "cyd", None]),
-        st.integers(-30, 54),  # hours from the file's day: some rows are late, some early
+        st.one_of(st.none(), st.integers(-30, 54)),  # hours from the file's day: late, early, or not known
         st.integers(0, 3),
         st.integers(-3, 4),
         st.sampled_from(["de", "fr", None]),
@@ -64,13 +64,13 @@ class Log:
     states: list[tuple[Events, Ledger]] = field(default_factory=list)
 
     def put(self, day: int, rows: list[tuple[object, ...]]) -> None:
-        at = [FIRST + timedelta(days=day, hours=r[1]) for r in rows]
+        at = [None if r[1] is None else FIRST + timedelta(days=day, hours=r[1]) for r in rows]
         table = pa.table(
             {
                 "user": pa.array([r[0] for r in rows], pa.string()),
                 "at": pa.array(at, pa.timestamp("us", "UTC")),
                 "known": pa.array(
-                    [a + timedelta(hours=r[5]) for a, r in zip(at, rows, strict=True)],
+                    [None if a is None else a + timedelta(hours=r[5]) for a, r in zip(at, rows, strict=True)],
                     pa.timestamp("us", "UTC"),
                 ),
                 "order": pa.array([f"o{r[2]}" for r in rows], pa.string()),
@@ -158,3 +158,26 @@ def test_files_in_any_order_give_what_a_rebuild_gives(shared_bench, late, rules,
             log.put(day, [("ann", 1, 1, 1, "de", 0), *rows] if day == 3 else rows)
         same(log.remembered(), log.rebuilt())
     shutil.rmtree(log.root)
+
+
+def test_a_repeat_without_a_time_is_found_however_far_apart_the_files_are(shared_bench):
+    log = a_log(shared_bench, late=False, rules=(WHOLE_ROWS,))
+    twice = ("ann", None, 1, 1, "de", 0)
+    for day in (0, 3, 90):
+        log.put(day, [("bob", 1, day % 4, 1, "de", 0), twice])
+        same(log.remembered(), log.rebuilt())
+    found = {r.code: r.n_rows for r in log.events.rules}
+    assert found["unique(row)"] == 2
+
+
+def test_another_today_takes_over_what_is_well_before_it(shared_bench):
+    rule = RuleSpec(rule="not_future", settings={"after": "2024-03-30"})
+    log = a_log(shared_bench, late=False, rules=(rule,))
+    for day in (0, 10):
+        log.put(day, [("ann", 1, day % 4, 1, "de", 0)])
+    log.remembered()
+    assert {r.code: r.n_rows for r in log.events.rules}["not_future(2024-03-30)"] == 1
+    later = replace(rule, settings={"after": "2024-04-20"})
+    log.contract = replace(log.contract, rules=(later,))
+    same(log.remembered(), log.rebuilt())
+    assert log.events.quarantine.n_rows == 0

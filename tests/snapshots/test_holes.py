@@ -169,3 +169,48 @@ def test_a_hole_in_an_unknown_dimension_is_refused(bench):
         bench.snapshot(ledger, cutoffs=CUTOFFS, holes=(stray,))
     assert refused.value.finding.code == "snapshot.hole_dimension"
     assert "platform" in refused.value.finding.do
+
+
+def test_a_hole_behind_does_not_use_what_the_user_said_after_the_cutoff(bench, rows_of):
+    """By hand: ann says where she is after the cutoff, bob before, cat never; the hole behind is bob's alone."""
+    data = (
+        "user,at,platform\n"
+        "ann,2020-01-02 12:00:00,\nann,2020-02-20 12:00:00,ios\n"
+        "bob,2020-01-02 12:00:00,ios\nbob,2020-02-20 12:00:00,ios\n"
+        "cat,2020-01-02 12:00:00,\ncat,2020-02-20 12:00:00,\n"
+    )
+    ledger = bench.ledger(data, keep=("platform",))
+    gaps = (hole(9, 10, "ios"), hole(33, 33, "ios"))
+    settings = {"horizons": (7,), "windows": (30,), "holes": gaps}
+
+    def marks(cutoff, **more):
+        rows = rows_of(bench.snapshot(ledger, cutoffs=[cutoff], **settings, **more).rows)
+        return {r["user_id"]: (r["hole_days_past_30d"], r["hole_days_7d"]) for r in rows}
+
+    assert marks("2020-02-01") == {"ann": (0, 1), "bob": (2, 1), "cat": (0, 0)}
+    assert marks("2020-02-20") == {"ann": (0, 0), "bob": (1, 0), "cat": (0, 0)}
+    assert marks("2020-02-21") == {"ann": (1, 0), "bob": (1, 0), "cat": (0, 0)}
+    seen_then = marks("2020-02-01", as_of=day_of("2020-02-15"))
+    assert seen_then == {"ann": (0, 0), "bob": (2, 1), "cat": (0, 0)}
+
+
+def test_a_hole_behind_is_what_it_was_before_later_rows_came(bench, rows_of):
+    """The mark of a past cutoff is the same with and without the rows after it."""
+    rng = random.Random(5)
+    lines = [
+        f"u{k},{date_of(FIRST + d)} 12:00:00,{rng.choice(PLATFORMS)}\n"
+        for k in range(12)
+        for d in sorted(rng.sample(range(SPAN), 8))
+    ]
+    cutoff = FIRST + 30
+    day = lambda line: day_of(line.split(",")[1][:10])  # noqa: E731
+    head = "user,at,platform\n"
+    settings = {"cutoffs": [cutoff], "windows": WINDOWS, "holes": HOLES}
+    made_rows = [
+        rows_of(bench.snapshot(bench.ledger(head + "".join(some), keep=("platform",)), **settings).rows)
+        for some in (lines, [line for line in lines if day(line) < cutoff])
+    ]
+    past = [{r["user_id"]: r["hole_days_past_30d"] for r in rows} for rows in made_rows]
+    assert past[0].keys() == past[1].keys()
+    assert any(past[0].values())
+    assert past[0] == past[1]

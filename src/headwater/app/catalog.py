@@ -49,11 +49,11 @@ def _read(catalog: Path, files: Sequence[Path]) -> dict[Path, str]:
 
 
 def _name(file: Path, root: Path) -> str:
-    return (
-        str(file.resolve().relative_to(root.resolve()))
-        if file.resolve().is_relative_to(root.resolve())
-        else file.name
-    )
+    """Relative to the root, as it is read; the whole path outside the root, for folders may be partitions."""
+    for own, base in ((file, root), (file.resolve(), root.resolve())):
+        if own.is_relative_to(base):
+            return str(own.relative_to(base))
+    return str(file.absolute())
 
 
 def _known_or_read(connection: sqlite3.Connection, file: Path) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from headwater.app.catalog import file_fingerprints, source_fingerprint
-from headwater.app.config import Settings
+from headwater.app.config import Settings, contract_of
 from headwater.app.declared import DeclaredSources
 from headwater.app.quality_settings import alarm_specs
 from headwater.app.steps import Steps
@@ -18,7 +18,7 @@ from headwater.core.contract import Contract, Events
 from headwater.core.ledger import Ledger, Snapshot
 from headwater.core.sources import Sourced
 from headwater.core.span import as_days, day_of
-from headwater.engine.sources import find_files, known_rows
+from headwater.engine.sources import known_rows
 from headwater.engine.sql import Sql
 from headwater.ledgers.build import build_ledger
 from headwater.snapshots.build import build_cutoff, hold_days, join_snapshots, release_days, require_inside
@@ -58,10 +58,11 @@ class Dataset:
         rates = self.declared.rates_for_events()
         prints = file_fingerprints(self._catalog, files)
         read = source_fingerprint(prints, root=self.root)
-        line = {"contract": self.contract, "looked_up": self._print_of(self._looked_up())}
+        looked_up = self.declared.looked_up(self.contract.rules)
+        line = {"contract": contract_of(self.settings, today=date.min), "looked_up": looked_up}
         return self.steps.step(
             "check",
-            line | {"source": read, "rates": rates},
+            {"contract": self.contract, "looked_up": looked_up, "source": read, "rates": rates},
             Events,
             lambda folder: check(
                 self.steps.engine,
@@ -87,14 +88,6 @@ class Dataset:
     @property
     def _catalog(self) -> Path:
         return self.steps.store.root / "catalog.sqlite"
-
-    def _print_of(self, files: Sequence[Path]) -> str:
-        return source_fingerprint(file_fingerprints(self._catalog, files), root=self.root)
-
-    def _looked_up(self) -> tuple[Path, ...]:
-        """The files in which rules look values up."""
-        named = [spec.settings.get("path") for spec in self.contract.rules]
-        return tuple(f for path in named if isinstance(path, str) for f in find_files(self.root / path))
 
     def ledger(self) -> Ledger:
         """The ledger of the kept events; days whose events did not change are taken over."""
@@ -130,6 +123,8 @@ class Dataset:
             "events": events.events.fingerprint,
             "ledger": ledger.days.fingerprint,
             "keep": self.contract.source.keep,
+            "app": self.contract.app,
+            "measures": self.contract.measures,
             "alarms": specs,
             "holidays": holidays,
             "now": now.isoformat(),
@@ -173,6 +168,15 @@ class Dataset:
             Snapshot,
             lambda folder: build_cutoff(self.steps.engine, ledger, cut, folder=folder, days=days),
         )
+
+    def view(self) -> dict[str, object]:
+        """What shapes every snapshot beside the ledger."""
+        return {
+            "windows": self.settings.features.windows,
+            "holes": self.audit().holes,
+            "max_hole_share": self.settings.gate.max_hole_share,
+            "time_zone": self.contract.app.time_zone,
+        }
 
     def _cut(self, ledger: Ledger, cutoff: int, horizons: Sequence[int], as_of: int | None) -> Cut:
         return cut_of(

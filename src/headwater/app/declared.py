@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from headwater.app.config import Settings, other_sources_of
 from headwater.app.steps import Steps
 from headwater.contracts.currency import Rates, rates_of
 from headwater.contracts.kinds_check import check_source, require_source_gate
-from headwater.core.contract import Contract
+from headwater.core.contract import Contract, RuleSpec
 from headwater.core.sources import OtherSource, Sourced, SourceKind
 from headwater.engine.landing import Landed
 from headwater.engine.places import land_source
+from headwater.engine.sources import find_files
 
 __all__ = ["DeclaredSources"]
 
@@ -56,7 +58,13 @@ class DeclaredSources:
         rates = self._rates() if _is_priced(source) else None
         made = self.steps.step(
             "source",
-            {"source": source, "app": self.contract.app, "read": read, "rates": rates},
+            {
+                "source": source,
+                "app": self.contract.app,
+                "read": read,
+                "rates": rates,
+                "looked_up": self.looked_up(source.rules),
+            },
             Sourced,
             lambda folder: check_source(
                 self.steps.engine,
@@ -72,6 +80,13 @@ class DeclaredSources:
         )
         require_source_gate(made)
         return made
+
+    def looked_up(self, rules: Sequence[RuleSpec]) -> str:
+        """A fingerprint of the files in which rules look values up."""
+        named = [spec.settings.get("path") for spec in rules]
+        files = [f for path in named if isinstance(path, str) for f in find_files(self.root / path)]
+        prints = file_fingerprints(self.steps.store.root / "catalog.sqlite", files)
+        return source_fingerprint(prints, root=self.root)
 
     def _landed(self, path: str, table: str | None, name: str) -> Landed:
         return land_source(

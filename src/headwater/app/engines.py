@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from headwater.engine.duckdb import DuckDB
 from headwater.engine.engine import Engine
 from headwater.engine.spark import Spark
 
-__all__ = ["ENGINES", "EngineSettings", "open_engine"]
+__all__ = ["ENGINES", "EngineSettings", "engine_label", "open_engine"]
 
 ENGINES = ("duckdb", "spark")
 
@@ -37,6 +38,15 @@ class EngineSettings(Protocol):
     def memory(self) -> str:
         """Memory of the engine."""
         ...
+
+
+def engine_label(engine: str) -> str:
+    """The engine with its version, as it stands in the key of every step: engines hash rows each in its own way."""
+    package = {"duckdb": "duckdb", "spark": "pyspark"}.get(engine, engine)
+    try:
+        return f"{engine} {version(package)}"
+    except PackageNotFoundError:  # told when the engine is opened
+        return engine
 
 
 def open_engine(

@@ -59,8 +59,9 @@ class StepResult(Generic[T]):
 class Store:
     """The folder ``.headwater`` beside the settings."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, engine: str = "duckdb") -> None:
         self.root = root / STORE_NAME
+        self._engine = engine
         self._holds = 0
         self._make_folder()
 
@@ -115,7 +116,7 @@ class Store:
 
     def latest(self, name: str, line: Mapping[str, object], shape: type[T]) -> T | None:
         """The value made last of a step with this ``line`` and this code; None where there is none whole."""
-        wanted = _line_of(line)
+        wanted = self._line_of(line)
         found = [
             f
             for f in (self.root / "steps" / name).glob("*")
@@ -150,7 +151,7 @@ class Store:
             "value": plain,
         }
         if line is not None:
-            write_whole(folder / _LINE, _line_of(line))
+            write_whole(folder / _LINE, self._line_of(line))
         write_whole(folder / _MANIFEST, json.dumps(about, indent=1))
         return StepResult(name=name, value=value, fingerprint=content, reused=False)
 
@@ -187,7 +188,15 @@ class Store:
         return len(debris)
 
     def _folder(self, name: str, key: Mapping[str, object]) -> Path:
-        return self.root / "steps" / name / fingerprint_of({"step": name, "code": _code(), **key})
+        return (
+            self.root
+            / "steps"
+            / name
+            / fingerprint_of({"step": name, "code": _code(), "engine": self._engine, **key})
+        )
+
+    def _line_of(self, line: Mapping[str, object]) -> str:
+        return fingerprint_of({"code": _code(), "engine": self._engine, **line})
 
     def _make_folder(self) -> None:
         try:
@@ -238,10 +247,6 @@ def _runs(process: str) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _line_of(line: Mapping[str, object]) -> str:
-    return fingerprint_of({"code": _code(), **line})
 
 
 def fingerprint_of(value: object) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from headwater.app.config import Settings, contract_of, read_memory
 from headwater.app.dataset import Dataset
-from headwater.app.engines import open_engine
+from headwater.app.engines import engine_label, open_engine
 from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of
 from headwater.app.steps import Steps
 from headwater.app.store import Store, fingerprint_of, write_whole
@@ -39,7 +39,7 @@ from headwater.snapshots.rows import rows_at
 __all__ = ["FittedStep", "ForecastStep", "Study", "seeded"]
 
 T = TypeVar("T")
-_SHOWN = frozenset({"check", "ledger", "audit", "backtest", "fit", "forecast"})
+_SHOWN = frozenset({"check", "source", "ledger", "audit", "backtest", "fit", "forecast"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class Study:
         self.settings = settings
         self.contract = contract_of(settings, today=today)
         self.seed = settings.run.seed if seed is None else seed
-        self.store = Store(root)
+        self.store = Store(root, engine=engine_label(settings.run.engine))
         self.engine: Engine = open_engine(
             settings.run,
             spill=self.store.spill,
@@ -149,6 +149,7 @@ class Study:
         ranks = {m: LTV_MODELS.load(m).simplicity for m in job.models}
         inputs = {
             "ledger": _ledger_key(ledger),
+            "view": self._data.view(),
             "task": task,
             "models": ranks,
             "origins": origins,

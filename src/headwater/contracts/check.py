@@ -19,13 +19,21 @@ from headwater.contracts.parts import Grouping, SourceFile, carry_part, conforme
 from headwater.contracts.plan import QUARANTINE, CheckPlan, event_columns, plan_checks
 from headwater.contracts.query import checked_query
 from headwater.contracts.repair_log import log_repairs
-from headwater.contracts.repeats import Opener, Repeats, find_repeats, needs_others, repeats_of, spans_of
+from headwater.contracts.repeats import (
+    FileSpan,
+    Opener,
+    Repeats,
+    find_repeats,
+    needs_others,
+    repeats_of,
+    spans_of,
+)
 from headwater.contracts.results import rule_results
 from headwater.core.contract import Contract, Events, Part
 from headwater.core.errors import DataError, GateError
 from headwater.core.finding import Finding
 from headwater.core.identity import IdentityMap
-from headwater.core.span import date_of
+from headwater.core.span import date_of, day_of
 from headwater.core.table import joined
 from headwater.engine.engine import Engine
 from headwater.engine.relation import Relation
@@ -33,6 +41,8 @@ from headwater.engine.sift import SiftedFiles, check_broken_files, sift_files
 from headwater.engine.sources import find_files, open_relation
 
 __all__ = ["check", "check_gate", "require_gate", "require_past"]
+
+_DAY_US = 86_400_000_000
 
 
 def check(
@@ -74,8 +84,8 @@ def check(
     )
     hold_lookups(engine, plan)
     layout = f"{relation.format} {relation.columns}"
-    known = earlier.parts if earlier is not None and prints and earlier.layout == layout else ()
-    grouping = _grouped(relation, plan, prints=prints or {}, known=known)
+    before = earlier if earlier is not None and prints and earlier.layout == layout else None
+    grouping = _grouped(relation, plan, contract, prints=prints or {}, earlier=before)
 
     def opened(names: Iterable[str]) -> Relation:
         wanted = [Path(n) for n in names]
@@ -84,7 +94,8 @@ def check(
         return conformed(_opened(engine, contract, wanted), relation.columns)
 
     fresh = [f for group in grouping.new for f, _ in group]
-    spans = _spans(engine, plan, opened, fresh) if prints else {}
+    dated = bool(prints) and (relation.format == "parquet" or bool(plan.links))
+    spans = _spans(engine, plan, opened, fresh) if dated else {}
     repeats = find_repeats(engine, contract, plan, grouping=grouping, spans=spans, open_files=opened)
     work = _Work(
         engine=engine, contract=contract, repeats=repeats, spans=spans, opened=opened, folder=folder / "parts"
@@ -137,16 +148,44 @@ def _opened(engine: Engine, contract: Contract, files: Sequence[Path]) -> Relati
 
 
 def _grouped(
-    relation: Relation, plan: CheckPlan, *, prints: Mapping[Path, str], known: Sequence[Part]
+    relation: Relation,
+    plan: CheckPlan,
+    contract: Contract,
+    *,
+    prints: Mapping[Path, str],
+    earlier: Events | None,
 ) -> Grouping:
-    """The files in parts; a part whose rows meet other rates or owners of devices than before is new."""
+    """The files in parts; a part whose rows meet other rates, owners of devices or dates than before is new."""
+    judged_alike = _judged_alike(earlier.contract, contract) if earlier is not None else 0
     return group_files(
         [(str(f), prints.get(f, "")) for f in relation.files],
         sizes={str(f): f.stat().st_size for f in relation.files},
-        earlier=[p for p in known if p.links == links_print(plan.links, p.span)],
+        earlier=earlier.parts if earlier is not None else (),
+        holds=lambda p: (
+            p.links == links_print(plan.links, p.span)
+            and (judged_alike is None or (p.span is not None and p.span[1] < judged_alike))
+        ),
         apart=relation.format == "parquet",
         alone=not any(needs_others(one) for one, _ in plan.checks),
     )
+
+
+def _judged_alike(before: Contract, now: Contract) -> int | None:
+    """The instant (microseconds) before which both contracts judge rows alike; None: always.
+
+    Two loads of one project differ in what ``"today"`` stands for in ``not_future``, and rows well before
+    the earlier date are in the future of neither.
+    """
+    if before.rules == now.rules:
+        return None
+    pairs = list(zip(before.rules, now.rules, strict=False))
+    changed = [old for old, new in pairs if old != new]
+    dates = [spec.settings.get("after") for spec in changed]
+    if len(before.rules) != len(now.rules) or any(replace(o, settings=n.settings) != n for o, n in pairs):
+        return 0
+    if any(spec.rule != "not_future" for spec in changed) or not all(isinstance(d, str) for d in dates):
+        return 0
+    return min((day_of(str(d)) - 1) * _DAY_US for d in dates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +195,7 @@ class _Work:
     engine: Engine
     contract: Contract
     repeats: Repeats
-    spans: Mapping[str, tuple[int, int]]
+    spans: Mapping[str, FileSpan]
     opened: Opener
     folder: Path
 
@@ -215,9 +254,7 @@ def require_gate(events: Events) -> None:
         )
 
 
-def _spans(
-    engine: Engine, plan: CheckPlan, opened: Opener, files: Sequence[str]
-) -> dict[str, tuple[int, int]]:
+def _spans(engine: Engine, plan: CheckPlan, opened: Opener, files: Sequence[str]) -> dict[str, FileSpan]:
     if not files:
         return {}
     fresh = opened(files)
@@ -228,7 +265,8 @@ def _written(work: _Work, group: Sequence[SourceFile]) -> Part:
     """Check the files of a part."""
     names = [f for f, _ in group]
     found = [work.spans[f] for f in names if f in work.spans]
-    span = (min(a for a, _ in found), max(b for _, b in found)) if found else None
+    dated = [f.span for f in found if f.span is not None]
+    span = (min(a for a, _ in dated), max(b for _, b in dated)) if dated else None
     made = write_part(
         work.engine,
         work.contract,
@@ -236,6 +274,7 @@ def _written(work: _Work, group: Sequence[SourceFile]) -> Part:
         work.opened(names),
         sources=tuple(group),
         span=span,
+        timeless=any(f.timeless for f in found),
         repeats=repeats_of(work.repeats.prints, names),
         folder=work.folder,
     )
@@ -247,4 +286,4 @@ def _kept(work: _Work, part: Part) -> Part:
     names = [f for f, _ in part.sources]
     if not work.repeats.seen.issuperset(names) or repeats_of(work.repeats.prints, names) == part.repeats:
         return carry_part(part, root=work.repeats.plan.root, folder=work.folder)
-    return replace(_written(work, part.sources), span=part.span, links=part.links)
+    return replace(_written(work, part.sources), span=part.span, timeless=part.timeless, links=part.links)

@@ -71,7 +71,7 @@ def check_source(
     hold_lookups(engine, plan)
     plan = mark_neighbors(engine, mark_duplicates(engine, plan))
     contract = _as_contract(source, app)
-    part = write_part(engine, contract, plan, relation, sources=((source.path, source_fingerprint),), span=None, repeats="", folder=folder / "parts")  # fmt: skip
+    part = write_part(engine, contract, plan, relation, sources=((source.path, source_fingerprint),), span=None, timeless=False, repeats="", folder=folder / "parts")  # fmt: skip
     columns = _columns(source, plan)
     rows = engine.write(_clean(columns, part.events), folder, table="rows", columns=[c for c, _ in columns])
     quarantine = replace(part.quarantine, columns=QUARANTINE)

@@ -9,18 +9,19 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headwater.contracts.plan import QUARANTINE, CheckPlan, event_columns
 from headwater.contracts.query import checked_query
 from headwater.core.contract import Contract, Part
+from headwater.core.errors import SourceError
 from headwater.core.table import Table
 from headwater.engine.engine import Engine, adopt_by_day, table_scan
 from headwater.engine.relation import Relation
 from headwater.engine.sources import require_closed_quotes
-from headwater.engine.sql import Sql, commas, engine_type, name, sql
+from headwater.engine.sql import Sql, commas, engine_type, is_plain_type, name, sql
 
 __all__ = ["Grouping", "SourceFile", "carry_part", "conformed", "group_files", "write_part"]
 
@@ -43,6 +44,7 @@ def group_files(
     *,
     sizes: Mapping[str, int],
     earlier: Sequence[Part],
+    holds: Callable[[Part], bool],
     apart: bool,
     alone: bool,
 ) -> Grouping:
@@ -52,17 +54,19 @@ def group_files(
     ----------
     files, sizes
         Names with a fingerprint of their bytes, and bytes by name.
+    holds
+        Whether an earlier part of the same files still says the same; where not, it counts as gone.
     apart
         Whether the place of a row is within its file. Where it is not (text, whose rows are counted over all
         files read together), a file is a part ``alone``, or, where rows are compared, all files are one part.
     """
     if not apart and not alone:
-        kept_whole = tuple(p for p in earlier if set(p.sources) == set(files))
+        kept_whole = tuple(p for p in earlier if set(p.sources) == set(files) and holds(p))
         new_whole = () if kept_whole else (tuple(files),)
         return Grouping(kept=kept_whole, gone=tuple(p for p in earlier if p not in kept_whole), new=new_whole)
     most = _MOST_FILES if apart else 1
     present = set(files)
-    kept = tuple(p for p in earlier if present.issuperset(p.sources))
+    kept = tuple(p for p in earlier if present.issuperset(p.sources) and holds(p))
     covered = {source for p in kept for source in p.sources}
     new: list[list[SourceFile]] = []
     room = 0
@@ -77,18 +81,32 @@ def group_files(
 
 
 def conformed(relation: Relation, columns: Sequence[tuple[str, str]]) -> Relation:
-    """A relation over some files with the columns that all files together have."""
+    """A relation over some files with the columns that all files together have.
+
+    Only columns whose type differs are cast. Raises ``SourceError`` (``source.columns_differ``) where that is
+    a column of lists, structs, maps or an enum.
+    """
     own = dict(relation.columns)
     if list(relation.columns) == list(columns):
         return relation
-    cast = [
-        sql("CAST({v} AS {t}) AS {c}", v=name(c) if c in own else sql("NULL"), t=engine_type(t), c=name(c))
-        for c, t in columns
-    ]
+    cast = [name(c) if own.get(c) == t else _cast(relation, c, own.get(c), t) for c, t in columns]
     place = [name("__file"), name("__row")]
     rows = sql("(SELECT {c} FROM {rows} r)", c=commas([*cast, *place]), rows=relation.rows)
     aside = sql("(SELECT {c} FROM {rows} r)", c=commas([*cast, *place]), rows=relation.rows_keeping_aside)
     return replace(relation, columns=tuple(columns), rows=rows, rows_keeping_aside=aside)
+
+
+def _cast(relation: Relation, column: str, own: str | None, whole: str) -> Sql:
+    if not (is_plain_type(whole) and is_plain_type(own or whole)):
+        there = f"is {own}" if own else "is not there"
+        raise SourceError(
+            "source.columns_differ",
+            what=f"The column '{column}' {there} in '{relation.files[0].name}', and {whole} over all files.",
+            why="A list, struct, map or enum of one type cannot be read as another without changing what it says.",
+            do=f"Write '{column}' with one type in all files, or as text.",
+        )
+    value = sql("NULL") if own is None else name(column)
+    return sql("CAST({v} AS {t}) AS {c}", v=value, t=engine_type(whole), c=name(column))
 
 
 def write_part(
@@ -99,6 +117,7 @@ def write_part(
     *,
     sources: tuple[SourceFile, ...],
     span: tuple[int, int] | None,
+    timeless: bool,
     repeats: str,
     folder: Path,
 ) -> Part:
@@ -126,6 +145,7 @@ def write_part(
     return Part(
         sources=sources,
         span=span,
+        timeless=timeless,
         repeats=repeats,
         events=replace(events, columns=()),
         quarantine=replace(quarantine, columns=()),

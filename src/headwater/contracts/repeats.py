@@ -21,7 +21,7 @@ from headwater.engine.engine import Engine, row_hash
 from headwater.engine.relation import FILE, ROW, Relation
 from headwater.engine.sql import name, sql
 
-__all__ = ["Opener", "Repeats", "find_repeats", "needs_others", "repeats_of", "spans_of"]
+__all__ = ["FileSpan", "Opener", "Repeats", "find_repeats", "needs_others", "repeats_of", "spans_of"]
 
 _NEAR_US = 86_400_000_000
 
@@ -41,16 +41,27 @@ class Repeats:
     seen: frozenset[str]
 
 
-def spans_of(engine: Engine, plan: CheckPlan) -> dict[str, Span]:
-    """The first and last instant of each file of the plan's rows, in microseconds; files without a readable time have none."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSpan:
+    """When the rows of a file happened: first and last instant in microseconds (None: none is readable), and whether some have no time."""
+
+    span: Span | None
+    timeless: bool
+
+
+def spans_of(engine: Engine, plan: CheckPlan) -> dict[str, FileSpan]:
+    """When the rows of each file of the plan happened."""
     found = engine.rows(
         sql(
-            "SELECT {file}, min(at_us), max(at_us) FROM ({rows}) t GROUP BY {file}",
+            "SELECT {file}, min(at_us), max(at_us), count(*) FILTER (WHERE at_us IS NULL) FROM ({rows}) t GROUP BY {file}",
             file=name(FILE),
             rows=typed_rows(plan, plan.rows),
         )
     )
-    return {str(file): (int(first), int(last)) for file, first, last in found if first is not None}
+    return {
+        str(file): FileSpan(span=None if first is None else (int(first), int(last)), timeless=n > 0)
+        for file, first, last, n in found
+    }
 
 
 def find_repeats(
@@ -59,7 +70,7 @@ def find_repeats(
     plan: CheckPlan,
     *,
     grouping: Grouping,
-    spans: Mapping[str, Span],
+    spans: Mapping[str, FileSpan],
     open_files: Opener,
 ) -> Repeats:
     """Mark the rows that repeat others, over as few files as will do."""
@@ -100,26 +111,36 @@ class _Scope:
     known: frozenset[str]
 
 
-def _scope(grouping: Grouping, spans: Mapping[str, Span]) -> _Scope:
+def _scope(grouping: Grouping, spans: Mapping[str, FileSpan]) -> _Scope:
     """New files and kept parts that overlap a new or gone one in time.
 
     Marks of a kept part may vanish with a file that is gone; where it has some, all that overlaps it is
     looked at too.
     """
     new = [f for group in grouping.new for f, _ in group]
-    moved = [spans[f] for f in new if f in spans] + [p.span for p in grouping.gone if p.span is not None]
-    near = [p for p in grouping.kept if _overlaps(p, moved)]
-    marked = [p.span for p in near if p.repeats and p.span is not None]
-    around = [p for p in grouping.kept if _overlaps(p, marked)]
+    moved = [spans[f] for f in new if f in spans] + [_when(p) for p in grouping.gone]
+    near = [p for p in grouping.kept if _overlaps(_when(p), moved)]
+    marked = [_when(p) for p in near if p.repeats]
+    around = [p for p in grouping.kept if _overlaps(_when(p), marked)]
     known = frozenset([*new, *_files(near)])
     return _Scope(looked_at=known | frozenset(_files(around)), known=known)
 
 
-def _overlaps(part: Part, spans: Sequence[Span]) -> bool:
-    if part.span is None:
-        return False
-    first, last = part.span
-    return any(a <= last + _NEAR_US and first - _NEAR_US <= b for a, b in spans)
+def _when(part: Part) -> FileSpan:
+    return FileSpan(span=part.span, timeless=part.timeless)
+
+
+def _overlaps(one: FileSpan, others: Sequence[FileSpan]) -> bool:
+    """Whether rows of both may be of one time; rows without a time are of one time with each other."""
+    return any(
+        (one.timeless and o.timeless)
+        or (one.span is not None and o.span is not None and _touch(one.span, o.span))
+        for o in others
+    )
+
+
+def _touch(one: Span, other: Span) -> bool:
+    return other[0] <= one[1] + _NEAR_US and one[0] - _NEAR_US <= other[1]
 
 
 def _whole(grouping: Grouping) -> _Scope:

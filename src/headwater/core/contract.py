@@ -176,7 +176,7 @@ class Part:
     """Some files of the source, checked: what an unchanged file need not be checked for again.
 
     ``sources`` are the files with a fingerprint of their bytes, ``span`` the first and last instant in them
-    (microseconds), ``repeats`` a fingerprint of the rows among them that repeat others ('' where none does),
+    (microseconds), ``timeless`` whether rows of them have no readable time, ``repeats`` a fingerprint of the rows among them that repeat others ('' where none does),
     ``days`` the fingerprints of the kept rows by app day, the rest counts of kept rows:
     ``n_naive`` times without an offset, ``n_early`` known before they happened, ``n_twice`` in an hour that
     the clocks show twice; ``offsets`` are the different offsets that times carry; ``links`` a fingerprint of the
@@ -185,6 +185,7 @@ class Part:
 
     sources: tuple[tuple[str, str], ...]
     span: tuple[int, int] | None
+    timeless: bool
     repeats: str
     events: Table
     quarantine: Table

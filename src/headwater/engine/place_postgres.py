@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote
 
 import pyarrow as pa
 
 from headwater.core.errors import ConfigError, SourceError
+from headwater.engine.addresses import shown
 from headwater.engine.dialect import DUCKDB
 from headwater.engine.landing import Asked, Landed, land_once, missing_extra, write_pieces
 from headwater.engine.sql import Sql, commas, name, render, sql
 
-__all__ = ["is_postgres", "land_postgres"]
+__all__ = ["land_postgres"]
 
 _PIECE_BYTES = 64 << 20
 _MAX_READERS = 8
@@ -42,16 +43,11 @@ class _Table:
     block_bytes: int
 
 
-def is_postgres(path: str) -> bool:
-    """Whether a path is the address of a PostgreSQL server."""
-    return path.startswith(("postgresql://", "postgres://"))
-
-
 def land_postgres(asked: Asked) -> Landed:
     """The rows of a table as one snapshot sees them. PostgreSQL has no name for a table's state: it is read each time.
 
     The password comes from ``PGPASSWORD``, ``~/.pgpass`` or a ``${VARIABLE}`` in the address. Raises
-    ``ConfigError`` (``source.password_in_file``, ``source.no_variable``), ``SourceError``
+    ``ConfigError`` (``source.no_variable``), ``SourceError``
     (``source.unreachable``, ``source.no_table``, ``extra.missing``).
     """
     table = asked.need_table()
@@ -60,7 +56,7 @@ def land_postgres(asked: Asked) -> Landed:
         driver = import_module("adbc_driver_postgresql.dbapi")
     except ModuleNotFoundError:
         raise missing_extra("postgres", "adbc-driver-postgresql") from None
-    server = _Server(driver=driver, address=address, shown=_shown(asked.path))
+    server = _Server(driver=driver, address=address, shown=shown(asked.path))
     return land_once(
         asked,
         kind="postgresql",
@@ -70,17 +66,6 @@ def land_postgres(asked: Asked) -> Landed:
 
 
 def _address(asked: Asked) -> str:
-    found = urlsplit(asked.path)
-    secret = found.netloc.rpartition("@")[0].partition(":")[2] or dict(parse_qsl(found.query)).get(
-        "password", ""
-    )
-    if secret and not re.fullmatch(r"\$\{\w+\}", secret):
-        raise ConfigError(
-            "source.password_in_file",
-            what=f"The address of the source '{_shown(asked.path)}' holds a password.",
-            why="Settings are shared and kept in version control; a password in them is no secret.",
-            do="Write ${PGPASSWORD} in its place, or leave it out and use PGPASSWORD or ~/.pgpass; then change the password.",
-        )
     return re.sub(r"\$\{(\w+)\}", lambda m: quote(_variable(m[1], asked), safe=""), asked.path)
 
 
@@ -93,11 +78,6 @@ def _variable(variable: str, asked: Asked) -> str:
             do=f"Set it: export {variable}=...",
         )
     return asked.variables[variable]
-
-
-def _shown(path: str) -> str:
-    """The address without its password."""
-    return re.sub(r"(password=)[^&]*", r"\1...", re.sub(r"(//[^/@:]*):[^/]*@", r"\1@", path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

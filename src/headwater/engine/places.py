@@ -7,17 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from headwater.core.errors import SourceError
+from headwater.engine.addresses import is_postgres, require_no_secret, shown
 from headwater.engine.engine import Engine
 from headwater.engine.landing import Asked, Landed, land_once
 from headwater.engine.place_delta import is_delta, land_delta
 from headwater.engine.place_duckdb import land_duckdb
 from headwater.engine.place_iceberg import is_iceberg, land_iceberg
 from headwater.engine.place_objects import is_object_store, land_objects
-from headwater.engine.place_postgres import is_postgres, land_postgres
+from headwater.engine.place_postgres import land_postgres
 from headwater.engine.source_files import find_files
 from headwater.engine.sql import name, sql
 
-__all__ = ["land_source"]
+__all__ = ["land_source", "require_no_secret", "shown"]
 
 _DUCKDB = (".duckdb", ".ddb")
 
@@ -55,8 +56,9 @@ def land_source(
     SourceError
         The place cannot be read (``source.*``) or its package is missing (``extra.missing``).
     ConfigError
-        A password stands in the address (``source.password_in_file``).
+        A password, token or key stands in the address (``source.password_in_file``).
     """
+    require_no_secret(path)
     asked = Asked(
         path=path, table=table, folder=folder, root=root, threads=threads, variables=dict(variables or {})
     )

@@ -26,6 +26,7 @@ __all__ = [
     "conjunction",
     "disjunction",
     "engine_type",
+    "is_plain_type",
     "name",
     "render",
     "shim",
@@ -88,9 +89,14 @@ def shim(function: LiteralString, /, *args: Part) -> Sql:
 
 def engine_type(described: str) -> Sql:
     """A type as the engine itself described it. Raises ``ValueError`` for text that is no type."""
-    if not re.fullmatch(r"[A-Z][A-Z0-9_ ]*(\(\d+(, ?\d+)?\))?( WITH TIME ZONE)?", described):
+    if not is_plain_type(described):
         raise ValueError(f"'{described}' is no type of an engine")
     return Sql((described,))
+
+
+def is_plain_type(described: str) -> bool:
+    """Whether a type holds one plain value: no list, struct, map or enum."""
+    return bool(re.fullmatch(r"[A-Z][A-Z0-9_ ]*(\(\d+(, ?\d+)?\))?( WITH TIME ZONE)?", described))
 
 
 def commas(parts: Sequence[Sql]) -> Sql:

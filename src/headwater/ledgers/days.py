@@ -172,7 +172,11 @@ def _with_moved_days(
 ) -> Sql:
     """The user-days, and rows without events for the days from which a key moved away, where there is none."""
     moves = [
-        sql("SELECT user_id, app_day, known_day FROM ({s}) s WHERE step = -1", s=_sightings(i, keys, inside))
+        sql(
+            "SELECT user_id, app_day, known_day FROM ({s}) s WHERE step = -1 AND {inside}",
+            s=_sightings(i, keys, inside),
+            inside=inside,
+        )
         for i, _ in keyed
     ]
     every = moves[0]

@@ -49,8 +49,13 @@ def lost_days(ledger: Ledger, holes: Sequence[Hole], *, time_zone: str) -> tuple
     return tuple(LostDays(dimension=d, value=v, days=frozenset(found)) for (d, v), found in ordered)
 
 
-def days_lost(lost: Sequence[LostDays], first: int, end: int) -> Sql:
-    """How many days of ``[first, end)`` a user lost: a number, or an expression over the columns ``hit <k>``."""
+def days_lost(lost: Sequence[LostDays], first: int, end: int, *, by_cutoff: bool = False) -> Sql:
+    """How many days of ``[first, end)`` a user lost: a number, or an expression over the columns ``hit <k>``.
+
+    With ``by_cutoff`` over ``early <k>``: only users whose value was given before the cutoff have lost a day
+    of a hole in a dimension.
+    """
+    column = "early" if by_cutoff else "hit"
     everyone = frozenset(d for one in lost if one.dimension is None for d in one.within(first, end))
     who: dict[int, list[int]] = {}
     for k, one in enumerate(lost):
@@ -58,28 +63,42 @@ def days_lost(lost: Sequence[LostDays], first: int, end: int) -> Sql:
             who.setdefault(day, []).append(k)
     count = sql("{n}", n=len(everyone))
     for groups, n in sorted(Counter(tuple(g) for g in who.values()).items()):
-        hit = sql("{g}", g=name(f"hit {groups[0]}"))
+        hit = sql("{g}", g=name(f"{column} {groups[0]}"))
         for k in groups[1:]:
-            hit = sql("{a} OR {b}", a=hit, b=name(f"hit {k}"))
+            hit = sql("{a} OR {b}", a=hit, b=name(f"{column} {k}"))
         count = sql("{c} + CASE WHEN {h} THEN {n} ELSE 0 END", c=count, h=hit, n=n)
     return count
 
 
-def users_in_holes(users: Table, lost: Sequence[LostDays]) -> Sql | None:
-    """One row per user with a boolean ``hit <k>`` for each group of users with holes; None where all holes are everybody's."""
-    struck = [
-        sql(
-            "coalesce(CAST({d} AS STRING) = {v}, FALSE) AS {hit}",
-            d=name(f"first {one.dimension}"),
-            v=one.value or "",
-            hit=name(f"hit {k}"),
-        )
-        for k, one in enumerate(lost)
-        if one.dimension is not None
-    ]
-    if not struck:
+def users_in_holes(
+    users: Table, lost: Sequence[LostDays], *, cutoff: int, as_of: int | None = None
+) -> Sql | None:
+    """One row per user with two booleans for each group of users with holes; None where all holes are everybody's.
+
+    ``hit <k>``: the user's first value is the hole's, as seen from ``as_of`` (None: now). ``early <k>``: so it
+    was before the cutoff. Of several first values only the day of the last is held (``attributes_day``), so a
+    user of whom any came on the cutoff or later has no ``early``.
+    """
+    own = [(k, one) for k, one in enumerate(lost) if one.dimension is not None]
+    if not own:
         return None
+    struck = [
+        sql("{s} AS {n}", s=_is_struck(one, before), n=name(f"{label} {k}"))
+        for k, one in own
+        for label, before in (("hit", as_of), ("early", cutoff if as_of is None else min(cutoff, as_of)))
+    ]
     return sql("SELECT user_id, {struck} FROM {users}", struck=commas(struck), users=table_scan(users))
+
+
+def _is_struck(one: LostDays, before: int | None) -> Sql:
+    """Whether a user's first value is the hole's, and was given before a day (None: whenever)."""
+    then = sql("") if before is None else sql(" AND attributes_day < {b}", b=before)
+    return sql(
+        "coalesce(CAST({d} AS STRING) = {v}{then}, FALSE)",
+        d=name(f"first {one.dimension}"),
+        v=one.value or "",
+        then=then,
+    )
 
 
 def _app_day(us: int, zone: ZoneInfo) -> int:

@@ -56,7 +56,7 @@ def snapshot_query(ledger: Ledger, *, cut: Cut, features: FeatureChoice, days: S
     known = greatest(sql("age"))
     partials = dict.fromkeys(p for f in (known, *(c.formula for c in made)) for p in f.partials)
     names = {p: name(f"p{k}") for k, p in enumerate(partials)}
-    struck = users_in_holes(ledger.users, cut.lost)
+    struck = users_in_holes(ledger.users, cut.lost, cutoff=cut.cutoff, as_of=cut.as_of)
     query = sql(
         "SELECT {columns} FROM (SELECT user_id, any_value(bucket) AS bucket, {partials} FROM ({rows}) d GROUP BY user_id) p{struck}"
         " WHERE {known} IS NOT NULL ORDER BY user_id",
@@ -162,8 +162,8 @@ def _marks(cut: Cut) -> list[FeatureColumn]:
     ]
     past = _flag(
         f"hole_days_past_{back}d",
-        days_lost(cut.lost, cut.cutoff - back, cut.cutoff),
-        about=f"days of the last {back} touched by a hole in the log",
+        days_lost(cut.lost, cut.cutoff - back, cut.cutoff, by_cutoff=True),
+        about=f"days of the last {back} touched by a hole in the log, by what was known of the user before the cutoff",
         known=Known.BY_CUTOFF,
     )
     return [*marks, past]
