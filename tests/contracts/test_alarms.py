@@ -15,7 +15,7 @@ import headwater
 from headwater.contracts.alarm import runs_of
 from headwater.contracts.alarms import ALARMS
 from headwater.contracts.audit import audit
-from headwater.contracts.tally import MISSING, bin_value, take_tally
+from headwater.contracts.tally import MISSING, Series, bin_value, take_tally, turning_dimensions
 from headwater.core.audit import AlarmSpec
 from headwater.core.contract import Aggregate, Measure
 from headwater.core.errors import ConfigError, UsageError
@@ -417,3 +417,16 @@ def test_local_hours_keep_a_shop_that_opens_by_the_clock_whole_over_the_change_t
         np.full(n, 1.5),
     )
     assert listen(log, zone="Europe/London").holes == ()
+
+
+def test_columns_whose_values_replace_each_other_are_not_watched_by_value():
+    days = np.arange(90)
+    steady = np.full(90, 100)
+    first, second, third = (
+        np.where((days >= a) & (days < b), 80, 0) for a, b in ((0, 40), (35, 75), (70, 90))
+    )
+    gone = np.where(days < 60, 100, 0)  # a platform that ends is news, not turnover
+    series = [("version", "1"), ("version", "2"), ("version", "3"), ("platform", "ios"), ("platform", "web")]
+    named = (Series(), *(Series(dimension=d, value=v) for d, v in series))
+    daily = np.stack([steady * 3, first, second, third, steady, gone])
+    assert turning_dimensions(named, daily) == ("version",)

@@ -14,6 +14,7 @@ from headwater.contracts.link import links_print
 from headwater.contracts.plan import plan_checks
 from headwater.contracts.query import checked_query
 from headwater.core.contract import App, Contract, Source
+from headwater.core.finding import Finding, Severity
 from headwater.core.identity import Identity, IdentityMap
 from headwater.engine.sources import open_relation
 from headwater.engine.sql import sql
@@ -158,3 +159,71 @@ def test_no_event_is_known_before_the_link_that_names_its_user(bench: Any) -> No
     """A snapshot at second 5 must not know that the events of second 1 and 2 are ann's, for she logged in at 10."""
     _, rows, _ = _run(bench, [("d1", "", 1, 1), ("d1", "", 2, 3), ("d1", "ann", 10, 10)])
     assert [(user, known) for _, user, known, _ in rows] == [("ann", 10), ("ann", 10), ("ann", 10)]
+
+
+def _past(known: IdentityMap) -> Finding | None:
+    return next((f for f in known.findings if f.code == "identity.past"), None)
+
+
+def test_events_linked_on_a_later_day_are_counted_by_hand(bench: Any) -> None:
+    day = 86_400
+    known, _, _ = _run(
+        bench,
+        [
+            ("d1", "", 1, 1),  # linked 40 days later
+            ("d1", "", 10 * day + 1, 10 * day + 1),  # 30 days later
+            ("d1", "", 37 * day, 41 * day),  # known only after the link: never missing
+            ("d1", "", 40 * day - 1, 40 * day - 1),  # 1 day later: the last second of the day before
+            ("d1", "", 40 * day, 40 * day),  # the day of the link
+            ("d1", "ann", 40 * day + 5, 40 * day + 5),
+            ("d1", "", 50 * day, 50 * day),
+            ("d2", "", 12 * day, 12 * day),  # 28 days before bob is known on d2
+            ("d2", "bob", 39 * day, 40 * day + 9),
+            ("d3", "", 2, 2),  # several logins: stays with the device
+            ("d3", "bob", 60 * day, 60 * day),
+            ("d3", "cat", 61 * day, 61 * day),
+            ("d4", "", 3, 3),  # no login
+        ],
+    )  # fmt: skip
+    found = _past(known)
+    assert found is not None
+    assert found.severity is Severity.WARN
+    assert found.numbers == {
+        "n_events_linked_later": 4,
+        "n_devices_linked_later": 2,
+        "median_days": 28,  # the lower median of 1, 28, 30, 40
+        "share_over_28_days": 0.5,
+    }
+    assert "50% of them more than 28 days" in found.what
+
+
+def test_links_of_the_same_day_leave_the_past_as_it_was(bench: Any) -> None:
+    known, _, _ = _run(bench, [("d1", "", 1, 1), ("d1", "ann", 10, 10), ("d1", "", 86_400, 86_400)])
+    assert _past(known) is None
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["d1", "d2"]), st.sampled_from(["", "", "", "ann"]), st.integers(0, 3)),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_what_the_past_lacks_is_what_plain_python_finds_moved(
+    shared_bench: Any, drawn: list[tuple[str, str, int]]
+) -> None:
+    """Moved: known on a later day by the rule than by the file."""
+    day = 86_400
+    rows: list[Row] = [
+        (d, login, i * day // 2, i * day // 2 + late * day) for i, (d, login, late) in enumerate(drawn)
+    ]
+    lags = sorted(
+        seen // day - at // day
+        for (_, _, at, known), (_, seen) in zip(rows, _plain(rows), strict=True)
+        if known // day < seen // day
+    )
+    found = _past(_run(shared_bench, rows)[0])
+    assert (0 if found is None else found.numbers["n_events_linked_later"]) == len(lags)
+    if found is not None:
+        assert found.numbers["median_days"] == lags[(len(lags) - 1) // 2]

@@ -203,12 +203,12 @@ def test_a_hole_behind_is_what_it_was_before_later_rows_came(bench, rows_of):
         for d in sorted(rng.sample(range(SPAN), 8))
     ]
     cutoff = FIRST + 30
-    day = lambda line: day_of(line.split(",")[1][:10])  # noqa: E731
-    head = "user,at,platform\n"
+    head = f"user,at,platform\nedge,{date_of(cutoff - 1)} 12:00:00,\n"
+    early = [line for line in lines if day_of(line.split(",")[1][:10]) < cutoff]
     settings = {"cutoffs": [cutoff], "windows": WINDOWS, "holes": HOLES}
     made_rows = [
         rows_of(bench.snapshot(bench.ledger(head + "".join(some), keep=("platform",)), **settings).rows)
-        for some in (lines, [line for line in lines if day(line) < cutoff])
+        for some in (lines, early)
     ]
     past = [{r["user_id"]: r["hole_days_past_30d"] for r in rows} for rows in made_rows]
     assert past[0].keys() == past[1].keys()

@@ -13,7 +13,7 @@ from headwater.app.quality_settings import alarm_specs
 from headwater.app.steps import Steps
 from headwater.contracts.audit import audit
 from headwater.contracts.check import check, require_gate, require_past
-from headwater.core.audit import Audit
+from headwater.core.audit import Audit, Hole
 from headwater.core.contract import Contract, Events
 from headwater.core.ledger import Ledger, Snapshot
 from headwater.core.sources import Sourced
@@ -173,10 +173,15 @@ class Dataset:
         """What shapes every snapshot beside the ledger."""
         return {
             "windows": self.settings.features.windows,
-            "holes": self.audit().holes,
+            "holes": self._holes(),
             "max_hole_share": self.settings.gate.max_hole_share,
             "time_zone": self.contract.app.time_zone,
         }
+
+    def _holes(self) -> tuple[Hole, ...]:
+        """The holes whose users can be told: everybody's, and those of a kept column's first value; others are only reported."""
+        kept = {None, *self.contract.source.keep}
+        return tuple(h for h in self.audit().holes if h.dimension in kept)
 
     def _cut(self, ledger: Ledger, cutoff: int, horizons: Sequence[int], as_of: int | None) -> Cut:
         return cut_of(
@@ -185,7 +190,7 @@ class Dataset:
             horizons=horizons,
             as_of=as_of,
             windows=[as_days(w) for w in self.settings.features.windows],
-            holes=self.audit().holes,
+            holes=self._holes(),
             most_lost=self.settings.gate.max_hole_share,
             time_zone=self.contract.app.time_zone,
         )

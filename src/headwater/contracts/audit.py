@@ -135,7 +135,21 @@ def _findings(tally: Tally, heard: Sequence[tuple[AlarmSpec, str, Heard]]) -> tu
     emptied = {(s.label, day) for _, _, h in heard for hole in h.holes for s, day in _emptied(tally, hole)}
     order = {Severity.BLOCK: 0, Severity.WARN: 1, Severity.NOTE: 2}
     every = [f for _, _, h in heard for f in h.findings if not _is_told(f, emptied)]
-    return tuple(sorted(every, key=lambda f: order[f.severity]))
+    return tuple(sorted([*every, *_turning(tally)], key=lambda f: order[f.severity]))
+
+
+def _turning(tally: Tally) -> list[Finding]:
+    if not tally.turning:
+        return []
+    return [
+        Finding(
+            code="alarm.turnover",
+            severity=Severity.NOTE,
+            what=f"Values of {', '.join(tally.turning)} come and go within the log.",
+            why="They have no usual level, so their volume, mix and holes are not judged value by value.",
+            do="Nothing, for versions and campaigns; for a column whose values should stay, look when they changed.",
+        )
+    ]
 
 
 def _emptied(tally: Tally, hole: Hole) -> list[tuple[Series, int]]:

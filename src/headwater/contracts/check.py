@@ -94,8 +94,7 @@ def check(
         return conformed(_opened(engine, contract, wanted), relation.columns)
 
     fresh = [f for group in grouping.new for f, _ in group]
-    dated = bool(prints) and (relation.format == "parquet" or bool(plan.links))
-    spans = _spans(engine, plan, opened, fresh) if dated else {}
+    spans = _spans(engine, plan, opened, fresh) if prints and _dated(relation, plan) else {}
     repeats = find_repeats(engine, contract, plan, grouping=grouping, spans=spans, open_files=opened)
     work = _Work(
         engine=engine, contract=contract, repeats=repeats, spans=spans, opened=opened, folder=folder / "parts"
@@ -252,6 +251,11 @@ def require_gate(events: Events) -> None:
             why="Numbers built on this load would be about another population.",
             do=f"Look at the quarantine ({events.quarantine.files[0]}); correct the source, or raise max_share if the loss is understood.",
         )
+
+
+def _dated(relation: Relation, plan: CheckPlan) -> bool:
+    """Whether it matters when the rows of a file happened; text is read once more to know."""
+    return relation.format == "parquet" or bool(plan.links)
 
 
 def _spans(engine: Engine, plan: CheckPlan, opened: Opener, files: Sequence[str]) -> dict[str, FileSpan]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from headwater.core.finding import Finding, Severity
 from headwater.core.identity import Identity, IdentityMap
 from headwater.core.table import Column, Kind, Table
 from headwater.engine.engine import Engine, table_scan
-from headwater.engine.sql import Sql, name, sql
+from headwater.engine.sql import Sql, name, shim, sql
 
 __all__ = ["by_identity", "identity_of"]
 
-_PAIRS, _OWNERS = "identity pairs", "identity owners"
+_PAIRS, _OWNERS, _DAYS = "identity pairs", "identity owners", "identity days"
 _PREFIX = "device:"
 _LISTED = 5
+_LONG_DAYS = 28
 
 _COLUMNS = (
     Column(name="device_id", kind=Kind.TEXT, about="the device"),
@@ -47,18 +49,29 @@ def identity_of(engine: Engine, contract: Contract, plan: CheckPlan, *, folder: 
     identity = _declared(contract, plan)
     device, login = _ids(identity, plan)
     engine.hold(
-        _PAIRS,
+        _DAYS,
         sql(
-            "SELECT device_id, login_id, min(at_us) AS first_us, min(known_us) AS linked_us, count(*) AS n_events FROM"
-            " (SELECT {device} AS device_id, {login} AS login_id, at_us, known_us FROM ({rows}) AS seen"
-            " WHERE at_us IS NOT NULL AND known_us IS NOT NULL) AS named WHERE device_id IS NOT NULL GROUP BY device_id, login_id",
+            "SELECT device_id, login_id, day, known_day, min(at_us) AS first_us, min(known_us) AS linked_us, count(*) AS n_events FROM"
+            " (SELECT {device} AS device_id, {login} AS login_id, at_us, known_us, {day} AS day, {known_day} AS known_day FROM ({rows}) AS seen"
+            " WHERE at_us IS NOT NULL AND known_us IS NOT NULL) AS named WHERE device_id IS NOT NULL GROUP BY device_id, login_id, day, known_day",
             device=device,
             login=login,
+            day=_day(sql("at_us"), plan),
+            known_day=_day(sql("known_us"), plan),
             rows=typed_rows(replace(plan, links=())),
         ),
     )
+    engine.hold(
+        _PAIRS,
+        sql(
+            "SELECT device_id, login_id, min(first_us) AS first_us, min(linked_us) AS linked_us, CAST(sum(n_events) AS BIGINT) AS n_events"
+            " FROM {days} d GROUP BY device_id, login_id",
+            days=name(_DAYS),
+        ),
+    )
     rows = engine.write(_with_conflicts(), folder, table="identity", columns=_COLUMNS)
-    return _mapped(engine, identity, rows)
+    made = _mapped(engine, identity, rows)
+    return replace(made, findings=(*made.findings, *_past(engine)))
 
 
 def by_identity(engine: Engine, contract: Contract, plan: CheckPlan, known: IdentityMap) -> CheckPlan:
@@ -115,6 +128,55 @@ def _ids(identity: Identity, plan: CheckPlan) -> tuple[Sql, Sql]:
         id_text(raw_name(identity.device), present[identity.device]),
         id_text(raw_name(identity.login), present[identity.login]),
     )
+
+
+def _day(us: Sql, plan: CheckPlan) -> Sql:
+    if plan.zone == "UTC":
+        return sql("CAST(floor({us} / 86400000000.0) AS INTEGER)", us=us)
+    return shim("local_day", us, plan.zone)
+
+
+def _past(engine: Engine) -> list[Finding]:
+    """What was known before its link was: no snapshot at a cutoff between the two days has it."""
+    moved = sql(
+        "SELECT d.device_id, o.linked_day - d.day AS lag, d.n_events FROM {days} d JOIN"
+        " (SELECT device_id, min(known_day) AS linked_day FROM {days} l WHERE login_id IS NOT NULL GROUP BY device_id HAVING count(DISTINCT login_id) = 1) o"
+        " ON d.device_id = o.device_id WHERE d.login_id IS NULL AND d.known_day < o.linked_day",
+        days=name(_DAYS),
+    )
+    lags = engine.rows(
+        sql("SELECT lag, CAST(sum(n_events) AS BIGINT) AS n FROM ({m}) m GROUP BY lag ORDER BY lag", m=moved)
+    )
+    if not lags:
+        return []
+    (n_devices,) = engine.one(sql("SELECT count(DISTINCT device_id) FROM ({m}) m", m=moved))
+    n_events = sum(n for _, n in lags)
+    median, share = _median(lags), sum(n for lag, n in lags if lag > _LONG_DAYS) / n_events
+    return [
+        Finding(
+            code="identity.past",
+            severity=Severity.WARN,
+            what=f"{n_events:,} events without a login, on {n_devices:,} devices, were linked to a login on a later day than they became known: the median event {median:,} days after it happened, {share:.0%} of them more than {_LONG_DAYS} days after.",
+            why="Snapshots at cutoffs before the link lack these events, though at that time they were there, under the device: the past is of fewer users than were served, and its totals of users without a login are too small.",
+            do="For backtests over that time leave [identity] out, or start the cutoffs after most links.",
+            numbers={
+                "n_events_linked_later": n_events,
+                "n_devices_linked_later": n_devices,
+                "median_days": median,
+                "share_over_28_days": share,
+            },
+        )
+    ]
+
+
+def _median(counts: Sequence[tuple[int, int]]) -> int:
+    """The (lower) median of values given in order with how often each came."""
+    below, half = 0, (sum(n for _, n in counts) + 1) // 2
+    for value, n in counts:
+        below += n
+        if below >= half:
+            return value
+    raise ValueError("the median of nothing")
 
 
 def _with_conflicts() -> Sql:

@@ -32,6 +32,7 @@ __all__ = [
     "bin_value",
     "log_bin",
     "take_tally",
+    "turning_dimensions",
     "watched_columns",
 ]
 
@@ -42,6 +43,7 @@ BINS_PER_E = 16
 MISSING, OTHER = "(missing)", "(other)"
 _MOST_VALUES = 50
 _LOOKED_AT = 200_000
+_SETTLING_DAYS = 14
 _HOUR_US = 3_600_000_000
 _ZERO_BIN, _NEGATIVE = -1_000_000, -2_000_000
 _NUMERIC = (Kind.INTEGER, Kind.NUMBER, Kind.MONEY)
@@ -82,6 +84,7 @@ class Tally:
     ``days`` are all app days from the first to the last, ``hours`` all UTC hours since 1970 they span;
     ``hour_day`` and ``hour_of_day`` say which app day and which local hour each hour is.
     ``daily`` and ``hourly`` have shapes (series, days) and (series, hours); series 0 is everybody.
+    ``turning`` are columns whose values come and go by design, which have no series.
     ``users``, ``row_days`` and ``money`` are per day: users, user-days, and the first money measure in whole
     currency. ``lags`` are days known after the fact, ``lag_counts`` their rows, shape (days, lags).
     ``skews`` are logarithmic bins of seconds between ``at`` and ``known_at`` (empty where they are one).
@@ -94,6 +97,7 @@ class Tally:
     series: tuple[Series, ...]
     daily: Counts
     hourly: Counts
+    turning: tuple[str, ...] = ()
     users: Counts
     money: Floats
     money_name: str
@@ -124,6 +128,9 @@ def take_tally(engine: Engine, events: Events, ledger: Ledger) -> Tally:
     zone = ZoneInfo(events.contract.app.time_zone)
     hour_day, hour_of_day = _local(hours, zone)
     series, daily, hourly = _series(at, dimensions, days, hours)
+    turning = turning_dimensions(series, daily)
+    stay = np.array([s.dimension not in turning for s in series], dtype=bool)
+    series, daily, hourly = tuple(s for s in series if s.dimension not in turning), daily[stay], hourly[stay]
     lags, lag_counts = _by_day(at, "lag", days)
     skews, skew_counts = _total(at, "skew")
     users, money, money_name = _ledger_days(engine, ledger, days)
@@ -135,6 +142,7 @@ def take_tally(engine: Engine, events: Events, ledger: Ledger) -> Tally:
         series=series,
         daily=daily,
         hourly=hourly,
+        turning=turning,
         users=users,
         money=money,
         money_name=money_name,
@@ -147,6 +155,24 @@ def take_tally(engine: Engine, events: Events, ledger: Ledger) -> Tally:
         last_us=int(at.column("last_us")[at.of("hour")].max(initial=0)) if len(hours) else 0,
         n_scans=1,
     )
+
+
+def turning_dimensions(series: Sequence[Series], daily: Counts) -> tuple[str, ...]:
+    """Columns whose values replace each other (app versions, campaigns): their counts have no usual level.
+
+    At least two of a column's values with half a percent of its events begin or end two weeks or more inside
+    the log, and one of them begins there.
+    """
+    found: list[str] = []
+    n_days = daily.shape[1]
+    for dimension in dict.fromkeys(s.dimension for s in series if s.dimension is not None):
+        mine = daily[[s.dimension == dimension and s.value not in {OTHER, MISSING} for s in series]]
+        large = mine[mine.sum(axis=1) >= max(1.0, 0.005 * mine.sum())] > 0
+        late = large.argmax(axis=1) >= _SETTLING_DAYS
+        early = large[:, ::-1].argmax(axis=1) >= _SETTLING_DAYS
+        if n_days > 2 * _SETTLING_DAYS and late.any() and (late | early).sum() >= 2:
+            found.append(dimension)
+    return tuple(found)
 
 
 def watched_columns(engine: Engine, events: Events) -> tuple[tuple[str, ...], tuple[str, ...]]:

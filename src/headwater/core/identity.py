@@ -23,7 +23,7 @@ class Identity:
         """The rule in words, as reports print it."""
         return (
             f"An event with a {self.login} belongs to it. An event without one belongs to the {self.login} that is the only one "
-            f"ever seen on its {self.device}, and counts as known from the first moment that link was known. A {self.device} on "
+            f"ever seen on its {self.device}, and counts as known from the first moment that link was known: as seen from an earlier day it is not there. A {self.device} on "
             f"which several were seen keeps its own events, under 'device:' and its id; so does one on which none was seen."
         )
 

@@ -9,8 +9,8 @@ from headwater.core.errors import ConfigError
 
 __all__ = ["is_postgres", "require_no_secret", "shown"]
 
-# "user:secret@" after "://"; a port ("host:8080/a@b") is none. A secret may hold "/", "?" and "@" as they are.
-_USERINFO = re.compile(r"(://[^/?#:@\[\s]*):(?:([^/?#\s]*)|(?!\d+[,/?#])([^@\s]*))@")
+# "user:secret@" after "://", or ":/" where a path swallowed one; a port ("host:8080/a@b") is none. A secret may hold "/", "?" and "@" as they are.
+_USERINFO = re.compile(r"(:/{1,2}[^/?#:@\[\s]*):(?:([^/?#\s]*)|(?!\d+[,/?#])([^@\s]*))@")
 _PARAMETER = re.compile(r"([?&;#\s])([\w.%-]+)=([^&;#\s]*)")
 _BARE = re.compile(r"(^|[?&;\s])((?:ssl)?password)=([^&;\s]*)", re.IGNORECASE)
 _SECRET = re.compile(
@@ -57,7 +57,7 @@ def shown(text: str) -> str:
 def _secrets(path: str) -> list[str]:
     inside = [m[2] or m[3] or "" for m in _USERINFO.finditer(path)]
     bare = [m[3] for m in _BARE.finditer(path)]
-    parameters = [m[3] for m in _PARAMETER.finditer(path) if _is_secret(m[2])] if "://" in path else []
+    parameters = [m[3] for m in _PARAMETER.finditer(path) if _is_secret(m[2])] if ":/" in path else []
     return [secret for secret in (*inside, *bare, *parameters) if secret]
 
 

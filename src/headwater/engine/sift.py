@@ -70,7 +70,7 @@ def sift_files(
     broken |= {f: _broken(f, "source.columns_differ", _difference(look, usual)) for f, look in odd.items()}
     aside = tuple(broken[f] for f in files if f in broken)
     if aside and (len(aside) > max_broken_files * len(files) or len(aside) == len(files)):
-        raise _refusal(aside, n_files=len(files), layouts=layouts)
+        raise _refusal(aside, n_files=len(files), layouts=layouts, most=max_broken_files)
     return SiftedFiles(
         files=tuple(f for f in files if f not in broken),
         broken=aside,
@@ -207,8 +207,18 @@ def _difference(look: Layout, usual: Layout) -> str:
     return ", ".join(told) or "its columns stand in another order"
 
 
-def _refusal(broken: Sequence[BrokenFile], *, n_files: int, layouts: dict[Path, Layout]) -> SourceError:
+def _refusal(
+    broken: Sequence[BrokenFile], *, n_files: int, layouts: dict[Path, Layout], most: float
+) -> SourceError:
     first = broken[0]
+    if 1 < n_files != len(broken) and len({b.code for b in broken}) > 1:
+        named = "; ".join(f"'{b.path.name}': {b.reason}" for b in broken[:_LISTED])
+        return SourceError(
+            first.code,
+            what=f"{len(broken)} of {n_files:,} files ({len(broken) / n_files:.1%}) cannot be read; {most:.1%} may be set aside. {named}.",
+            why="Their rows would be in no number, and their days would look quieter than they were.",
+            do="Export these files again, or allow more under [gate] max_broken_files.",
+        )
     match first.code:
         case "source.empty":
             return empty([b.path for b in broken if b.code == first.code], n_files=n_files)

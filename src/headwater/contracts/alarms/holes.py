@@ -88,13 +88,13 @@ class _Grid:
         return np.where(self.unknown, np.nan, counts)
 
     def silences(self, hourly: np.ndarray, level: float, *, ends: bool) -> list[Silence]:
-        """The silences between a series' first and last event; ``ends``: up to three days at the log's end count too."""
+        """The silences between the day after a series' first event, which may be cut, and its last; ``ends``: up to three days at the log's end count too."""
         counts = self.slots(hourly)
         there = np.flatnonzero(np.nan_to_num(counts) > 0)
         if not len(there):
             return []
         last = self.n if ends and self.n - there[-1] <= _TRAILING_HOURS else there[-1] + 1
-        counts[: there[0]] = np.nan
+        counts[: (there[0] // 24 + 1) * 24] = np.nan
         counts[last:] = np.nan
         expected = expected_slots(counts, per_week=168)
         by_hour, days = slot_dispersion(counts, expected), [_by_day(counts), _by_day(expected)]
