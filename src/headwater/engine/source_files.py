@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headwater.core.errors import SourceError
+from headwater.engine.addresses import shown
 from headwater.engine.relation import FILE
 from headwater.engine.sql import Sql, name, sql
 
@@ -59,7 +60,7 @@ def find_files(path: Path, *, skip: Sequence[Path] = ()) -> tuple[Path, ...]:
     if not found:
         raise SourceError(
             "source.not_found",
-            what=f"There is no data file at '{path}'.",
+            what=f"There is no data file at '{shown(str(path))}'.",
             why="Nothing could be read.",
             do="Check the path; readable are .csv .tsv .txt .jsonl .ndjson .parquet .xlsx .xls .ods, also .gz and .zst.",
         )
