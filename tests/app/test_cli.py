@@ -160,7 +160,7 @@ def test_a_rehearsal_changes_nothing_outside_the_workspace_folder(shop: Shop, he
     assert headwater("ledger", "--quiet", at=shop.folder).code == 0
     held = fingerprint_of_tree(shop.store, without="nothing")
     ran = headwater("run", "--dry-run", at=shop.folder)
-    assert "Would begin with: testing 3 models on the past (revenue_30d)" in ran.out
+    assert "Would begin with: listening for alarms" in ran.out
     assert "There already: check, ledger" in ran.out
     assert fingerprint_of_tree(shop.store, without="nothing") == held
 
