@@ -7,8 +7,6 @@ one of its files changed, or where other rows of it repeat others than before.
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from headwater.core.contract import Contract, Part
 from headwater.core.errors import SourceError
 from headwater.core.table import Table
 from headwater.engine.engine import Engine, adopt_by_day, table_scan
+from headwater.engine.folders import link_file
 from headwater.engine.relation import Relation
 from headwater.engine.sources import require_closed_quotes
 from headwater.engine.sql import Sql, commas, engine_type, is_plain_type, name, sql
@@ -168,11 +167,7 @@ def _carried(table: Table, place: Path) -> Table:
     for file in map(Path, table.files):
         inside = file.parts[file.parts.index(place.name) + 1 :]
         target = place.joinpath(*inside)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(file, target)
-        except OSError:  # another disk, or one without links
-            shutil.copyfile(file, target)
+        link_file(file, target)
         moved.append(str(target))
     return replace(table, files=tuple(moved))
 

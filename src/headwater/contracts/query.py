@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headwater.contracts.duplicates import mark_duplicates
 from headwater.contracts.plan import CheckPlan
 from headwater.contracts.repair_plan import raw_column
 from headwater.contracts.rows import joined_up, typed_rows
@@ -15,7 +14,7 @@ from headwater.core.table import Kind
 from headwater.engine.relation import FILE, ROW
 from headwater.engine.sql import Sql, commas, name, shim, sql
 
-__all__ = ["checked_query", "mark_duplicates", "marks_of", "typed_rows"]
+__all__ = ["checked_query"]
 
 
 def checked_query(contract: Contract, plan: CheckPlan) -> Sql:
@@ -47,11 +46,6 @@ def checked_query(contract: Contract, plan: CheckPlan) -> Sql:
         raw=shim("json_row", *[p for c, _ in plan.columns for p in (c, _came(c, plan))]),
         masked=_masked(plan),
     )
-
-
-def marks_of(plan: CheckPlan) -> tuple[str, ...]:
-    """The held relations (``__file``, ``__row``, ``bits``) of the rows that only other rows condemn."""
-    return plan.marks
 
 
 def _kept(plan: CheckPlan) -> Sql:

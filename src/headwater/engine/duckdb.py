@@ -15,6 +15,7 @@ from headwater.core.errors import DataError, HeadwaterError, SourceError
 from headwater.core.table import Column, Table, row_fingerprint
 from headwater.engine.dialect import DUCKDB
 from headwater.engine.engine import Engine, Progress, row_hash
+from headwater.engine.folders import parts_of
 from headwater.engine.sql import Sql, commas, name, render, shim, sql
 
 __all__ = ["DuckDB"]
@@ -139,7 +140,7 @@ class DuckDB:
                 by=commas([name(b) for b in by]),
             )
         )
-        return _parts_of(folder, by)
+        return parts_of(folder, by)
 
     def adopt(self, files: Sequence[Path], *, table: str, columns: Sequence[Column]) -> Table:
         """Fingerprint Parquet files that were just written."""
@@ -219,14 +220,6 @@ class DuckDB:
                 why="A sum or product left the range that is exact, so no number is given.",
                 do="Check the measure's expression and the column's unit; add a range rule for the column.",
             ) from error
-
-
-def _parts_of(folder: Path, by: Sequence[str]) -> dict[tuple[str, ...], tuple[Path, ...]]:
-    parts: dict[tuple[str, ...], list[Path]] = {}
-    for file in sorted(folder.glob("/".join(["*=*"] * len(by)) + "/*.parquet")):
-        values = tuple(part.split("=", 1)[1] for part in file.relative_to(folder).parts[:-1])
-        parts.setdefault(values, []).append(file)
-    return {values: tuple(files) for values, files in parts.items()}
 
 
 def _first_line(error: Exception) -> str:

@@ -21,6 +21,7 @@ from headwater.core.table import Column, Table, row_fingerprint
 from headwater.engine.dialect import SPARK
 from headwater.engine.duckdb import DuckDB
 from headwater.engine.engine import Progress, row_hash
+from headwater.engine.folders import parts_of
 from headwater.engine.spark_errors import too_many_rows, translated
 from headwater.engine.spark_session import open_session, own_session, watched
 from headwater.engine.spark_text import back_quoted, text_of
@@ -203,7 +204,7 @@ class Spark:
 
         self._worked(query, work)
         _clean(folder)
-        return _parts_of(folder, by)
+        return parts_of(folder, by)
 
     def adopt(self, files: Sequence[Path], *, table: str, columns: Sequence[Column]) -> Table:
         """Fingerprint Parquet files that were just written."""
@@ -285,11 +286,3 @@ def _clean(folder: Path) -> None:
     """Leave the data files alone: no checksum files, no success marks."""
     for file in [*folder.rglob(".*.crc"), *folder.rglob("_SUCCESS"), *folder.rglob("._SUCCESS.crc")]:
         file.unlink(missing_ok=True)
-
-
-def _parts_of(folder: Path, by: Sequence[str]) -> dict[tuple[str, ...], tuple[Path, ...]]:
-    parts: dict[tuple[str, ...], list[Path]] = {}
-    for file in sorted(folder.glob("/".join(["*=*"] * len(by)) + "/*.parquet")):
-        values = tuple(part.split("=", 1)[1] for part in file.relative_to(folder).parts[:-1])
-        parts.setdefault(values, []).append(file)
-    return {values: tuple(files) for values, files in parts.items()}

@@ -5,13 +5,12 @@ A table by day is one Parquet folder for each app day, so that a day can be buil
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.engine import Engine, adopt_by_day, table_scan
+from headwater.engine.folders import link_file
 from headwater.engine.sql import Sql, name, shim, sql
 from headwater.ledgers.measures import CompiledMeasure, after_comma, event_sums, measure_columns
 
@@ -253,14 +252,6 @@ def _kept(earlier: Table, target: Path, *, without: set[int]) -> list[Path]:
         if day == file.parent.name or int(day) in without:
             continue
         place = target / file.parent.name / file.name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _linked(file, place)
+        link_file(file, place)
         kept.append(place)
     return kept
-
-
-def _linked(file: Path, place: Path) -> None:
-    try:
-        os.link(file, place)
-    except OSError:  # another disk, or one without links
-        shutil.copyfile(file, place)
