@@ -12,12 +12,17 @@ import argparse
 import shutil
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from headwater.core.audit import Audit
+
+DAY_US = 86_400_000_000
 OUT = Path(__file__).parent / "out" / "faults"
 RULES_OF = {
     "exact_duplicate": ("unique(event_id)",),
     "near_duplicate": ("near_duplicate(",),
-    "duplicate_order": ("unique(order_id",),
+    "duplicate_order": ("unique(order_id of purchase",),
     "wrong_type": ("type(amount_usd)",),
     "out_of_range": ("range(amount_usd",),
     "future": ("not_future(",),
@@ -34,6 +39,7 @@ ALSO = {
     "clock_skew": ("future",),  # a time in the future is also ahead of the server's clock
     "very_late": ("before_signup",),  # what happened long before sign-up also came long after it happened
     "near_duplicate": ("exact_duplicate",),
+    "duplicate_order": ("exact_duplicate",),  # a purchase sent twice has its order's number twice
     "future": ("clock_skew",),  # a clock ahead on the last evening is in the future
 }
 
@@ -66,7 +72,49 @@ def main() -> None:
             f"{kind:20}{len(rows):>9,}{len(hit & rows):>9,}{recall:>9}{len(hit):>9,}{precision:>11}  {rule}"
         )
     every = set().union(*(planted.get(k, set()) for k in RULES_OF))
-    print(f"\n{len(set(found) - every):,} rows in quarantine have no planted row fault")
+    print(f"\n{len(set(found) - every):,} rows in quarantine have no planted row fault\n")
+    stretches_and_users(study.audit(), OUT / "truth" / "faults.parquet")
+
+
+METRIC_OF = {"volume_drop": ("n_events",), "mix_shift": ("share_of_events", "n_events")}
+
+
+def stretches_and_users(audit: Audit, planted: Path) -> None:
+    """What the alarms found of the faults on stretches of the log and on users, one load: a look, not a measure of power."""
+    import duckdb
+
+    (metrics,) = audit.metrics.files
+    flagged_days = duckdb.execute(
+        "SELECT metric, coalesce(dimension, ''), coalesce(value, ''), day FROM read_parquet(?) WHERE flagged",
+        [metrics],
+    ).fetchall()
+    stretches = duckdb.execute(
+        "SELECT kind, dimension, value, first_us, end_us FROM read_parquet(?) WHERE row IS NULL AND first_us IS NOT NULL ORDER BY kind",
+        [str(planted)],
+    ).fetchall()
+    for kind, dimension, value, first, end in stretches:
+        if kind.startswith("hole"):
+            hit = any(h.dimension == dimension and h.first_us < end and h.end_us > first for h in audit.holes)
+        else:
+            days = range(first // DAY_US, -(-end // DAY_US))
+            hit = any(
+                m in METRIC_OF.get(kind, ()) and d in days and (dimension is None or c == dimension)
+                for m, c, _, d in flagged_days
+            )
+        print(
+            f"{kind:20}{'found' if hit else 'missed':>9}  {value or 'everybody'}, {(end - first) / DAY_US:.1f} days"
+        )
+    (bots,) = [x for x in audit.listings if x.name == "bots"] or [None]
+    listed = {str(row[0]) for row in bots.rows} if bots else set()
+    true = {
+        str(u)
+        for (u,) in duckdb.execute(
+            "SELECT DISTINCT user_id FROM read_parquet(?) WHERE kind = 'bot'", [str(planted)]
+        ).fetchall()
+    }
+    print(
+        f"{'bot':20}{len(listed & true):>6} of {len(true)} found, {len(listed - true)} people listed as bots"
+    )
 
 
 def flagged(files: tuple[str, ...]) -> dict[tuple[str, int], str]:

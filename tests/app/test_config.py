@@ -37,7 +37,7 @@ above = 0
 max_share = 1
 [[rules]]
 rule = "not_future"
-limit = "today"
+after = "today"
 [gate]
 max_share = 0.25
 [[predict]]
@@ -85,7 +85,7 @@ def test_a_complete_file_is_typed() -> None:
         ("visits", Aggregate.COUNT),
     ]
     assert contract.rules[0].settings == {"above": 0}
-    assert contract.rules[1].settings == {"limit": "2024-02-03"}
+    assert contract.rules[1].settings == {"after": "2024-02-03"}
     assert (contract.rules[0].max_share, contract.max_share) == (1, 0.25)
 
 

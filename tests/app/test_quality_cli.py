@@ -57,6 +57,7 @@ def test_compare_and_check_against_agree(headwater, shop, order_lines):
 
 
 def test_results_for_machines_say_the_same_as_the_check(headwater, shop):
+    (shop.folder / "out").mkdir()
     ran = headwater("check", "--jsonl", "out/c.jsonl", "--junit", "out/c.xml", "--json", at=shop.folder).json
     rows = [json.loads(line) for line in (shop.folder / "out/c.jsonl").read_text().splitlines()]
     by_code = {r["code"]: r["n_rows"] for r in rows if r["kind"] == "rule"}

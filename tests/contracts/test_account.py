@@ -347,7 +347,7 @@ def test_duplicates_are_found_at_their_place_in_a_large_file_with_broken_lines(b
 def test_mixed_line_ends_are_refused_not_guessed(bench, data):
     with pytest.raises(SourceError) as refused:
         bench.check(data)
-    assert refused.value.finding.code == "source.unreadable"
+    assert refused.value.finding.code == "source.line_ends"
 
 
 def test_commas_and_line_breaks_inside_quotes_belong_to_the_value(bench, rows_of):

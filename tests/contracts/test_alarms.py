@@ -219,6 +219,52 @@ def test_a_planted_day_lost_for_one_platform_is_its_hole_alone(listen):
     assert hole.end_us >= (FIRST + 41) * DAY_US - HOUR_US
 
 
+def test_a_hole_is_told_by_the_clocks_of_the_app_alike_in_finding_and_table(listen):
+    """New York is four hours behind UTC in May: 14:00 to 17:00 UTC is 10:00 to 13:00 there."""
+    log = people(n_days=140)
+    first = ((day_of("2026-05-11")) * 24 + 14) * HOUR_US
+    heard = listen(log.keep((log.at < first) | (log.at >= first + 3 * HOUR_US)), zone="America/New_York")
+    (told,) = [f for f in heard.findings if f.code == "alarm.hole"]
+    assert "3 hours from 2026-05-11 10:00 to 2026-05-11 13:00 (America/New_York)" in told.what
+    grid = heard.hole_grid()
+    assert [f.label for f in grid.fields[:2]] == ["From (America/New_York)", "To (America/New_York)"]
+    (row,) = list(grid.stream())
+    assert row[:3] == ("2026-05-11 10:00", "2026-05-11 13:00", 3.0)
+
+
+def test_the_table_says_what_it_counts_and_how_many_findings_it_makes_of_them(listen):
+    """Three lost thirds of days: two in a row are one finding, one alone is another."""
+    log = people()
+    days = np.isin(log.day, [FIRST + 40, FIRST + 41, FIRST + 50])
+    heard = listen(log.keep(~days | (np.random.default_rng(3).random(len(log.at)) < 0.4)))
+    volume = next(a for a in heard.alarms if a.alarm == "volume")
+    of_all = [f for f in heard.findings if f.code == "alarm.volume"]
+    assert volume.n_findings == len(of_all) == 2
+    assert volume.flags_are == "days of a series"
+    assert volume.n_flagged == 9, "three days of all users, of ios and of android"
+    rows = {r[0]: r for r in heard.alarm_grid().stream()}
+    assert rows["volume"][3] == "9 days of a series, told in 2 findings"
+    assert sum(a.n_findings for a in heard.alarms) == len(heard.findings)
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"sku": 400}, "sku (400 values); keep a column of 2 to 50 values"),
+        ({"build": 1}, "build (one value)"),
+        ({"rare": 45}, "rare (none of its 45 values comes 20 times on a usual day)"),
+    ],
+)
+def test_a_mix_that_cannot_be_heard_says_which_columns_and_why(listen, columns, says):
+    log = people(per_day=300)
+    log.amount = np.ones(len(log.at))
+    ((column, n),) = columns.items()
+    values = np.char.add("v", (np.arange(len(log.at)) % n).astype(str))
+    heard = listen(log.table(**{column: values.tolist()}), keep=(column,))
+    mix = next(a for a in heard.alarms if a.alarm == "mix")
+    assert says in mix.skipped
+
+
 def test_a_shop_closed_on_a_weekday_has_no_hole(listen):
     heard = listen(people(closed=5))
     assert heard.holes == ()
@@ -369,6 +415,8 @@ def test_settings_are_refused_where_they_fit_nothing(listen):
         listen(log, alarms=[AlarmSpec(alarm="volume", settings={"least_chance": 0.2})])
     with pytest.raises(ConfigError, match="takes a number above zero"):
         listen(log, alarms=[AlarmSpec(alarm="holes", settings={"least_per_day": "many"})])
+    with pytest.raises(ConfigError, match="at most 1"):
+        listen(log, alarms=[AlarmSpec(alarm="order", settings={"max_share": 1.5}, on=False)])
     with pytest.raises(ConfigError, match="declared twice"):
         listen(log, alarms=[AlarmSpec(alarm="mix"), AlarmSpec(alarm="mix")])
     with pytest.raises(ConfigError, match="the events do not have"):

@@ -100,6 +100,18 @@ def test_unique_keys_keep_the_first_and_skip_missing_keys(bench, rows_of):
     assert broken_rows(bench, rows_of, data, RuleSpec(rule="unique", columns=("country",))) == [4]
 
 
+def test_a_key_may_be_about_some_events_only(bench, rows_of):
+    data = "user,at,what,country\na,2020-01-01,buy,o1\na,2020-01-02,refund,o1\na,2020-01-03,buy,o1\na,2020-01-04,open,\na,2020-01-05,open,\n"
+    rules = (
+        RuleSpec(rule="unique", columns=("country",), settings={"events": ("buy", "open")}),
+        RuleSpec(rule="unique"),
+    )
+    events = bench.check(data, rules=rules, event="what", keep=("country",))
+    assert [(r["source_row"], r["codes"]) for r in rows_of(events.quarantine)] == [
+        (3, "unique(country of buy, open)")
+    ]
+
+
 def test_duplicates_over_two_parquet_files_keep_the_first_file(bench, rows_of):
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -160,6 +172,7 @@ def test_a_row_lists_every_code_it_breaks(bench, rows_of):
         (RuleSpec(rule="not_before"), "rule.not_before"),
         (RuleSpec(rule="not_before", settings={"on": "01/02/2020"}), "date.unreadable"),
         (RuleSpec(rule="unique", settings={"above": 1}), "rule.unknown_setting"),
+        (RuleSpec(rule="unique", settings={"events": ("buy",)}), "rule.no_event"),
     ],
 )
 def test_rules_that_cannot_be_checked_are_refused(bench, rule, code):

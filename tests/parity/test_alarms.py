@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from headwater.contracts.alarms import ALARMS
 from headwater.contracts.audit import audit
 from headwater.contracts.check import check
 from headwater.core.contract import Aggregate, App, Contract, Events, Measure, Source
@@ -66,6 +67,7 @@ def test_audit_says_the_same_on_both_engines(
     now = (FIRST + 42) * DAY_US + HOUR_US
     here, there = on_both(lambda e: audit(e, events, ledger, folder=tmp_path / e.name, now_us=now))
     assert here.alarms == there.alarms
+    assert {a.alarm for a in here.alarms} == set(ALARMS.names())
     assert here.holes == there.holes
     assert [f.code for f in here.findings] == [f.code for f in there.findings]
     assert {f.code for f in here.findings} >= {"alarm.hole", "alarm.bots", "alarm.late", "alarm.clock_skew"}

@@ -272,6 +272,28 @@ def test_text_functions(each):
     each(TEXTS, sql("coalesce(x, '') || {t}", t="it's \\ \"q\" 'z'\\"))
 
 
+NEWER_LETTERS = (
+    0x1C89,
+    0x1C8A,
+    0x19B,
+    0x264,
+    *range(0xA7CB, 0xA7DD),
+)  # Unicode 15.1 to 17: DuckDB leaves them
+NEWER_SCRIPTS = (range(0x10D50, 0x10D86), range(0x16EA0, 0x16ED4))  # Garay, Beria Erfe
+
+
+def test_small_letters_and_capitals_of_every_letter_and_of_words(each):
+    letters = [chr(i) for i in range(1, 0x20000) if not 0xD800 <= i < 0xE000 and i not in NEWER_LETTERS]
+    letters = [c for c in letters if not any(ord(c) in some for some in NEWER_SCRIPTS)]
+    words = ["ΣΑΣ", "ΟΔΥΣΣΕΥΣ και", "İstanbul", "Straße", "ﬁnﬂ 🙂 ŉ", "ΐᾳ", "x", "", None]
+    small = each([*letters, *words], shim("lowered", name("x")))
+    assert small[-9:-5] == ["σασ", "οδυσσευσ και", "istanbul", "straße"]
+    large = each([*letters, *words], shim("uppered", name("x")))
+    assert large[-9:-5] == ["ΣΑΣ", "ΟΔΥΣΣΕΥΣ ΚΑΙ", "İSTANBUL", "STRAẞE"]
+    plain = [(c, s, k) for c, s, k in zip(letters, small, large, strict=False) if c.isascii()]
+    assert all((s, k) == (c.lower(), c.upper()) for c, s, k in plain)
+
+
 def test_hashes_against_hashlib(each):
     there = [t for t in TEXTS if t is not None] + [f"user {i}" for i in range(500)]
     buckets = each(there, shim("bucket", name("x")))

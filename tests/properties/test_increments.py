@@ -16,8 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import csv
 
+import headwater.contracts.check as gate
 from headwater.contracts.check import check
+from headwater.contracts.parts import write_part
 from headwater.core.contract import Aggregate, Contract, Events, Measure, RuleSpec
 from headwater.core.ledger import Ledger
 from headwater.core.table import Kind
@@ -62,6 +65,7 @@ class Log:
     events: Events | None = None
     ledger: Ledger | None = None
     states: list[tuple[Events, Ledger]] = field(default_factory=list)
+    suffix: str = "parquet"
 
     def put(self, day: int, rows: list[tuple[object, ...]]) -> None:
         at = [None if r[1] is None else FIRST + timedelta(days=day, hours=r[1]) for r in rows]
@@ -78,7 +82,8 @@ class Log:
                 "country": pa.array([r[4] for r in rows], pa.string()),
             }
         )
-        pq.write_table(table, self.root / f"day-{day:02}.parquet")
+        write = csv.write_csv if self.suffix == "csv" else pq.write_table
+        write(table, self.root / f"day-{day:02}.{self.suffix}")
 
     def remove(self, day: int) -> None:
         (self.root / f"day-{day:02}.parquet").unlink(missing_ok=True)
@@ -95,7 +100,7 @@ class Log:
         return events, build_ledger(self.bench.engine, events, folder=self.bench.folder())
 
     def _check(self, earlier: Events | None) -> Events:
-        prints = {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in self.root.glob("*.parquet")}
+        prints = {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in self.root.glob(f"*.{self.suffix}")}
         return check(
             self.bench.engine,
             self.contract,
@@ -107,9 +112,9 @@ class Log:
         )
 
 
-def a_log(bench, *, late: bool, rules: tuple[RuleSpec, ...]) -> Log:
+def a_log(bench, *, late: bool, rules: tuple[RuleSpec, ...], suffix: str = "parquet") -> Log:
     contract = bench.contract(
-        "*.parquet",
+        f"*.{suffix}",
         zone="Europe/Berlin",
         rules=rules,
         measures=MEASURES,
@@ -117,7 +122,7 @@ def a_log(bench, *, late: bool, rules: tuple[RuleSpec, ...]) -> Log:
         keep=("country",),
         known_at="known" if late else None,
     )
-    return Log(bench=bench, contract=contract, root=bench.folder())
+    return Log(bench=bench, contract=contract, root=bench.folder(), suffix=suffix)
 
 
 def same(one: tuple[Events, Ledger], other: tuple[Events, Ledger]) -> None:
@@ -170,14 +175,19 @@ def test_a_repeat_without_a_time_is_found_however_far_apart_the_files_are(shared
     assert found["unique(row)"] == 2
 
 
-def test_another_today_takes_over_what_is_well_before_it(shared_bench):
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_another_today_takes_over_what_is_well_before_it(shared_bench, monkeypatch, suffix):
     rule = RuleSpec(rule="not_future", settings={"after": "2024-03-30"})
-    log = a_log(shared_bench, late=False, rules=(rule,))
+    log = a_log(shared_bench, late=False, rules=(rule,), suffix=suffix)
     for day in (0, 10):
         log.put(day, [("ann", 1, day % 4, 1, "de", 0)])
-    log.remembered()
+        log.remembered()  # apart, so that each file is a part
     assert {r.code: r.n_rows for r in log.events.rules}["not_future(2024-03-30)"] == 1
     later = replace(rule, settings={"after": "2024-04-20"})
     log.contract = replace(log.contract, rules=(later,))
-    same(log.remembered(), log.rebuilt())
+    read = []
+    monkeypatch.setattr(gate, "write_part", lambda *a, **k: read.append(k["sources"]) or write_part(*a, **k))
+    remembered = log.remembered()
+    assert [Path(f).stem for part in read for f, _ in part] == ["day-10"]
+    same(remembered, log.rebuilt())
     assert log.events.quarantine.n_rows == 0

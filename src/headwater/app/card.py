@@ -47,15 +47,19 @@ def volume_chart(audit: Audit) -> Chart:
     ).to_pylist()
     mine = [r for r in rows if r["metric"] == "n_events" and not r["dimension"]]
     n = sum(r["flagged"] for r in mine)
-    drawn: list[tuple[Cell, ...]] = [(str(date_of(r["day"])), r["observed"], "observed") for r in mine]
-    drawn += [(str(date_of(r["day"])), r["expected"], "expected") for r in mine if r["expected"] is not None]
+    drawn: list[tuple[Cell, ...]] = [
+        (str(date_of(r["day"])), round(r[series]), series)
+        for series in ("observed", "expected")
+        for r in mine
+        if r[series] is not None
+    ]
     return Chart(
         name="volume_by_day",
         title="Events by day",
         kind=ChartKind.LINE,
         fields=(
             Field(name="day", label="Day", form=Form.DATE),
-            Field(name="n_events", label="Events", form=Form.NUMBER),
+            Field(name="n_events", label="Events", form=Form.INTEGER),
             Field(name="series", label="Series"),
         ),
         rows=tuple(drawn),

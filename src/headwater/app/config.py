@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from headwater.app.deliver import EXPORTERS
-from headwater.app.quality_settings import AlarmSettings, CardSettings
+from headwater.app.quality_settings import AlarmSettings, CardSettings, alarm_specs
 from headwater.app.rule_settings import RepairSettings, RuleSettings, repair_spec, rule_spec
+from headwater.app.settings_errors import explained, require_sense
 from headwater.app.source_settings import (
     AnySource,
     IdentitySettings,
@@ -23,9 +24,6 @@ from headwater.app.source_settings import (
     other_source,
     source_of,
 )
-from headwater.contracts.alarms import ALARMS
-from headwater.contracts.repairs import REPAIRS
-from headwater.contracts.rules import RULES
 from headwater.core.contract import Aggregate, App, Contract, Measure
 from headwater.core.errors import ConfigError, HeadwaterError, UsageError, near_miss
 from headwater.core.identity import Identity
@@ -203,10 +201,6 @@ class Settings(_Section):
     @model_validator(mode="after")
     def _names_exist(self) -> Settings:
         for shelf, given in (
-            (RULES, [r.rule for r in self.rules]),
-            (RULES, [r.rule for s in self.sources if isinstance(s, OtherSourceSettings) for r in s.rules]),
-            (ALARMS, [a.alarm for a in self.alarms]),
-            (REPAIRS, [r.repair for r in self.repairs]),
             (LTV_MODELS, [m for p in self.predict for m in p.models]),
             (EXPORTERS, self.deliver.formats),
         ):
@@ -237,7 +231,8 @@ def read_settings(path: Path) -> Settings:
             do="Run 'headwater init DATA' to make one, or name it with --config.",
         )
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
             "config.unreadable",
@@ -245,15 +240,22 @@ def read_settings(path: Path) -> Settings:
             why="Nothing was run.",
             do="Correct the line named; text stands in quotes, lists in [ ].",
         ) from error
-    return settings_of(raw)
+    return settings_of(raw, text=text)
 
 
-def settings_of(raw: dict[str, Any]) -> Settings:
-    """Typed settings of a parsed file. Raises ``ConfigError``."""
+def settings_of(raw: dict[str, Any], *, text: str = "") -> Settings:
+    """Typed settings of a parsed file. Raises ``ConfigError``; with the file's ``text`` it names the line."""
     try:
-        return Settings.model_validate(raw)
+        settings = Settings.model_validate(raw)
     except ValidationError as error:
-        raise _explained(error) from None
+        raise explained(error, Settings, text=text) from None
+    others = {
+        i: other_source(s, today=date.min, max_broken_files=0.0)
+        for i, s in enumerate(settings.sources)
+        if isinstance(s, OtherSourceSettings)
+    }
+    require_sense(contract_of(settings, today=date.min), others, alarm_specs(settings.alarms), text=text)
+    return settings
 
 
 def read_memory(text: str) -> str:
@@ -328,63 +330,3 @@ def _checked(value: str, read: Callable[[str], object]) -> str:
     except HeadwaterError as error:
         raise ValueError(f"{error.finding.what} {error.finding.do}") from None
     return value
-
-
-def _explained(error: ValidationError) -> ConfigError:
-    first, *others = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    where = ".".join(str(p) for p in _as_written(first["loc"])) or "the file"
-    more = f" ({len(others)} more problem{'s' if len(others) > 1 else ''} after it.)" if others else ""
-    match first["type"]:
-        case "extra_forbidden":
-            key = str(first["loc"][-1])
-            return ConfigError(
-                "config.unknown_key",
-                what=f"'{where}' is not a setting.{more}",
-                why="A key that is not read would be a wish that is not met.",
-                do=near_miss(key, _keys_beside(first["loc"])),
-            )
-        case "missing":
-            return ConfigError(
-                "config.missing_key",
-                what=f"The setting '{where}' is missing.{more}",
-                why="There is no safe default for it.",
-                do="Add it; 'headwater init DATA' writes a complete example.",
-            )
-        case _:
-            return ConfigError(
-                "config.value",
-                what=f"The setting '{where}' is wrong: {first['msg'].removeprefix('Value error, ')}.{more}",
-                why="Nothing was run.",
-                do="Correct it; docs/configuration.md lists every setting.",
-            )
-
-
-def _as_written(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """A place in the file, without the kind that pydantic puts after the number of a source."""
-    in_source = location[:1] == ("sources",) and location[2:3] in {("events",), ("other",)}
-    return (*location[:2], *location[3:]) if in_source else location
-
-
-def _keys_beside(location: tuple[int | str, ...]) -> set[str]:
-    """The keys that may stand where an unknown one stood."""
-    if location[:1] == ("sources",) and len(location) == 4:
-        return set((SourceSettings if location[2] == "events" else OtherSourceSettings).model_fields)
-    model: Any = Settings
-    for part in location[:-1]:
-        if isinstance(part, int) or not hasattr(model, "model_fields"):
-            continue
-        field = model.model_fields.get(part)
-        model = _section_within(field.annotation) if field else None
-        if model is None:
-            return set(MeasureSettings.model_fields) if "measures" in location else set()
-    return set(model.model_fields) if hasattr(model, "model_fields") else set()
-
-
-def _section_within(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inside in getattr(annotation, "__args__", ()):
-        found = _section_within(inside)
-        if found is not None:
-            return found
-    return None

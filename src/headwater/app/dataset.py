@@ -40,6 +40,9 @@ class Dataset:
         self.today = today
         self.declared = DeclaredSources(root, settings, contract, steps, today=today)
         self._events: Events | None = None
+        self._ledger: Ledger | None = None
+        self._audit: Audit | None = None
+        self._snapshots: dict[tuple[object, ...], Snapshot] = {}
 
     def events(self, *, gate: bool = True) -> Events:
         """The quality gate. Raises ``GateError`` where the load fails it, unless ``gate`` is false.
@@ -91,6 +94,10 @@ class Dataset:
 
     def ledger(self) -> Ledger:
         """The ledger of the kept events; days whose events did not change are taken over."""
+        self._ledger = self._ledger or self._built()
+        return self._ledger
+
+    def _built(self) -> Ledger:
         events = self.events()
         line = {
             "measures": self.contract.measures,
@@ -115,6 +122,10 @@ class Dataset:
 
     def audit(self) -> Audit:
         """What the alarms say of the load as a whole; freshness is judged against the day of the run."""
+        self._audit = self._audit or self._audited()
+        return self._audit
+
+    def _audited(self) -> Audit:
         events, ledger = self.events(), self.ledger()
         specs = alarm_specs(self.settings.alarms)
         holidays = tuple(day_of(d) for d in self.settings.app.holidays)
@@ -150,9 +161,15 @@ class Dataset:
         self, *, cutoffs: Sequence[int], horizons: Sequence[int], as_of: int | None = None
     ) -> Snapshot:
         """A snapshot; ``as_of`` cuts the ledger itself. A cutoff that saw nothing new is taken over."""
+        wanted = (tuple(sorted(set(cutoffs))), tuple(horizons), as_of)
+        if wanted not in self._snapshots:
+            self._snapshots[wanted] = self._taken(wanted[0], horizons, as_of)
+        return self._snapshots[wanted]
+
+    def _taken(self, cutoffs: Sequence[int], horizons: Sequence[int], as_of: int | None) -> Snapshot:
         ledger, engine = self.ledger(), self.steps.engine
         require_inside(ledger, cutoffs, as_of=as_of)
-        cuts = [self._cut(ledger, c, horizons, as_of) for c in sorted(set(cutoffs))]
+        cuts = [self._cut(ledger, c, horizons, as_of) for c in cutoffs]
         if all(self._there(ledger, cut) for cut in cuts):
             return join_snapshots([self._cutoff(ledger, cut, None) for cut in cuts])
         with self.steps.watched("taking snapshots", n_rows=ledger.days.n_rows):

@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from headwater.app.store import write_whole
-from headwater.core.audit import Audit
+from headwater.core.audit import AlarmResult, Audit
 from headwater.core.contract import Events
 from headwater.core.finding import Finding, Severity
 
@@ -29,10 +29,14 @@ def check_rows(events: Events, audit: Audit | None = None) -> tuple[dict[str, An
     rows = [_rule_row(r.code, r.about, r.n_rows, r.share, r.max_share) for r in events.rules]
     rows += [_finding_row(f) for f in events.findings]
     if audit is not None:
-        rows += [_alarm_row(a.alarm, a.about, a.n_tests, a.n_flagged, a.skipped) for a in audit.alarms]
+        rows += [_alarm_row(a) for a in audit.alarms]
         rows += [_finding_row(f) for f in audit.findings]
         rows += [
-            {"kind": "hole", "code": "hole", "state": "warned", "what": "events are missing", "first_us": h.first_us, "end_us": h.end_us, "dimension": h.dimension, "value": h.value}
+            {
+                "kind": "hole", "code": "hole", "state": "warned",
+                "what": f"events are missing {h.span(audit.time_zone)}: {h.dimension or 'all users'}{f' = {h.value}' if h.value else ''}",
+                "first_us": h.first_us, "end_us": h.end_us, "hours": h.hours, "dimension": h.dimension, "value": h.value,
+            }
             for h in audit.holes
         ]  # fmt: skip
     return tuple(rows)
@@ -44,6 +48,7 @@ def write_checks(
     """The files that ``[deliver] checks`` asks for: ``checks.jsonl``, ``checks.xml``."""
     rows = check_rows(events, audit)
     writers = {"jsonl": (write_jsonl, "checks.jsonl"), "junit": (write_junit, "checks.xml")}
+    folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for form in forms:
         write, called = writers[form]
@@ -54,7 +59,6 @@ def write_checks(
 
 def write_jsonl(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """One JSON object a line, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(
         path, "".join(json.dumps(r, ensure_ascii=False, allow_nan=False, default=str) + "\n" for r in rows)
     )
@@ -82,7 +86,6 @@ def write_junit(rows: Sequence[dict[str, Any]], path: Path) -> None:
     suite.set("tests", str(len(rows)))
     suite.set("failures", str(sum(r["state"] == "failed" for r in rows)))
     suite.set("skipped", str(sum(r["state"] == "skipped" for r in rows)))
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(
         path, '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suite, encoding="unicode") + "\n"
     )
@@ -111,15 +114,17 @@ def _finding_row(finding: Finding) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _alarm_row(alarm: str, about: str, n_tests: int, n_flagged: int, skipped: str) -> dict[str, Any]:
-    state = "skipped" if skipped else "warned" if n_flagged else "passed"
+def _alarm_row(result: AlarmResult) -> dict[str, Any]:
+    state = "skipped" if result.skipped else "warned" if result.n_flagged else "passed"
     return {
         "kind": "alarm",
-        "code": alarm,
+        "code": result.alarm,
         "state": state,
-        "what": skipped or about,
-        "n_tests": n_tests,
-        "n_flagged": n_flagged,
+        "what": f"{result.about}: {result.found}",
+        "n_tests": result.n_tests,
+        "n_flagged": result.n_flagged,
+        "flags_are": result.flags_are,
+        "n_findings": result.n_findings,
     }
 
 

@@ -13,6 +13,7 @@ import tomlkit
 from tomlkit.items import Item, Table
 
 from headwater.app.config import settings_of
+from headwater.app.rules_text import repair_table
 from headwater.contracts.infer import Proposal, Sure
 from headwater.core.contract import Aggregate, Measure, RuleSpec
 from headwater.core.errors import UsageError
@@ -65,6 +66,11 @@ def settings_text(proposal: Proposal, *, path: str) -> str:
     sources.append(_source(proposal, path))
     document["sources"] = sources
     document["measures"] = _measures(proposal)
+    if proposal.repairs:
+        repairs = tomlkit.aot()
+        for index, repair in enumerate(proposal.repairs):
+            repairs.append(repair_table(repair, _said(proposal, f"repairs.{index}")))
+        document["repairs"] = repairs
     rules = tomlkit.aot()
     for index, rule in enumerate(proposal.rules):
         rules.append(_rule(proposal, index, rule))
@@ -252,11 +258,18 @@ def _unescaped(value: Any) -> Any:
 
 
 def _reason(table: Table, proposal: Proposal, setting: str, *, also: str = "") -> None:
+    said = _said(proposal, setting)
+    if said:
+        _say(table, f"{said}{' ' if also else ''}{also}")
+
+
+def _said(proposal: Proposal, setting: str) -> str:
+    """The reason of a choice, marked where a person must confirm it; nothing where it was not made."""
     choice = proposal.choice(setting)
     if choice is None:
-        return
+        return ""
     mark = f"{CONFIRM}: " if choice.sure is Sure.CONFIRM else ""
-    _say(table, f"{mark}{choice.reason}{_SURE[choice.sure]}{' ' if also else ''}{also}")
+    return f"{mark}{choice.reason}{_SURE[choice.sure]}"
 
 
 def _say(table: Table | tomlkit.TOMLDocument, text: str) -> None:

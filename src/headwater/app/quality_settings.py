@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from headwater.app.rule_settings import on_the_shelf
+from headwater.contracts.alarms import ALARMS
 from headwater.core.audit import AlarmSpec
 from headwater.core.contract import RuleValue
 
@@ -20,6 +22,11 @@ class AlarmSettings(BaseModel):
 
     alarm: str
     on: bool = True
+
+    @field_validator("alarm")
+    @classmethod
+    def _on_the_shelf(cls, value: str) -> str:
+        return on_the_shelf(ALARMS, value)
 
 
 class CardSettings(BaseModel):

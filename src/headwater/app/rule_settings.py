@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from headwater.contracts.repairs import REPAIRS
+from headwater.contracts.rules import RULES
 from headwater.core.contract import RepairSpec, RuleSpec, RuleValue
+from headwater.core.errors import near_miss
+from headwater.core.shelf import Shelf
 
-__all__ = ["RepairSettings", "RuleSettings", "repair_spec", "rule_spec"]
+__all__ = ["RepairSettings", "RuleSettings", "on_the_shelf", "repair_spec", "rule_spec"]
 
 
 class RuleSettings(BaseModel):
@@ -21,6 +25,23 @@ class RuleSettings(BaseModel):
     columns: list[str] = []
     max_share: Annotated[float, Field(ge=0, le=1)] | None = None
 
+    @field_validator("rule")
+    @classmethod
+    def _on_the_shelf(cls, value: str) -> str:
+        return on_the_shelf(RULES, value)
+
+    @model_validator(mode="after")
+    def _room_between(self) -> RuleSettings:
+        given = {k: v for k, v in (self.model_extra or {}).items() if isinstance(v, int | float)}
+        for low in given.keys() & {"above", "at_least"}:
+            for high in given.keys() & {"below", "at_most"}:
+                touch = given[low] == given[high] and {low, high} != {"at_least", "at_most"}
+                if given[low] > given[high] or touch:
+                    raise ValueError(
+                        f"{low} = {given[low]} and {high} = {given[high]} leave no number between"
+                    )
+        return self
+
 
 class RepairSettings(BaseModel):
     """``[[repairs]]``: settings beyond these belong to the repair itself, which refuses what it does not know."""
@@ -30,6 +51,20 @@ class RepairSettings(BaseModel):
     repair: str
     columns: Annotated[list[str], Field(min_length=1)]
     values: dict[str, list[str]] = {}
+
+    @field_validator("repair")
+    @classmethod
+    def _on_the_shelf(cls, value: str) -> str:
+        return on_the_shelf(REPAIRS, value)
+
+
+def on_the_shelf(shelf: Shelf[Any], name: str) -> str:
+    """The name, where the shelf has it. Raises ``ValueError`` with the near miss."""
+    if name not in shelf.names():
+        raise ValueError(
+            f"there is no {shelf.kind} named '{name}'. {near_miss(name, shelf.names())}".rstrip(".")
+        )
+    return name
 
 
 def rule_spec(given: RuleSettings, *, today: date) -> RuleSpec:

@@ -41,8 +41,6 @@ class Published:
 
 def run(study: Study) -> Published:
     """Walk the whole road. Raises the errors of its steps."""
-    for name in study.settings.deliver.formats:
-        EXPORTERS.load(name)
     told = tell(study)
     paths = publish(study, told)
     return Published(
@@ -83,6 +81,8 @@ def _write(study: Study, told: Told, folder: Path, shown: str) -> ReportStep:
 
 def _drop_other_formats(folder: Path, *, kept: set[str]) -> None:
     """Remove the report in formats that are no longer asked for: it would show other numbers."""
+    if not {f.name for f in folder.glob("report.*")} - kept:
+        return
     for name in EXPORTERS.names():
         file = f"report{EXPORTERS.load(name).suffix}"
         if file not in kept:

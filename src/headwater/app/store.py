@@ -112,7 +112,7 @@ class Store:
         if saved is not None:
             return saved
         with self.held():
-            return self._make(name, key, TypeAdapter[T](shape), make, line)
+            return self._make(name, key, _adapter(shape), make, line)
 
     def latest(self, name: str, line: Mapping[str, object], shape: type[T]) -> T | None:
         """The value made last of a step with this ``line`` and this code; None where there is none whole."""
@@ -124,7 +124,7 @@ class Store:
         ]
         for folder in sorted(found, key=lambda f: (f / _MANIFEST).stat().st_mtime_ns, reverse=True):
             if (folder / _LINE).read_text(encoding="utf-8") == wanted:
-                saved = self._read(folder, name, TypeAdapter[T](shape))
+                saved = self._read(folder, name, _adapter(shape))
                 if saved is not None:
                     return saved.value
         return None
@@ -157,7 +157,7 @@ class Store:
 
     def find(self, name: str, key: Mapping[str, object], shape: type[T]) -> StepResult[T] | None:
         """A step made before; None where it was not, its manifest is damaged or a file of it is gone or cut."""
-        return self._read(self._folder(name, key), name, TypeAdapter[T](shape))
+        return self._read(self._folder(name, key), name, _adapter(shape))
 
     def _read(self, folder: Path, name: str, adapter: TypeAdapter[T]) -> StepResult[T] | None:
         try:
@@ -209,6 +209,12 @@ class Store:
                 why="Results need a place.",
                 do="Run in a folder you may write to.",
             ) from error
+
+
+@cache
+def _adapter(shape: type[Any]) -> TypeAdapter[Any]:
+    """What reads and writes a type; making one takes a thousand times as long as using it."""
+    return TypeAdapter[Any](shape)
 
 
 @cache
@@ -324,4 +330,4 @@ def _readable(value: object) -> Any:
         case str() | int() | float() | bool() | None:
             return value
         case _:
-            return TypeAdapter(type(value)).dump_python(value, mode="json")
+            return _adapter(type(value)).dump_python(value, mode="json")

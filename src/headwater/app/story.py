@@ -73,11 +73,12 @@ def tell(study: Study) -> Told:
             refused.append((job.name, error.finding))
             continue
         snapshot = study.snapshot(cutoffs=(ledger.end_day,), horizons=(job.task.horizon_days,))
+        worth = worth_of(study, forecast)
         chapters.append(
             _Chapter(
                 proof=proof,
-                worth=worth_of(study, forecast),
-                others=_others(study, job, proof),
+                worth=worth,
+                others=_others(study, job, proof, worth),
                 snapshot=snapshot,
                 facts=fitted.facts,
                 findings=fitted.findings,
@@ -92,10 +93,10 @@ def tell(study: Study) -> Told:
     )
 
 
-def _others(study: Study, job: Job, proof: Backtest) -> tuple[Worth, ...]:
+def _others(study: Study, job: Job, proof: Backtest, chosen: Worth) -> tuple[Worth, ...]:
     """What the models that were not chosen expect."""
     models = [m for m in proof.models if m != proof.choice.name]
-    return tuple(worth_of(study, study.forecast(m, job, proof=proof)) for m in models)
+    return tuple(worth_of(study, study.forecast(m, job, proof=proof), beside=chosen) for m in models)
 
 
 def _document(

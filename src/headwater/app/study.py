@@ -79,6 +79,10 @@ class Study:
         The date that ``"today"`` in a rule stands for.
     rehearsal
         Read what is there; raise ``WouldRun`` at the first step that is not.
+    engine
+        One that is open already, in place of the one that ``[run]`` names.
+    workspace
+        The folder that holds ``.headwater``, where that is not ``root``.
     """
 
     def __init__(
@@ -92,6 +96,8 @@ class Study:
         memory: str | None = None,
         watcher: Watcher | None = None,
         rehearsal: bool = False,
+        engine: Engine | None = None,
+        workspace: Path | None = None,
     ) -> None:
         self.root = root
         self.rehearsal = rehearsal
@@ -99,8 +105,10 @@ class Study:
         self.settings = settings
         self.contract = contract_of(settings, today=today)
         self.seed = settings.run.seed if seed is None else seed
-        self.store = Store(root, engine=engine_label(settings.run.engine))
-        self.engine: Engine = open_engine(
+        self.store = Store(
+            workspace or root, engine=engine_label(engine.name if engine else settings.run.engine)
+        )
+        self.engine: Engine = engine or open_engine(
             settings.run,
             spill=self.store.spill,
             threads=threads,

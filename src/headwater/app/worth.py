@@ -67,8 +67,11 @@ class Worth:
         return self.tenths[-1]
 
 
-def worth_of(study: Study, forecast: ForecastStep) -> Worth:
-    """Add a forecast up: users' variances add, the error they share does not average out."""
+def worth_of(study: Study, forecast: ForecastStep, *, beside: Worth | None = None) -> Worth:
+    """Add a forecast up: users' variances add, the error they share does not average out.
+
+    ``beside`` is the worth of the same task by another model: what the past windows brought is taken from it.
+    """
     scan = table_scan(forecast.rows)
     total, variance, n = study.engine.one(
         sql("SELECT sum(forecast), sum(variance), count(*) FROM {s}", s=scan)
@@ -83,8 +86,8 @@ def worth_of(study: Study, forecast: ForecastStep) -> Worth:
     return Worth(
         forecast=forecast,
         total=_total_estimate(forecast, total, variance, n),
-        last_window=_last_window(study, forecast.task),
-        last_year=_same_window_last_year(study, forecast.task),
+        last_window=beside.last_window if beside else _last_window(study, forecast.task),
+        last_year=beside.last_year if beside else _same_window_last_year(study, forecast.task),
         tenths=tuple(
             Tenth(tenth=t, n_users=k, total=s, share=s / total if total else 0.0, mean=m)
             for t, k, s, m in tenths

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headwater.contracts.tally import Series, Tally
 from headwater.core.audit import AlarmSpec, Hole, Listing
-from headwater.core.contract import Events
+from headwater.core.contract import Events, RuleValue
 from headwater.core.errors import ConfigError, near_miss
 from headwater.core.finding import Finding
 from headwater.core.ledger import Ledger
@@ -19,17 +19,16 @@ from headwater.core.span import date_of
 from headwater.engine.engine import Engine
 
 __all__ = [
-    "LEAST_DAYS",
-    "TOO_SHORT",
     "Alarm",
+    "Flags",
     "Floats",
     "Heard",
     "Metric",
     "Scope",
     "closed_weekdays",
+    "completed",
     "days_text",
     "number_of",
-    "refuse_alarm_settings",
     "runs_of",
     "text_of",
     "whole_days",
@@ -38,8 +37,6 @@ __all__ = [
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
-LEAST_DAYS = 28
-TOO_SHORT = "it needs more than four weeks of whole days"
 _PARTIAL = 0.02
 
 
@@ -58,6 +55,11 @@ class Scope:
     engine: Engine | None = None
     events: Events | None = None
     ledger: Ledger | None = None
+
+    @property
+    def time_zone(self) -> str:
+        """The app's zone, in which times are told; UTC where only a tally is at hand."""
+        return self.events.contract.app.time_zone if self.events is not None else "UTC"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,11 +80,15 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Heard:
-    """What one alarm says. ``level`` is that of each of its ``n_tests``; None where it follows a fixed rule."""
+    """What one alarm says. ``level`` is that of each of its ``n_tests``; None where it follows a fixed rule.
+
+    ``flags_are`` names what ``n_flagged`` counts.
+    """
 
     n_tests: int = 0
     level: float | None = None
     n_flagged: int = 0
+    flags_are: str = "loads"
     skipped: str = ""
     findings: tuple[Finding, ...] = ()
     holes: tuple[Hole, ...] = ()
@@ -92,52 +98,60 @@ class Heard:
 
 
 class Alarm(Protocol):
-    """An alarm on the shelf. ``statistical`` ones share the false alarms allowed; the others follow a fixed rule."""
+    """An alarm on the shelf. ``statistical`` ones share the false alarms allowed; the others follow a fixed rule.
+
+    ``defaults`` are its settings: numbers above zero, or texts.
+    """
 
     about: ClassVar[str]
     statistical: ClassVar[bool]
+    defaults: ClassVar[Mapping[str, float | str]]
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
-        """Look at the load. Raises ``ConfigError`` where a setting is wrong."""
+        """Look at the load; ``spec`` has every setting. Raises ``ConfigError`` where one does not fit the data."""
         ...
 
 
-def refuse_alarm_settings(spec: AlarmSpec, known: set[str]) -> None:
-    """Refuse settings an alarm does not have. Raises ``ConfigError`` (``alarm.unknown_setting``)."""
-    for setting in spec.settings:
-        if setting not in known:
+def completed(spec: AlarmSpec, defaults: Mapping[str, float | str]) -> AlarmSpec:
+    """The settings as given, with the alarm's defaults where they are not. Raises ``ConfigError`` (``alarm.*``)."""
+    for setting, value in spec.settings.items():
+        if setting not in defaults:
             raise ConfigError(
                 "alarm.unknown_setting",
                 what=f"The alarm '{spec.alarm}' has no setting '{setting}'.",
                 why="A setting that is not read would be a wish that is not met.",
-                do=near_miss(setting, known | {"on"}),
+                do=near_miss(setting, defaults.keys() | {"on"}),
             )
+        _require_fit(spec.alarm, setting, value, defaults[setting])
+    return replace(spec, settings={**defaults, **spec.settings})
 
 
-def number_of(spec: AlarmSpec, setting: str, default: float) -> float:
-    """A setting that must be a number above zero. Raises ``ConfigError`` (``alarm.setting``)."""
-    value = spec.settings.get(setting, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+def _require_fit(alarm: str, setting: str, value: RuleValue, default: float | str) -> None:
+    if isinstance(default, str):
+        wanted, example = "text", f'{setting} = "device_id"'
+        fits = isinstance(value, str)
+    else:
+        most = 1.0 if setting.endswith("_share") else float("inf")
+        wanted = "a number above zero and at most 1" if most == 1.0 else "a number above zero"
+        example = f"{setting} = {default:g}"
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
+    if not fits:
         raise ConfigError(
             "alarm.setting",
-            what=f"The alarm '{spec.alarm}' was given {setting} = {value!r}.",
-            why="It takes a number above zero.",
-            do=f"Write a number, such as {setting} = {default:g}.",
+            what=f"The alarm '{alarm}' was given {setting} = {value!r}.",
+            why=f"It takes {wanted}.",
+            do=f"Write {wanted}, such as {example}.",
         )
-    return float(value)
 
 
-def text_of(spec: AlarmSpec, setting: str) -> str | None:
-    """A setting that must be text, None where it is not given. Raises ``ConfigError`` (``alarm.setting``)."""
-    value = spec.settings.get(setting)
-    if value is None or isinstance(value, str):
-        return value
-    raise ConfigError(
-        "alarm.setting",
-        what=f"The alarm '{spec.alarm}' was given {setting} = {value!r}.",
-        why="It takes the name of a column.",
-        do=f'Write it in quotes, such as {setting} = "device_id".',
-    )
+def number_of(spec: AlarmSpec, setting: str) -> float:
+    """A number among completed settings."""
+    return float(cast("float", spec.settings[setting]))
+
+
+def text_of(spec: AlarmSpec, setting: str) -> str:
+    """A text among completed settings; empty where none is given."""
+    return str(spec.settings[setting])
 
 
 def whole_days(scope: Scope) -> Flags:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from headwater.contracts.alarm import Heard, Metric, Scope
+from headwater.contracts.alarm import Alarm, Heard, Metric, Scope, completed
 from headwater.contracts.alarms import ALARMS
 from headwater.contracts.tally import Series, Tally, take_tally
 from headwater.core.audit import AlarmResult, AlarmSpec, Audit, Hole
@@ -20,7 +21,7 @@ from headwater.core.table import Column, Kind, Table
 from headwater.engine.engine import Engine
 from headwater.engine.sql import name, sql
 
-__all__ = ["FALSE_ALARMS", "audit", "listen_all"]
+__all__ = ["FALSE_ALARMS", "audit", "listen_all", "require_alarms"]
 
 FALSE_ALARMS = 0.01
 _METRICS = "metrics by day"
@@ -74,16 +75,17 @@ def audit(
         tally=tally, level=false_alarms, holidays=frozenset(holidays), settle_days=ledger.settle_days, now_us=now_us,
         engine=engine, events=events, ledger=ledger,
     )  # fmt: skip
-    heard = listen_all(scope, alarms=alarms)
+    heard = _told_once(tally, listen_all(scope, alarms=alarms))
     metrics = [*_plain_metrics(tally), *(m for _, _, h in heard for m in h.metrics)]
     return Audit(
         alarms=tuple(_result(spec, about, h) for spec, about, h in heard),
-        findings=_findings(tally, heard),
+        findings=_by_weight([*(f for _, _, h in heard for f in h.findings), *_turning(tally)]),
         holes=tuple(x for _, _, h in heard for x in h.holes),
         listings=tuple(x for _, _, h in heard for x in h.listings),
         metrics=_write_metrics(engine, tally, metrics, folder),
         false_alarms=false_alarms,
         n_scans=tally.n_scans + sum(h.n_scans for _, _, h in heard),
+        time_zone=scope.time_zone,
     )
 
 
@@ -93,8 +95,7 @@ def listen_all(scope: Scope, *, alarms: Sequence[AlarmSpec] = ()) -> list[tuple[
     ``scope.level`` is what all statistical alarms share: each gets an equal part, and divides it by its tests
     (Bonferroni), so that together they raise a false alarm at most that often.
     """
-    specs = _specs(alarms)
-    loaded = [(spec, ALARMS.load(spec.alarm)()) for spec in specs]
+    loaded = _loaded(alarms)
     n_statistical = max(1, sum(alarm.statistical for _, alarm in loaded))
     part = Scope(
         tally=scope.tally, level=scope.level / n_statistical, holidays=scope.holidays, settle_days=scope.settle_days,
@@ -103,7 +104,13 @@ def listen_all(scope: Scope, *, alarms: Sequence[AlarmSpec] = ()) -> list[tuple[
     return [(spec, alarm.about, alarm.listen(spec, part)) for spec, alarm in loaded]
 
 
-def _specs(given: Sequence[AlarmSpec]) -> list[AlarmSpec]:
+def require_alarms(given: Sequence[AlarmSpec]) -> None:
+    """Raise ``ConfigError`` (``alarm.*``) where an alarm is declared twice or a setting fits nothing; no data are needed."""
+    _loaded(given)
+
+
+def _loaded(given: Sequence[AlarmSpec]) -> list[tuple[AlarmSpec, Alarm]]:
+    """The alarms that are on, with all of their settings."""
     declared: dict[str, AlarmSpec] = {}
     for spec in given:
         if spec.alarm in declared:
@@ -113,10 +120,10 @@ def _specs(given: Sequence[AlarmSpec]) -> list[AlarmSpec]:
                 why="It listens once; one of the two would be ignored.",
                 do="Merge the two entries.",
             )
-        ALARMS.load(spec.alarm)
-        declared[spec.alarm] = spec
-    every = [declared.get(a, AlarmSpec(alarm=a)) for a in ALARMS.names()]
-    return [spec for spec in every if spec.on]
+        declared[spec.alarm] = completed(spec, ALARMS.load(spec.alarm).defaults)
+    loaded = [(a, ALARMS.load(a)()) for a in ALARMS.names()]
+    every = [(declared.get(a) or completed(AlarmSpec(alarm=a), alarm.defaults), alarm) for a, alarm in loaded]
+    return [(spec, alarm) for spec, alarm in every if spec.on]
 
 
 def _result(spec: AlarmSpec, about: str, heard: Heard) -> AlarmResult:
@@ -126,16 +133,26 @@ def _result(spec: AlarmSpec, about: str, heard: Heard) -> AlarmResult:
         n_tests=heard.n_tests,
         level=heard.level,
         n_flagged=heard.n_flagged,
+        flags_are=heard.flags_are,
+        n_findings=len(heard.findings),
         skipped=heard.skipped,
     )
 
 
-def _findings(tally: Tally, heard: Sequence[tuple[AlarmSpec, str, Heard]]) -> tuple[Finding, ...]:
-    """All findings, the weightiest first; a day that a hole emptied is not told again as a low volume."""
+def _told_once(
+    tally: Tally, heard: Sequence[tuple[AlarmSpec, str, Heard]]
+) -> list[tuple[AlarmSpec, str, Heard]]:
+    """What was heard, without the low volume of days that a hole emptied."""
     emptied = {(s.label, day) for _, _, h in heard for hole in h.holes for s, day in _emptied(tally, hole)}
+    return [
+        (spec, about, replace(h, findings=tuple(f for f in h.findings if not _is_told(f, emptied))))
+        for spec, about, h in heard
+    ]
+
+
+def _by_weight(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     order = {Severity.BLOCK: 0, Severity.WARN: 1, Severity.NOTE: 2}
-    every = [f for _, _, h in heard for f in h.findings if not _is_told(f, emptied)]
-    return tuple(sorted([*every, *_turning(tally)], key=lambda f: order[f.severity]))
+    return tuple(sorted(findings, key=lambda f: order[f.severity]))
 
 
 def _turning(tally: Tally) -> list[Finding]:

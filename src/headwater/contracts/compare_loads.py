@@ -8,6 +8,7 @@ chi-square of the same table and takes rows for independent, which events of one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from headwater.contracts.looks import Look, look_at, time_readings
+from headwater.contracts.recognize import require_data
 from headwater.contracts.shifts import Day, LoadComparison, NewValue, Shift, findings_of
 from headwater.contracts.tally import MISSING, log_bin
 from headwater.contracts.typing import kind_of_engine_type, raw_name, time_column
@@ -23,12 +25,15 @@ from headwater.core.contract import Source
 from headwater.core.errors import ConfigError, near_miss
 from headwater.core.table import Kind
 from headwater.engine.engine import Engine
-from headwater.engine.sources import Relation, open_relation
+from headwater.engine.line_ends import naming_mixed_lines
+from headwater.engine.renamed import renamed_columns
+from headwater.engine.sources import Relation, find_files, open_relation
 from headwater.engine.sql import Sql, commas, name, sql
 
 __all__ = ["compare_loads", "stability_index"]
 
 _MOST_VALUES = 100
+_HEAD_ROWS = 10_000
 _GROUPS = 10
 _MOST_COLUMNS = 60
 
@@ -60,7 +65,22 @@ def compare_loads(
     ConfigError
         There is no column ``at`` (``compare.no_column``).
     """
-    ours, theirs = (open_relation(engine, p, delimiter=delimiter, encoding=encoding) for p in (now, last))
+    for path in (now, last):
+        require_data(path)
+    with naming_mixed_lines([f for path in (now, last) for f in find_files(path)]):
+        ours, theirs = (open_relation(engine, p, delimiter=delimiter, encoding=encoding) for p in (now, last))
+        return _compared(engine, (now, ours), (last, theirs), at=at, at_format=at_format)
+
+
+def _compared(
+    engine: Engine,
+    this: tuple[Path, Relation],
+    that: tuple[Path, Relation],
+    *,
+    at: str | None,
+    at_format: str | None,
+) -> LoadComparison:
+    (now, ours), (last, theirs) = this, that
     here, there = dict(ours.columns), dict(theirs.columns)
     both = [c for c in here if c in there]
     looks, before = ({look.column: look for look in look_at(engine, r)} for r in (ours, theirs))
@@ -70,14 +90,27 @@ def compare_loads(
     numbers = [c for c in listed if c not in values and looks[c].is_numeric and not _is_key(looks[c])]
     sides = [_Side(engine, r, at=when, form=form, values=values, numbers=numbers) for r in (ours, theirs)]
     new, lost, shifts = _moves(sides, values, numbers)
+    added, gone = tuple(c for c in here if c not in there), tuple(c for c in there if c not in here)
     return _with_findings(
         LoadComparison(
             now=str(now), last=str(last), n_rows_now=sides[0].n_rows, n_rows_last=sides[1].n_rows,
-            added=tuple(c for c in here if c not in there), gone=tuple(c for c in there if c not in here),
+            added=added, gone=gone,
+            renamed=renamed_columns(gone, added, last=_heads(engine, theirs, gone), now=_heads(engine, ours, added)),
             retyped=_retyped(here, there, looks, before),
             at=when, days=_days(sides), new_values=new, lost_values=lost, shifts=shifts, findings=(),
         )
     )  # fmt: skip
+
+
+def _heads(engine: Engine, relation: Relation, columns: Sequence[str]) -> dict[str, list[str]]:
+    """Values of columns in the first rows, as text."""
+    if not columns:
+        return {}
+    texts = [sql("trim(CAST({c} AS STRING)) AS {c}", c=name(c)) for c in columns]
+    rows = engine.arrow(
+        sql("SELECT {t} FROM {rows} r LIMIT {n}", t=commas(texts), rows=relation.rows, n=_HEAD_ROWS)
+    )
+    return {c: [str(v) for v in rows.column(c).to_pylist() if v] for c in columns}
 
 
 def _retyped(
@@ -302,8 +335,4 @@ def _days(sides: Sequence[_Side]) -> tuple[Day, ...]:
 
 
 def _with_findings(found: LoadComparison) -> LoadComparison:
-    return LoadComparison(
-        now=found.now, last=found.last, n_rows_now=found.n_rows_now, n_rows_last=found.n_rows_last, added=found.added,
-        gone=found.gone, retyped=found.retyped, at=found.at, days=found.days, new_values=found.new_values,
-        lost_values=found.lost_values, shifts=found.shifts, findings=findings_of(found),
-    )  # fmt: skip
+    return replace(found, findings=findings_of(found))

@@ -6,12 +6,10 @@ times, refunds, the span of the log) is counted over all rows (``facts``). Nothi
 
 from __future__ import annotations
 
-import json
-import keyword
 import math
-import unicodedata
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -27,19 +25,26 @@ from headwater.contracts.hunches import (
     window_of,
     zone_of,
 )
+from headwater.contracts.infer_measures import propose_measures
 from headwater.contracts.looks import Look, encoding_of, look_at, sample_rows
-from headwater.contracts.roles import money_divisor
-from headwater.core.contract import Aggregate, Measure, RuleSpec, Source
+from headwater.contracts.mixed import Unread, check_mixed, mixed_columns, unread_of
+from headwater.contracts.recognize import require_data
+from headwater.contracts.spellings import spelled, spellings_of
+from headwater.contracts.trial import Trial, evidence, try_rules
+from headwater.core.contract import App, Contract, Measure, RepairSpec, RuleSpec, Source
 from headwater.core.errors import DataError
 from headwater.core.finding import Finding
 from headwater.core.span import date_of
 from headwater.core.table import Kind
 from headwater.engine.engine import Engine
-from headwater.engine.sources import find_files, open_relation
+from headwater.engine.line_ends import naming_mixed_lines
+from headwater.engine.sources import Relation, find_files, open_relation
 
-__all__ = ["Choice", "Proposal", "Sure", "propose"]
+__all__ = ["Choice", "Proposal", "Sure", "contract_of", "dated", "future_rule", "propose"]
 
 _RARE = 0.05
+_ALIVE_DAYS = 31
+_SPELLED = 200
 
 
 class Sure(StrEnum):
@@ -52,7 +57,7 @@ class Sure(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One choice: the setting it fills (``sources.user``, ``measures.revenue``, ``rules.0``), why, and how sure it is."""
+    """One choice: the setting it fills (``sources.user``, ``measures.revenue``, ``repairs.0``, ``rules.0``), why, and how sure it is."""
 
     setting: str
     reason: str
@@ -87,6 +92,7 @@ class Proposal:
     origins: int
     choices: tuple[Choice, ...]
     findings: tuple[Finding, ...]
+    repairs: tuple[RepairSpec, ...] = ()
 
     def choice(self, setting: str) -> Choice | None:
         """The choice that filled a setting, None where it was not made."""
@@ -116,7 +122,15 @@ def propose(
     DataError
         There are columns but no row (``source.no_rows``).
     """
-    encoding = encoding_of(find_files(path))
+    require_data(path)
+    files = find_files(path)
+    with naming_mixed_lines(files):
+        return _looked(engine, path, encoding_of(files), user=user, at=at, today=today)
+
+
+def _looked(
+    engine: Engine, path: Path, encoding: str, *, user: str | None, at: str | None, today: date | None
+) -> Proposal:
     relation = open_relation(engine, path, encoding=encoding)
     looks = look_at(engine, relation)
     _require_rows(looks, path)
@@ -124,15 +138,94 @@ def propose(
     facts = facts_of(engine, relation, roles, today=today)
     currency = currency_of(engine, relation, roles, looks)
     repeats = repeats_of(engine, relation)
+    mixed = mixed_columns(looks, roles)
     draft = _Draft(
         roles=roles, facts=facts, zone=zone_of(facts), currency=currency, window=window_of(facts.reading.last_day - facts.reading.first_day + 1),
-        buying=paying_events(engine, relation, roles), repeats=repeats, path=path, encoding=encoding, user_named=user is not None, at_named=at is not None,
+        buying=paying_events(engine, relation, roles), repeats=repeats, path=path, encoding=encoding, format=relation.format, user_named=user is not None, at_named=at is not None,
+        mixed=mixed, unread=unread_of(engine, relation, mixed | _amounts(roles, facts)), repairs=_repairs(engine, relation, roles), today=today,
     )  # fmt: skip
-    return draft.proposal(
-        format=relation.format,
+    proposal = draft.proposal(
         n_looked=min(facts.n_rows, sample_rows(relation)),
-        findings=check_proposal(relation, looks, roles, facts, currency=currency, repeats=repeats),
+        findings=(
+            *check_proposal(relation, looks, roles, facts, currency=currency, repeats=repeats),
+            *check_mixed([draft.unread[c] for c in mixed]),
+        ),
     )
+    tried = [dated(rule, today=today) for rule in proposal.rules]
+    return _allowing(proposal, try_rules(engine, relation, contract_of(proposal), tried))
+
+
+def contract_of(proposal: Proposal) -> Contract:
+    """The contract a proposal stands for, without its rules: what rules are tried under."""
+    return Contract(
+        app=App(name=proposal.name, time_zone=proposal.time_zone, currency=proposal.currency),
+        source=proposal.source,
+        measures=proposal.measures,
+        rules=(),
+        repairs=proposal.repairs,
+    )
+
+
+def dated(rule: RuleSpec, *, today: date | None) -> RuleSpec:
+    """A rule as the gate reads it: ``"today"`` stands for a date."""
+    if today is None or rule.settings.get("after") != "today":
+        return rule
+    return replace(rule, settings={**rule.settings, "after": today.isoformat()})
+
+
+def future_rule(last_on: date, *, today: date, zone: str) -> tuple[RuleSpec, str]:
+    """No event after today where the log is alive, after its last day where it ended long ago; with the reason.
+
+    ``last_on`` is in UTC; in another zone the last day may be one later.
+    """
+    if (today - last_on).days <= _ALIVE_DAYS:
+        return (
+            RuleSpec(rule="not_future", settings={"after": "today"}),
+            'The log is alive, so "today" is meant, the day a run is made on; files of days long past are not judged again when it moves.',
+        )
+    last = last_on if zone == "UTC" else last_on + timedelta(days=1)
+    return (
+        RuleSpec(rule="not_future", settings={"after": last.isoformat()}),
+        f'The log ends on {last_on}, long before today, so its last day is meant: a run gives the same rows whenever it is made. Where days are added, write after = "today".',
+    )
+
+
+def _amounts(roles: Roles, facts: Facts) -> dict[str, Kind]:
+    """The columns that are calculated with."""
+    whole = Kind.NUMBER if facts.n_quantity_fraction else Kind.INTEGER
+    found = ((roles.quantity, whole), (roles.money, Kind.MONEY))
+    return {look.column: kind for look, kind in found if look is not None}
+
+
+def _repairs(engine: Engine, relation: Relation, roles: Roles) -> tuple[tuple[RepairSpec, str], ...]:
+    """Repairs of columns of few values whose spellings differ in case or blanks only."""
+    looks = [look for look in (roles.event, *roles.keep) if look is not None and look.kind is Kind.TEXT]
+    taken = {c.casefold() for c, _ in relation.columns}
+    few = [
+        look.column
+        for look in looks
+        if look.n_distinct <= _SPELLED and f"raw_{look.column}".casefold() not in taken
+    ]
+    found = [spelled(c, values) for c, values in spellings_of(engine, relation, few).items()]
+    return tuple(repair for one in found for repair in one.repairs)
+
+
+def _allowing(proposal: Proposal, trial: Trial) -> Proposal:
+    """The proposal with what the gate itself counted: each rule's share, its reason, and the gate of all."""
+    rules = tuple(
+        replace(rule, max_share=_allowed(trial.share(n)))
+        for rule, n in zip(proposal.rules, trial.broken, strict=True)
+    )
+    said = {
+        f"rules.{i}": evidence(rule, n, trial.n_rows)
+        for i, (rule, n) in enumerate(zip(rules, trial.broken, strict=True))
+    }
+    choices = tuple(
+        replace(c, reason=f"{said[c.setting]} {c.reason}".rstrip()) if c.setting in said else c
+        for c in proposal.choices
+    )
+    together = trial.share(trial.n_broken) if trial.n_broken is not None else 1.0
+    return replace(proposal, rules=rules, choices=choices, max_share=max(0.05, _allowed(together)))
 
 
 def _require_rows(looks: tuple[Look, ...], path: Path) -> None:
@@ -156,30 +249,35 @@ class _Draft:
     repeats: tuple[int, int]
     path: Path
     encoding: str
+    format: str
     user_named: bool
     at_named: bool
+    mixed: Mapping[str, Kind]
+    unread: Mapping[str, Unread]
+    repairs: tuple[tuple[RepairSpec, str], ...]
+    today: date | None
 
-    def proposal(self, *, format: str, n_looked: int, findings: tuple[Finding, ...]) -> Proposal:
-        measures = self._measures()
+    def proposal(self, *, n_looked: int, findings: tuple[Finding, ...]) -> Proposal:
+        measures = propose_measures(self.roles, self.facts, unit=self.currency.code, buying=self.buying)
         names = [m.name for m, _ in measures]
         rules = self._rules()
-        shares = [r.max_share or 0.0 for r, _ in rules] + [
-            self._share(self.facts.n_at - self.facts.reading.n_read),
-            self._share(self.facts.n_money_unread),
-        ]
         choices = [
             *self._source_choices(),
             *(Choice(setting=f"measures.{m.name}", reason=why, sure=Sure.LIKELY) for m, why in measures),
+            *(
+                Choice(setting=f"repairs.{i}", reason=why, sure=Sure.LIKELY)
+                for i, (_, why) in enumerate(self.repairs)
+            ),
             *(Choice(setting=f"rules.{i}", reason=why, sure=Sure.SURE) for i, (_, why) in enumerate(rules)),
             Choice(setting="predict", reason=self._window_reason(), sure=Sure.LIKELY),
         ]
         return Proposal(
-            name=_app_name(self.path), format=format, n_rows=self.facts.n_rows, n_looked=n_looked,
+            name=_app_name(self.path), format=self.format, n_rows=self.facts.n_rows, n_looked=n_looked,
             first_on=date_of(self.facts.reading.first_day), last_on=date_of(self.facts.reading.last_day),
             time_zone=self.zone.app, currency=self.currency.code, left_edge_days=self.window.left_edge_days, source=self._source(),
-            measures=tuple(m for m, _ in measures), rules=tuple(r for r, _ in rules), max_share=min(1.0, max(0.05, math.ceil(sum(shares) * 100) / 100)),
+            measures=tuple(m for m, _ in measures), rules=tuple(r for r, _ in rules), max_share=1.0,
             target=next((n for n in ("revenue", "purchases") if n in names), "active_days"), occasions="purchases" if "purchases" in names else None,
-            horizons=self.window.horizons, every=self.window.every, origins=3, choices=tuple(choices), findings=findings,
+            horizons=self.window.horizons, every=self.window.every, origins=3, choices=tuple(choices), findings=findings, repairs=tuple(r for r, _ in self.repairs),
         )  # fmt: skip
 
     def _share(self, n: int) -> float:
@@ -187,11 +285,7 @@ class _Draft:
 
     def _source(self) -> Source:
         roles = self.roles
-        types = {
-            k.column: kind
-            for k, kind in ((roles.quantity, self._quantity_kind()), (roles.money, Kind.MONEY))
-            if k is not None
-        }
+        types = _amounts(roles, self.facts) | dict.fromkeys(self.mixed, Kind.TEXT)
         return Source(
             path=str(self.path), user=roles.user.column, at=self.facts.at.column, at_format=self.facts.reading.at_format, time_zone=self.zone.source,
             event=roles.event.column if roles.event else None, event_is=None if roles.event else self._event_is(),
@@ -201,121 +295,20 @@ class _Draft:
     def _event_is(self) -> str:
         return "purchase" if self.roles.money or self.roles.order else "event"
 
-    def _quantity_kind(self) -> Kind:
-        return Kind.NUMBER if self.facts.n_quantity_fraction else Kind.INTEGER
-
-    def _measures(self) -> list[tuple[Measure, str]]:
-        revenue, purchases = self._revenue(), self._purchases()
-        if revenue is None and purchases is None:
-            return [
-                (
-                    Measure(name="actions", aggregate=Aggregate.COUNT),
-                    "No column looks like money or an order, so rows are counted.",
-                )
-            ]
-        return [m for m in (revenue, purchases) if m is not None]
-
-    def _revenue(self) -> tuple[Measure, str] | None:
-        money, quantity = self.roles.money, self.roles.quantity
-        if money is None:
-            return None
-        amount = _column(money.column)
-        divisor = money_divisor(money)
-        if divisor > 1:
-            amount = f"{amount} / {divisor}"
-        text = f"{_column(quantity.column)} * {amount}" if quantity else amount
-        named = f"'{money.column}' looks like the {'price of one' if quantity else 'amount of a row'}"
-        why = f"{named}{f', {quantity.column!r} like how many' if quantity else ''}; what is below zero counts as refunds."
-        return Measure(
-            name="revenue",
-            aggregate=Aggregate.SUM,
-            expression=text,
-            unit=self.currency.code,
-            where=self._is_event(*self.buying),
-        ), why
-
-    def _purchases(self) -> tuple[Measure, str] | None:
-        order, where = self.roles.order, self._where_bought()
-        if order is not None:
-            why = f"'{order.column}' looks like the key of an order ({order.n_distinct:,} in {order.n_filled:,} rows looked at)."
-            return Measure(
-                name="purchases",
-                aggregate=Aggregate.COUNT_DISTINCT,
-                expression=_column(order.column),
-                where=where,
-            ), why
-        if self.roles.money is None and not self.buying[0]:
-            return None
-        return Measure(
-            name="purchases", aggregate=Aggregate.COUNT, where=where
-        ), "No column looks like the key of an order, so rows that paid are counted."
-
-    def _where_bought(self) -> str | None:
-        """Bought, not returned: by the event, by the quantity, or by the amount."""
-        facts, money, quantity = self.facts, self.roles.money, self.roles.quantity
-        bought = self._is_event(self.buying[0], ())
-        if bought is not None:
-            return bought
-        if quantity is not None:
-            return f"{_column(quantity.column)} > 0" if facts.n_quantity_not_above_zero else None
-        return (
-            f"{_column(money.column)} > 0"
-            if money
-            and (facts.n_money_not_above_zero or facts.n_money < facts.n_rows or self.roles.order is None)
-            else None
-        )
-
-    def _is_event(self, buying: tuple[str, ...], besides: tuple[str, ...]) -> str | None:
-        if self.roles.event is None or not buying:
-            return None
-        values = [*buying, *besides]
-        column = _column(self.roles.event.column)
-        return (
-            f"{column} == {_literal(values[0])}"
-            if len(values) == 1
-            else f"{column} in [{', '.join(_literal(v) for v in values)}]"
-        )
-
     def _rules(self) -> list[tuple[RuleSpec, str]]:
+        """Rules with what is to be said beside the counts; how many rows break them is found by trying them."""
         facts, roles = self.facts, self.roles
-        missing = self._share(facts.n_rows - facts.n_user)
-        found = [
-            (
-                RuleSpec(rule="required", columns=(roles.user.column,), max_share=_allowed(missing)),
-                f"{missing:.1%} of the rows have no user." if missing else "Every row has a user so far.",
-            )
-        ]
-        n_repeated, n_seen = self.repeats
-        share = n_repeated / n_seen if n_seen else 0.0
+        found = [(RuleSpec(rule="required", columns=(roles.user.column,)), "")]
         if repeats_are_errors(roles, facts, self.repeats):
-            found.append(
-                (
-                    RuleSpec(rule="unique", max_share=_allowed(share)),
-                    f"{n_repeated:,} of {n_seen:,} rows repeat an earlier one exactly; the first one stays.",
-                )
-            )
+            found.append((RuleSpec(rule="unique"), ""))
         low = self._share(facts.n_money_not_above_zero)
         if roles.money is not None and roles.quantity is not None and 0 < low <= _RARE:
-            why = f"{facts.n_money_not_above_zero:,} rows ({low:.2%}) have a price of zero or less."
-            found.append(
-                (
-                    RuleSpec(
-                        rule="range",
-                        columns=(roles.money.column,),
-                        settings={"above": 0},
-                        max_share=_allowed(low),
-                    ),
-                    why,
-                )
-            )
-        late = self._share(facts.reading.n_future)
-        if facts.reading.n_future:
-            found.append(
-                (
-                    RuleSpec(rule="not_future", settings={"after": "today"}, max_share=_allowed(late)),
-                    f"{facts.reading.n_future:,} rows are dated after today.",
-                )
-            )
+            above = RuleSpec(rule="range", columns=(roles.money.column,), settings={"above": 0})
+            found.append((above, "A price is above zero."))
+        last_on = date_of(facts.reading.last_day)
+        if self.today is not None:
+            rule, why = future_rule(last_on, today=self.today, zone=self.zone.app)
+            found += [(rule, why)] if facts.reading.n_future or rule.settings["after"] == "today" else []
         return found
 
     def _source_choices(self) -> list[Choice]:
@@ -335,7 +328,6 @@ class _Draft:
                 sure=Sure.LIKELY,
             )
         )
-        amounts = [k.column for k in (roles.quantity, roles.money) if k is not None]
         time = f"{facts.reading.n_read:,} of {facts.n_at:,} values read as {read}, {date_of(facts.reading.first_day)} to {date_of(facts.reading.last_day)}."
         return [
             Choice(setting="app.time_zone", reason=self.zone.reason, sure=Sure.CONFIRM),
@@ -344,10 +336,26 @@ class _Draft:
             Choice(setting="sources.at", reason=time, sure=Sure.CONFIRM if facts.rival else Sure.SURE if self.at_named else _sure(len(roles.times) == 1)),
             event,
             *([Choice(setting="sources.keep", reason="Few, short values: good for cohorts. Free text and what looks personal is left out.", sure=Sure.LIKELY)] if roles.keep else []),
-            *([Choice(setting="sources.types", reason=f"{' and '.join(amounts)} {'is' if len(amounts) == 1 else 'are'} calculated with.", sure=Sure.SURE)] if amounts else []),
+            *([Choice(setting="sources.types", reason=self._types_reason(), sure=Sure.SURE)] if self.unread else []),
             *([Choice(setting="sources.encoding", reason="The file is not UTF-8; check that accents look right.", sure=Sure.CONFIRM)] if self.encoding != "utf-8" else []),
             *([Choice(setting="sources.time_zone", reason="The times say UTC.", sure=Sure.SURE)] if self.zone.source else []),
         ]  # fmt: skip
+
+    def _types_reason(self) -> str:
+        amounts = [c for c in self.unread if c not in self.mixed]
+        told = (
+            [f"{' and '.join(amounts)} {'is' if len(amounts) == 1 else 'are'} calculated with."]
+            if amounts
+            else []
+        )
+        told += [
+            f"{self.unread[c].told}: these rows go to quarantine." for c in amounts if self.unread[c].told
+        ]
+        told += [
+            f'{self.unread[c].told}: kept as text, so that no row is lost; as "{kind}" it could be calculated with, and these rows would go to quarantine.'
+            for c, kind in self.mixed.items()
+        ]
+        return " ".join(told)
 
     def _user_reason(self) -> str:
         look = self.roles.user
@@ -365,20 +373,6 @@ def _sure(certain: bool) -> Sure:
 def _allowed(share: float) -> float:
     """A share a bit above the one seen, so that tomorrow's load does not fail: a tenth more, at least 1 %."""
     return min(1.0, max(0.01, math.ceil(share * 110) / 100))
-
-
-def _column(column: str) -> str:
-    """A column inside an expression; ``col("...")`` where its name is no plain word."""
-    plain = (
-        column.isidentifier()
-        and not keyword.iskeyword(column)
-        and unicodedata.normalize("NFKC", column) == column
-    )
-    return column if plain else f"col({_literal(column)})"
-
-
-def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _app_name(path: Path) -> str:

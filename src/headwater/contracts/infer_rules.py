@@ -1,19 +1,24 @@
-"""Propose rules from data: candidates from the first rows, each counted over all rows before it is proposed."""
+"""Propose rules from data: candidates from the first rows, each tried by the gate on all rows before it is proposed."""
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
-from headwater.contracts.infer import Proposal
-from headwater.contracts.looks import Look, look_at, time_readings, value_counts
-from headwater.core.contract import RuleSpec
+from headwater.contracts.facts import is_reserved
+from headwater.contracts.infer import Proposal, contract_of, dated, future_rule
+from headwater.contracts.looks import Look, look_at, time_readings
+from headwater.contracts.spellings import spelled, spellings_of
+from headwater.contracts.trial import Trial, evidence, try_rules
+from headwater.core.contract import RepairSpec, RuleSpec
 from headwater.engine.engine import Engine
-from headwater.engine.sources import open_relation
-from headwater.engine.sql import Sql, commas, name, shim, sql
+from headwater.engine.sources import Relation, open_relation
 
-__all__ = ["propose_rules"]
+__all__ = ["Suggested", "propose_rules"]
 
 _MOST_VALUES = 20
 _LEAST_ROWS = 200
@@ -22,130 +27,130 @@ _KEY_WORDS = frozenset({"id", "uuid", "key", "no"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidate:
-    """A rule that the first rows keep, and the condition under which a row breaks it."""
+class Suggested:
+    """Repairs and rules to copy, each with its evidence; what was tried and is not proposed; and what all do together.
 
-    spec: RuleSpec
-    broken: Sql
-    says: str
+    ``n_broken`` of ``n_rows`` rows break at least one rule proposed, or a type: they would go to quarantine.
+    """
+
+    repairs: tuple[tuple[RepairSpec, str], ...]
+    rules: tuple[tuple[RuleSpec, str], ...]
+    dropped: tuple[str, ...]
+    n_rows: int
+    n_broken: int | None
 
 
-def propose_rules(engine: Engine, path: Path, proposal: Proposal) -> tuple[tuple[RuleSpec, str], ...]:
-    """Rules with their evidence: those of the contract proposed, then what the columns keep.
+def propose_rules(engine: Engine, path: Path, proposal: Proposal, *, today: date | None = None) -> Suggested:
+    """Rules that the data meet: those of the contract proposed, then what the columns keep.
 
-    A candidate that more than 1% of all rows break is dropped: it describes the first rows, not the data.
-    ``max_share`` is four times the share seen, rounded up, and at least 0.1%.
+    Each is counted with the gate's own conditions, after the repairs, over all rows. A rule that more than 1%
+    of them break is dropped and told: it describes the first rows, not the data. ``max_share`` is four times
+    the share seen, rounded up, and at least 0.1%.
     """
     relation = open_relation(engine, path, encoding=proposal.source.encoding)
     looks = look_at(engine, relation)
-    few = [
-        k.column
-        for k in looks
-        if k.kind.value == "text" and 1 < k.n_distinct <= _MOST_VALUES and not k.is_numeric
-    ]
-    values = dict(zip(few, value_counts(engine, relation, few), strict=True))
-    given = [(rule, _reason(proposal, i)) for i, rule in enumerate(proposal.rules)]
-    covered = {(r.rule, r.columns) for r, _ in given}
-    candidates = [
-        c
-        for k in looks
-        for c in _candidates(k, proposal, values.get(k.column, {}))
-        if (c.spec.rule, c.spec.columns) not in covered
-    ]
-    keys = [k for k in looks if _may_be_key(k)]
-    if not candidates and not keys:
-        return tuple(given)
-    counts = [sql("count(*) FILTER (WHERE {b})", b=c.broken) for c in candidates]
-    counts += [sql("count({c}) - count(DISTINCT {c})", c=name(k.column)) for k in keys]
-    n, *broken = engine.one(sql("SELECT count(*), {c} FROM {rows}", c=commas(counts), rows=relation.rows))
-    kept = [
-        _kept(c, k, n)
-        for c, k in zip(candidates, broken[: len(candidates)], strict=True)
-        if n and k / n <= _RARE
-    ]
-    unique = [
-        (
-            RuleSpec(rule="unique", columns=(k.column,), max_share=0.001),
-            f"None of {n:,} rows repeats a {k.column}.",
-        )
-        for k, again in zip(keys, broken[len(candidates) :], strict=True)
-        if again == 0
-    ]
-    return (*given, *kept, *unique)
+    found = _candidates(engine, relation, looks, proposal)
+    if today is not None:
+        found.append(future_rule(proposal.last_on, today=today, zone=proposal.time_zone))
+    given = {(r.rule, r.columns) for r in proposal.rules}
+    more = [(spec, why) for spec, why in found if (spec.rule, spec.columns) not in given]
+    specs = [*proposal.rules, *(spec for spec, _ in more)]
+    contract = contract_of(proposal)
+    trial = try_rules(engine, relation, contract, [dated(s, today=today) for s in specs])
+    kept, dropped = _judged(proposal, more, trial)
+    whole = (
+        trial
+        if not dropped
+        else try_rules(engine, relation, contract, [dated(s, today=today) for s, _ in kept])
+    )
+    return Suggested(
+        repairs=tuple((r, _reason(proposal, f"repairs.{i}")) for i, r in enumerate(proposal.repairs)),
+        rules=tuple(kept),
+        dropped=tuple(dropped),
+        n_rows=trial.n_rows,
+        n_broken=whole.n_broken,
+    )
 
 
-def _reason(proposal: Proposal, index: int) -> str:
-    choice = proposal.choice(f"rules.{index}")
+def _reason(proposal: Proposal, setting: str) -> str:
+    choice = proposal.choice(setting)
     return choice.reason if choice else ""
 
 
-def _kept(candidate: _Candidate, broken: int, n: int) -> tuple[RuleSpec, str]:
-    share = broken / n
-    allowed = max(0.001, -(-share * 4_000 // 1) / 1_000)
-    spec = RuleSpec(
-        rule=candidate.spec.rule,
-        columns=candidate.spec.columns,
-        settings=candidate.spec.settings,
-        max_share=allowed,
+def _judged(
+    proposal: Proposal, more: Sequence[tuple[RuleSpec, str]], trial: Trial
+) -> tuple[list[tuple[RuleSpec, str]], list[str]]:
+    """The rules with their shares and evidence, and what is told of those that are dropped."""
+    kept = [(rule, _reason(proposal, f"rules.{i}")) for i, rule in enumerate(proposal.rules)]
+    dropped: list[str] = []
+    for (spec, why), n in zip(more, trial.broken[len(kept) :], strict=True):
+        told = f"{evidence(spec, n, trial.n_rows)} {why}".rstrip()
+        if trial.share(n) > (0.0 if spec.rule == "unique" else _RARE):
+            dropped.append(f"{spec.rule} on {', '.join(spec.columns) or 'the time'}: {told}")
+        else:
+            kept.append((replace(spec, max_share=_allowed(trial.share(n))), told))
+    return kept, dropped
+
+
+def _allowed(share: float) -> float:
+    return min(1.0, max(0.001, math.ceil(share * 4_000) / 1_000))
+
+
+def _candidates(
+    engine: Engine, relation: Relation, looks: Sequence[Look], proposal: Proposal
+) -> list[tuple[RuleSpec, str]]:
+    mine = {proposal.source.event, proposal.source.user}
+    usable = [
+        k
+        for k in looks
+        if k.n_rows >= _LEAST_ROWS and k.n_filled and (k.column in mine or not is_reserved(k.column))
+    ]
+    found = [c for look in usable for c in _of_column(look, proposal)]
+    listed = [k for k in usable if _is_listed(k, proposal)]
+    for column, values in spellings_of(engine, relation, [k.column for k in listed]).items():
+        one = spelled(column, values)
+        repaired = {c for r in proposal.repairs for c in r.columns}
+        allowed = (
+            one.values
+            if column in repaired or not one.repairs
+            else tuple(sorted(v for v in values if v.strip()))
+        )
+        allowed = ("", *allowed) if any(not v.strip() for v in values) else allowed
+        found.append((RuleSpec(rule="one_of", columns=(column,), settings={"values": allowed}), ""))
+    keys = [k for k in usable if _may_be_key(k)]
+    return [*found, *((RuleSpec(rule="unique", columns=(k.column,)), "") for k in keys)]
+
+
+def _is_listed(look: Look, proposal: Proposal) -> bool:
+    """A column of few values that the contract keeps: new ones are worth a look."""
+    return (
+        look.column in {proposal.source.event, *proposal.source.keep}
+        and look.kind.value == "text"
+        and 1 < look.n_distinct <= _MOST_VALUES
+        and not look.is_numeric
+        and look.longest <= 80
+        and look.rows_per_value >= _LEAST_ROWS / 10
     )
-    return spec, f"{candidate.says}; {broken:,} of {n:,} rows break it."
 
 
-def _candidates(look: Look, proposal: Proposal, values: dict[str, int]) -> list[_Candidate]:
-    source = proposal.source
-    if look.n_rows < _LEAST_ROWS or not look.n_filled:
-        return []
-    column, found = look.column, list[_Candidate]()
-    text = sql("nullif({t}, '')", t=shim("trimmed", name(column)))
+def _of_column(look: Look, proposal: Proposal) -> list[tuple[RuleSpec, str]]:
+    """What one column keeps in the first rows."""
+    source, column, found = proposal.source, look.column, list[tuple[RuleSpec, str]]()
     mine = column in {source.event, *source.keep, *source.types} or _KEY_WORDS & set(look.words)
     if look.n_filled == look.n_rows and mine and column not in {source.user, source.at}:
-        found.append(
-            _Candidate(
-                spec=RuleSpec(rule="required", columns=(column,)),
-                broken=sql("{t} IS NULL", t=text),
-                says=f"All of the first {look.n_rows:,} rows have a value in {column}",
-            )
-        )
-    if values and column in {source.event, *source.keep} and look.rows_per_value >= _LEAST_ROWS / 10:
-        listed = sorted(values)
-        found.append(
-            _Candidate(
-                spec=RuleSpec(rule="one_of", columns=(column,), settings={"values": tuple(listed)}),
-                broken=sql("{t} NOT IN ({v})", t=text, v=commas([sql("{x}", x=v) for v in listed])),
-                says=f"{column} takes {len(listed)} values",
-            )
-        )
+        found.append((RuleSpec(rule="required", columns=(column,)), ""))
     if look.is_numeric and column in source.types and look.low >= 0:
-        found.append(
-            _Candidate(
-                spec=RuleSpec(rule="range", columns=(column,), settings={"at_least": 0}),
-                broken=sql("TRY_CAST({t} AS DOUBLE) < 0", t=text),
-                says=f"No {column} of the first {look.n_rows:,} rows is below zero",
-            )
-        )
+        found.append((RuleSpec(rule="range", columns=(column,), settings={"at_least": 0}), ""))
     pattern = _shape(look) if _KEY_WORDS & set(look.words) else None
     if pattern is not None:
-        found.append(
-            _Candidate(
-                spec=RuleSpec(rule="matches", columns=(column,), settings={"pattern": pattern}),
-                broken=sql("NOT {m}", m=shim("matches", text, pattern)),
-                says=f"Every {column} looked at has the shape {pattern}",
-            )
-        )
+        found.append((RuleSpec(rule="matches", columns=(column,), settings={"pattern": pattern}), ""))
     if look.n_at_sign and not time_readings(look):
-        found.append(
-            _Candidate(
-                spec=RuleSpec(rule="personal_data", columns=(column,)),
-                broken=sql("FALSE"),
-                says=f"{look.n_at_sign:,} values of {column} hold an @: this sets them aside",
-            )
-        )
+        found.append((RuleSpec(rule="personal_data", columns=(column,)), ""))
     return found
 
 
 def _may_be_key(look: Look) -> bool:
-    full = look.n_rows >= _LEAST_ROWS and look.n_filled == look.n_rows == look.n_distinct
-    return full and bool(_KEY_WORDS & set(look.words))
+    return look.n_filled == look.n_rows == look.n_distinct and bool(_KEY_WORDS & set(look.words))
 
 
 def _shape(look: Look) -> str | None:

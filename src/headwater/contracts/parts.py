@@ -20,7 +20,7 @@ from headwater.engine.engine import Engine, adopt_by_day, table_scan
 from headwater.engine.folders import link_file
 from headwater.engine.relation import Relation
 from headwater.engine.sources import require_closed_quotes
-from headwater.engine.sql import Sql, commas, engine_type, is_plain_type, name, sql
+from headwater.engine.sql import Sql, commas, engine_type, is_plain_type, name, shim, sql
 
 __all__ = ["Grouping", "SourceFile", "carry_part", "conformed", "group_files", "write_part"]
 
@@ -143,7 +143,7 @@ def write_part(
     )
     return Part(
         sources=sources,
-        span=span,
+        span=span or _span_of(engine, [*kept, *broken]),
         timeless=timeless,
         repeats=repeats,
         events=replace(events, columns=()),
@@ -154,6 +154,14 @@ def write_part(
         n_twice=n_twice,
         offsets=tuple(str(o) for (o,) in offsets),
     )
+
+
+def _span_of(engine: Engine, files: Sequence[Path]) -> tuple[int, int] | None:
+    """The first and last instant of the rows of files just written; None where none has a time."""
+    first, last = engine.one(
+        sql("SELECT min(at_us), max(at_us) FROM {s} s", s=shim("scan", *[str(f) for f in files]))
+    )
+    return None if first is None else (int(first), int(last))
 
 
 def carry_part(part: Part, *, root: Path, folder: Path) -> Part:

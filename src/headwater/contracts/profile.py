@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,13 @@ from headwater.contracts.looks import (
     time_readings,
     value_counts,
 )
+from headwater.contracts.recognize import require_data
+from headwater.contracts.roles import time_score
+from headwater.contracts.typing import instant_of
 from headwater.core.finding import Finding, Severity
 from headwater.core.profile import ColumnProfile, Profile
 from headwater.engine.engine import Engine
+from headwater.engine.line_ends import naming_mixed_lines
 from headwater.engine.sources import Relation, find_files, known_rows, open_relation
 from headwater.engine.sql import Sql, commas, name, shim, sql
 
@@ -29,6 +34,8 @@ _SHARES = (0.01, 0.25, 0.5, 0.75, 0.99)
 _BARS = "▁▂▃▄▅▆▇█"
 _N_BARS = 10
 _FEW = 200
+_ID_WORDS = frozenset({"id", "ids", "uid", "uuid", "no", "code", "key"})
+_EXACT_DOUBLE = 15
 _TOP = 5
 _PLACEHOLDERS = frozenset({
     "", "-", "--", ".", "?", "n/a", "na", "nan", "nil", "none", "null", "undefined", "unknown", "(null)", "test", "-1", "9999",
@@ -45,7 +52,13 @@ def profile(engine: Engine, path: Path) -> Profile:
     SourceError
         The files cannot be read.
     """
+    require_data(path)
     files = find_files(path)
+    with naming_mixed_lines(files):
+        return _profiled(engine, path, files)
+
+
+def _profiled(engine: Engine, path: Path, files: Sequence[Path]) -> Profile:
     relation = open_relation(engine, path, encoding=encoding_of(files))
     looks = look_at(engine, relation)
     counted = _counted(engine, relation, looks)
@@ -69,28 +82,79 @@ def profile(engine: Engine, path: Path) -> Profile:
 
 
 def _counted(engine: Engine, relation: Relation, looks: Sequence[Look]) -> list[dict[str, Any]]:
-    """All rows in one pass: how many have a value, about how many different ones, and the spread of numbers."""
+    """All rows in one pass: how many have a value, about how many different ones, the ends, and the spread of numbers."""
     parts: list[Sql] = []
     for look in looks:
         c = name(look.column)
         text = sql("nullif(trim(CAST({c} AS STRING)), '')", c=c)
-        number = sql("TRY_CAST({c} AS DOUBLE)", c=c) if look.is_numeric else sql("CAST(NULL AS DOUBLE)")
+        measured = look.is_numeric and not _is_id(look) and not _times(look)
+        number = sql("TRY_CAST({c} AS DOUBLE)", c=c) if measured else sql("CAST(NULL AS DOUBLE)")
         finite = sql("CASE WHEN isfinite({n}) THEN {n} END", n=number)
         parts += [sql("count({t})", t=text), sql("approx_count_distinct({t})", t=text)]
         parts += [sql("min({n})", n=finite), sql("max({n})", n=finite)]
         parts.append(shim("approx_quantiles", finite, *_SHARES))
+        parts += _ends(look, text)
     if not parts:
         return []
     row = engine.one(sql("SELECT count(*), {p} FROM {rows}", p=commas(parts), rows=relation.rows))
-    width = 5
+    width = 7
     found: list[dict[str, Any]] = []
-    for i in range(len(looks)):
-        filled, distinct, low, high, quantiles = row[1 + i * width : 1 + (i + 1) * width]
+    for i, look in enumerate(looks):
+        filled, distinct, low, high, quantiles, *ends = row[1 + i * width : 1 + (i + 1) * width]
+        least, largest = (_end_text(look, end) for end in ends)
         spread = () if low is None else (float(low), *(float(q) for q in quantiles), float(high))
         found.append(
-            {"n_rows": int(row[0]), "n_filled": int(filled), "n_distinct": int(distinct), "quantiles": spread}
-        )
+            {"n_rows": int(row[0]), "n_filled": int(filled), "n_distinct": int(distinct), "quantiles": spread, "least": least, "largest": largest}
+        )  # fmt: skip
     return found
+
+
+def _times(look: Look) -> tuple[str | None, ...]:
+    """The ways a column may be read as a time; plain numbers are times only where the name says so."""
+    return time_readings(look) if time_score(look) else ()
+
+
+def _is_id(look: Look) -> bool:
+    """Whether whole numbers name things: their name says so, or a float would lose their last digits."""
+    whole = look.is_numeric and not look.n_fraction
+    return whole and bool(_ID_WORDS & set(look.words) or look.longest > _EXACT_DOUBLE)
+
+
+def _ends(look: Look, text: Sql) -> list[Sql]:
+    """The first and the last value, exactly: of times in microseconds, of numbers as they are written."""
+    forms = _times(look)
+    if forms:
+        read = [instant_of(name(look.column), look.engine_type, "UTC", form=form) for form in forms]
+        most = sql("greatest({n})", n=commas([sql("count({r})", r=r) for r in read]))
+        ends = [
+            sql(
+                "CASE {w} END",
+                w=_spaced([sql("WHEN count({r}) = {m} THEN {f}({r})", r=r, m=most, f=sql(f)) for r in read]),
+            )
+            for f in ("min", "max")
+        ]
+        return [sql("CAST({e} AS STRING)", e=e) for e in ends]
+    if not look.is_numeric:
+        return [sql("CAST(NULL AS STRING)")] * 2
+    whole = look.share(look.n_integer) > 0.99
+    order = sql("TRY_CAST({t} AS DECIMAL(38, 0))" if whole else "TRY_CAST({t} AS DOUBLE)", t=text)
+    known = sql("CASE WHEN isfinite(TRY_CAST({t} AS DOUBLE)) THEN {o} END", t=text, o=order)
+    return [sql("min_by({t}, {o})", t=text, o=known), sql("max_by({t}, {o})", t=text, o=known)]
+
+
+def _spaced(parts: Sequence[Sql]) -> Sql:
+    return Sql(tuple(piece for part in parts for piece in (*sql(" ").pieces, *part.pieces)))
+
+
+def _end_text(look: Look, end: str | None) -> str:
+    """A time as ISO, without a clock where it is midnight; a number as it is written, whole ones that are no ids with thousands apart."""
+    if end is None:
+        return ""
+    if _times(look):
+        at = datetime(1970, 1, 1) + timedelta(microseconds=int(end))
+        return at.date().isoformat() if at.time() == time() else at.isoformat(sep=" ", timespec="seconds")
+    plain = re.fullmatch(r"-?[1-9]\d*|0", end)
+    return f"{int(end):,}" if plain and not _is_id(look) else end
 
 
 def _bars(
@@ -150,6 +214,8 @@ def _column(
         reads_as=_reads_as(look),
         n_filled=found["n_filled"],
         n_distinct=min(found["n_distinct"], found["n_filled"]),
+        least=found["least"],
+        largest=found["largest"],
         quantiles=found["quantiles"],
         bars=bars,
         top=tuple((v[:60], n) for v, n in top[:_TOP]),
@@ -160,8 +226,10 @@ def _column(
 def _reads_as(look: Look) -> str:
     if not look.n_filled:
         return "nothing"
-    if time_readings(look):
+    if _times(look):
         return "time"
+    if _is_id(look):
+        return "id"
     if look.is_numeric:
         return "whole number" if look.share(look.n_integer) > 0.99 else "number"
     if look.share(look.n_money_text) > 0.8:
@@ -191,7 +259,7 @@ def _suspicions(look: Look, found: dict[str, Any], values: dict[str, int], n_row
 def _mixed(look: Look) -> list[str]:
     told: list[str] = []
     numbers, times = look.share(look.n_number), look.share(look.n_iso)
-    if 0.5 < numbers < 1 and not time_readings(look) and not {"id", "no", "code", "key"} & set(look.words):
+    if 0.5 < numbers < 1 and not _times(look) and not {"id", "no", "code", "key"} & set(look.words):
         told.append(f"{1 - numbers:.2%} of the values looked at are no number: {_first_text(look)}")
     if 0.5 < times < 1 and look.n_iso:
         told.append(f"{1 - times:.2%} of the values looked at are no ISO date")

@@ -43,7 +43,7 @@ def checked_query(contract: Contract, plan: CheckPlan) -> Sql:
         root=f"{plan.root}/",
         file=name(FILE),
         row=name(ROW),
-        raw=shim("json_row", *[p for c, _ in plan.columns for p in (c, _came(c, plan))]),
+        raw=shim("json_row", *[p for c, t in plan.columns for p in (c, _as_written(_came(c, plan), t))]),
         masked=_masked(plan),
     )
 
@@ -56,6 +56,19 @@ def _kept(plan: CheckPlan) -> Sql:
 
 def _came(column: str, plan: CheckPlan) -> Sql:
     return came_name(column) if column in plan.repairs else raw_name(column)
+
+
+def _as_written(value: Sql, engine_type: str) -> Sql:
+    """A raw value in the form that every engine writes alike; the engines' own forms of times and decimals differ."""
+    known = engine_type.upper()
+    if "WITH TIME ZONE" in known or known == "TIMESTAMPTZ":
+        return sql(
+            "CASE WHEN {v} IS NOT NULL THEN concat(CAST(CAST({v} AS TIMESTAMP) AS STRING), '+00') END",
+            v=value,
+        )
+    if known.startswith("TIMESTAMP"):
+        return sql("CAST({v} AS STRING)", v=value)
+    return sql("CAST({v} AS DOUBLE)", v=value) if known.startswith(("FLOAT", "REAL", "DECIMAL")) else value
 
 
 def _masked(plan: CheckPlan) -> Sql:

@@ -9,7 +9,7 @@ from headwater.contracts.repair_plan import raw_column, repairs_of
 from headwater.core.contract import Contract, RepairResult
 from headwater.core.table import Column, Kind, Table
 from headwater.engine.engine import Engine, table_scan
-from headwater.engine.sql import Sql, name, sql
+from headwater.engine.sql import Sql, name, sql, union_all
 
 __all__ = ["MOST_LISTED", "log_repairs"]
 
@@ -37,7 +37,7 @@ def log_repairs(
     if not plan.repairs:
         return None, ()
     names = {c: ", ".join(r) for c, r in repairs_of(contract).items()}
-    engine.hold(_PAIRS, _joined([_pairs(c, names[c], v, events) for c, v in plan.repairs.items()]))
+    engine.hold(_PAIRS, union_all([_pairs(c, names[c], v, events) for c, v in plan.repairs.items()]))
     ranked = sql(
         "SELECT *, row_number() OVER (PARTITION BY column_name ORDER BY n_rows DESC, from_value) AS place FROM {t}",
         t=name(_PAIRS),
@@ -68,13 +68,6 @@ def _pairs(column: str, repairs: str, repaired: Sql, events: Table) -> Sql:
         raw=name(raw_column(column)),
         events=table_scan(events),
     )
-
-
-def _joined(parts: list[Sql]) -> Sql:
-    every = parts[0]
-    for part in parts[1:]:
-        every = sql("{a} UNION ALL {b}", a=every, b=part)
-    return every
 
 
 def _summed_up(engine: Engine, contract: Contract, ranked: Sql) -> tuple[RepairResult, ...]:

@@ -24,6 +24,7 @@ from headwater.engine.sql import name, sql
 __all__ = ["FileSpan", "Opener", "Repeats", "find_repeats", "needs_others", "repeats_of", "spans_of"]
 
 _NEAR_US = 86_400_000_000
+_FEW_FILES = 4
 
 Span = tuple[int, int]
 Opener = Callable[[Iterable[str]], Relation]
@@ -75,9 +76,14 @@ def find_repeats(
 ) -> Repeats:
     """Mark the rows that repeat others, over as few files as will do."""
     scope = _scope(grouping, spans) if grouping.kept and _is_local(contract, plan) else _whole(grouping)
-    opened = open_files(sorted(scope.looked_at)) if scope.looked_at else None
-    own = replace(plan, rows=opened.rows, rows_keeping_aside=opened.rows_keeping_aside) if opened else plan
-    marked = mark_neighbors(engine, mark_duplicates(engine, own) if opened else own)
+    marked = plan
+    if scope.looked_at:
+        opened = open_files(sorted(scope.looked_at))
+        whole = replace(plan, rows=opened.rows, rows_keeping_aside=opened.rows_keeping_aside)
+        when = {f: _when(p) for p in grouping.kept for f, _ in p.sources} | dict(spans)
+        pieces = _pieces({f: when.get(f) for f in scope.looked_at}) if _same_time(contract, plan) else ()
+        rows = [open_files(files).rows for files in pieces] if len(pieces) > 1 else [opened.rows]
+        marked = mark_neighbors(engine, mark_duplicates(engine, whole, rows))
     return Repeats(plan=marked, prints=_prints(engine, marked), seen=scope.known)
 
 
@@ -101,6 +107,29 @@ def _is_local(contract: Contract, plan: CheckPlan) -> bool:
         for one, _ in plan.checks
         if needs_others(one)
     )
+
+
+def _same_time(contract: Contract, plan: CheckPlan) -> bool:
+    """Whether a row can only repeat rows of exactly its own time."""
+    return all(contract.source.at in one.duplicate_of for one, _ in plan.checks if one.duplicate_of)
+
+
+def _pieces(when: Mapping[str, FileSpan | None]) -> list[list[str]]:
+    """Files in groups of which no two hold rows of one time; a few files at least, for each group is a query.
+
+    Small groups are looked through in a fraction of the time and memory that all files at once need.
+    """
+    dated = {f: w.span for f, w in when.items() if w is not None and w.span is not None and not w.timeless}
+    if len(dated) < len(when):
+        return [sorted(when)]
+    groups: list[list[str]] = []
+    end = None
+    for file, (first, last) in sorted(dated.items(), key=lambda item: item[1]):
+        if end is None or (first > end and len(groups[-1]) >= _FEW_FILES):
+            groups.append([])
+        groups[-1].append(file)
+        end = last if end is None else max(end, last)
+    return [sorted(g) for g in groups]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

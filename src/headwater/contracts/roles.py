@@ -16,6 +16,7 @@ __all__ = [
     "currency_hint",
     "event_score",
     "is_keepable",
+    "is_personal",
     "is_total",
     "money_divisor",
     "money_score",
@@ -261,12 +262,10 @@ def order_score(look: Look) -> int:
 def is_keepable(look: Look) -> bool:
     """Whether to keep a column for cohorts: text of few, short values; never free text, never what looks personal."""
     words = look.words
-    personal = _PERSONAL - {"name"} if _mentions(words, _KEEP) else _PERSONAL
     if (
         look.is_numeric
         or look.kind is not Kind.TEXT
-        or _mentions(words, personal)
-        or look.n_at_sign
+        or is_personal(look)
         or look.share(look.n_money_text) > 0.5
         or any(e[0] in "{[" for e in look.examples)
         or time_readings(look)
@@ -283,6 +282,13 @@ def is_keepable(look: Look) -> bool:
     if _mentions(words, _KEEP):
         return look.n_distinct <= _KEEP_HINTED_DISTINCT and (look.rows_per_value >= 1.5 or look.n_filled < 20)
     return look.n_distinct <= _KEEP_DISTINCT and look.rows_per_value >= 20
+
+
+def is_personal(look: Look) -> bool:
+    """Whether a column looks personal: by its name, or because values hold an @."""
+    words = look.words
+    personal = _PERSONAL - {"name"} if _mentions(words, _KEEP) else _PERSONAL
+    return _mentions(words, personal) or look.n_at_sign > 0
 
 
 def currency_hint(look: Look) -> str | None:

@@ -111,7 +111,7 @@ class BrokenWhen:
     """One check: its code (stands in quarantine), a line for people, and the condition that breaks it.
 
     ``condition`` is None for exact duplicates over ``duplicate_of`` columns and for ``near``, which need
-    other rows. ``needs`` are named values worked out once, which the condition may use; equal names
+    other rows; ``among`` says which rows can repeat one another (None: all). ``needs`` are named values worked out once, which the condition may use; equal names
     have equal SQL. ``certainty`` is ``"likely"`` with its ``doubt`` where a row that breaks it may be right.
     """
 
@@ -119,6 +119,7 @@ class BrokenWhen:
     about: str
     condition: Sql | None = None
     duplicate_of: tuple[str, ...] = ()
+    among: Sql | None = None
     near: Near | None = None
     lookup: Lookup | None = None
     needs: tuple[tuple[str, Sql], ...] = ()

@@ -9,6 +9,7 @@ from headwater.core.finding import Finding, Severity
 from headwater.core.show import Shown
 from headwater.core.span import date_of
 from headwater.core.table import Kind
+from headwater.engine.renamed import Renamed
 
 __all__ = ["Day", "LoadComparison", "NewValue", "Shift", "findings_of"]
 
@@ -50,7 +51,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadComparison(Shown):
-    """Two loads side by side. ``retyped`` holds column, type last, type now."""
+    """Two loads side by side. ``retyped`` holds column, type last, type now; ``renamed`` pairs of ``gone`` and ``added``."""
 
     now: str
     last: str
@@ -58,6 +59,7 @@ class LoadComparison(Shown):
     n_rows_last: int
     added: tuple[str, ...]
     gone: tuple[str, ...]
+    renamed: tuple[Renamed, ...]
     retyped: tuple[tuple[str, str, str], ...]
     at: str | None
     days: tuple[Day, ...]
@@ -136,16 +138,18 @@ def findings_of(found: LoadComparison) -> tuple[Finding, ...]:
 
 
 def _columns(found: LoadComparison) -> list[Finding]:
-    told: list[Finding] = []
-    if found.gone:
+    told = [_renamed(pair) for pair in found.renamed]
+    gone = tuple(c for c in found.gone if c not in {r.gone for r in found.renamed})
+    added = tuple(c for c in found.added if c not in {r.new for r in found.renamed})
+    if gone:
         told.append(
             Finding(
                 code="load.columns_gone",
                 severity=Severity.WARN,
-                what=f"{len(found.gone)} columns are gone: {_some(found.gone)}.",
+                what=f"{len(gone)} columns are gone: {_some(gone)}.",
                 why="What is read off them would be missing or stop the load.",
                 do="Ask who writes the file; correct the contract if it is meant.",
-                numbers={"n_columns": len(found.gone)},
+                numbers={"n_columns": len(gone)},
             )
         )
     if found.retyped:
@@ -160,18 +164,29 @@ def _columns(found: LoadComparison) -> list[Finding]:
                 numbers={"n_columns": len(found.retyped)},
             )
         )
-    if found.added:
+    if added:
         told.append(
             Finding(
                 code="load.columns_added",
                 severity=Severity.NOTE,
-                what=f"{len(found.added)} columns are new: {_some(found.added)}.",
+                what=f"{len(added)} columns are new: {_some(added)}.",
                 why="Nothing reads them yet.",
                 do="Add to keep what shall be carried.",
-                numbers={"n_columns": len(found.added)},
+                numbers={"n_columns": len(added)},
             )
         )
     return told
+
+
+def _renamed(pair: Renamed) -> Finding:
+    return Finding(
+        code="load.renamed",
+        severity=Severity.WARN,
+        what=f"{pair.told[0].upper()}{pair.told[1:]}.",
+        why="Settings that name the old column stop the load, or read nothing.",
+        do=f"If it was renamed, write '{pair.new}' for '{pair.gone}' in headwater.toml, or have the file written as before.",
+        numbers={"gone": pair.gone, "new": pair.new, "same": round(pair.same, 4)},
+    )
 
 
 def _restated(found: LoadComparison) -> list[Finding]:

@@ -25,6 +25,7 @@ from headwater.engine.sql import Sql, commas, name, sql
 __all__ = [
     "BINS_PER_E",
     "MISSING",
+    "MOST_VALUES",
     "OTHER",
     "Binned",
     "Series",
@@ -33,7 +34,6 @@ __all__ = [
     "log_bin",
     "take_tally",
     "turning_dimensions",
-    "watched_columns",
 ]
 
 Counts = NDArray[np.int64]
@@ -41,7 +41,7 @@ Floats = NDArray[np.float64]
 
 BINS_PER_E = 16
 MISSING, OTHER = "(missing)", "(other)"
-_MOST_VALUES = 50
+MOST_VALUES = 50
 _LOOKED_AT = 200_000
 _SETTLING_DAYS = 14
 _HOUR_US = 3_600_000_000
@@ -84,7 +84,8 @@ class Tally:
     ``days`` are all app days from the first to the last, ``hours`` all UTC hours since 1970 they span;
     ``hour_day`` and ``hour_of_day`` say which app day and which local hour each hour is.
     ``daily`` and ``hourly`` have shapes (series, days) and (series, hours); series 0 is everybody.
-    ``turning`` are columns whose values come and go by design, which have no series.
+    ``turning`` are columns whose values come and go by design, which have no series. ``texts`` are the columns of
+    text and how many values each has among the first 200,000 rows.
     ``users``, ``row_days`` and ``money`` are per day: users, user-days, and the first money measure in whole
     currency. ``lags`` are days known after the fact, ``lag_counts`` their rows, shape (days, lags).
     ``skews`` are logarithmic bins of seconds between ``at`` and ``known_at`` (empty where they are one).
@@ -98,6 +99,7 @@ class Tally:
     daily: Counts
     hourly: Counts
     turning: tuple[str, ...] = ()
+    texts: tuple[tuple[str, int], ...] = ()
     users: Counts
     money: Floats
     money_name: str
@@ -118,7 +120,8 @@ class Tally:
 
 def take_tally(engine: Engine, events: Events, ledger: Ledger) -> Tally:
     """Count a load: one pass over the events, one over the ledger."""
-    dimensions, numbers = watched_columns(engine, events)
+    texts, numbers = _texts(engine, events), _numbers(events)
+    dimensions = tuple(c for c, n in texts if 1 < n <= MOST_VALUES)
     late = events.contract.source.known_at is not None
     rows = engine.arrow(_tally_query(events, dimensions, numbers, late=late))
     days = np.arange(events.first_day, events.end_day, dtype=np.int64)
@@ -143,6 +146,7 @@ def take_tally(engine: Engine, events: Events, ledger: Ledger) -> Tally:
         daily=daily,
         hourly=hourly,
         turning=turning,
+        texts=texts,
         users=users,
         money=money,
         money_name=money_name,
@@ -175,12 +179,15 @@ def turning_dimensions(series: Sequence[Series], daily: Counts) -> tuple[str, ..
     return tuple(found)
 
 
-def watched_columns(engine: Engine, events: Events) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Which columns are watched by value (at most 50 values in the first 200,000 rows) and which as numbers."""
+def _numbers(events: Events) -> tuple[str, ...]:
+    return tuple(c.name for c in events.events.columns if c.kind in _NUMERIC and c.name not in _OWN)
+
+
+def _texts(engine: Engine, events: Events) -> tuple[tuple[str, int], ...]:
+    """The columns of text, and how many values each has in the first 200,000 rows."""
     texts = [c.name for c in events.events.columns if c.kind is Kind.TEXT and c.name not in _OWN]
-    numbers = tuple(c.name for c in events.events.columns if c.kind in _NUMERIC and c.name not in _OWN)
     if not texts:
-        return (), numbers
+        return ()
     counted = [sql("count(DISTINCT {c})", c=name(c)) for c in texts]
     found = engine.one(
         sql(
@@ -191,8 +198,7 @@ def watched_columns(engine: Engine, events: Events) -> tuple[tuple[str, ...], tu
             k=_LOOKED_AT,
         )
     )
-    few = tuple(c for c, n in zip(texts, found, strict=True) if 1 < n <= _MOST_VALUES)
-    return few, numbers
+    return tuple(zip(texts, map(int, found), strict=True))
 
 
 def log_bin(value: Sql) -> Sql:
@@ -315,7 +321,7 @@ def _series(
         values, where = np.unique(texts.astype(str), return_inverse=True) if len(texts) else (texts, texts)
         totals = np.bincount(where, weights=n, minlength=len(values))
         order = np.argsort(-totals, kind="stable")
-        kept = order[:_MOST_VALUES]
+        kept = order[:MOST_VALUES]
         place = np.full(len(values), len(found) + len(kept), dtype=np.int64)
         place[kept] = len(found) + np.arange(len(kept))
         found += [Series(dimension=dimension, value=str(values[v])) for v in kept]

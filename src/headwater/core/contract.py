@@ -241,11 +241,12 @@ class Events(Shown):
             f"{self.n_rows_in:,} rows came in; {kept:,} are kept and {out:,} ({share:.1%}) are in quarantine, none is lost. "
             f"The log kept runs from {span}."
         )
-        grids = (self.rule_grid(), *((self.repair_grid(),) if self.repaired else ()))
+        examples = (self.example_grid(),) if any(r.n_rows for r in self.rules) else ()
+        grids = (self.rule_grid(), *examples, *((self.repair_grid(),) if self.repaired else ()))
         return (Prose(text=account), *grids, *callouts(self.findings))
 
     def rule_grid(self) -> Grid:
-        """One row a rule: what it found, how sure it is, and what may be done."""
+        """One row a rule: what it found."""
         unit = next((r.money_unit for r in self.rules if r.money is not None), "")
         of = next((r.money_of for r in self.rules if r.money is not None), "")
         fields = (
@@ -256,12 +257,23 @@ class Events(Shown):
             Field(name="max_share", label="Allowed", form=Form.SHARE, note="more than this stops the load"),
             Field(name="n_users", label="Users", form=Form.INTEGER, note="of these rows"),
             Field(name="money", label="Money in them", form=Form.MONEY, unit=unit, note=of),
+        )
+        rows = [
+            (r.code, r.about, r.n_rows, r.share, r.max_share, r.n_users, r.money)
+            for r in sorted(self.rules, key=lambda r: -r.n_rows)
+        ]
+        return Grid.of("data_quality", "What was wrong with the data", fields, rows)
+
+    def example_grid(self) -> Grid:
+        """One row a rule that was broken: how sure it is, an example, and what may be done."""
+        fields = (
+            Field(name="rule", label="Rule"),
             Field(name="certainty", label="How sure"),
             Field(name="example", label="First example"),
             Field(name="proposal", label="What to do"),
         )
-        rows = [_rule_row(r) for r in sorted(self.rules, key=lambda r: -r.n_rows)]
-        return Grid.of("data_quality", "What was wrong with the data", fields, rows)
+        rows = [_example_row(r) for r in sorted(self.rules, key=lambda r: -r.n_rows) if r.n_rows]
+        return Grid.of("broken_rules", "An example of each, and what to do", fields, rows)
 
     def repair_grid(self) -> Grid:
         """One row a repaired column: how many rows and values changed, with the most frequent change."""
@@ -287,22 +299,9 @@ class Events(Shown):
         return Grid.of("data_repairs", "What was repaired", fields, rows)
 
 
-def _rule_row(r: RuleResult) -> tuple[Cell, ...]:
+def _example_row(r: RuleResult) -> tuple[Cell, ...]:
     sure = f"{r.certainty}: {r.doubt}" if r.doubt else r.certainty
-    example = _shortened(r.examples[0]) if r.examples else None
-    proposal = r.proposal if r.n_rows else ""
-    return (
-        r.code,
-        r.about,
-        r.n_rows,
-        r.share,
-        r.max_share,
-        r.n_users,
-        r.money,
-        sure,
-        example,
-        proposal,
-    )
+    return (r.code, sure, _shortened(r.examples[0]) if r.examples else None, r.proposal)
 
 
 def _shortened(raw: str) -> str:

@@ -15,7 +15,9 @@ __all__ = ["ColumnProfile", "Profile"]
 class ColumnProfile:
     """One column. Counts are over all rows; ``n_distinct`` is approximate, ``top`` and ``bars`` are of the rows looked at.
 
-    ``quantiles`` are the least, 1%, 25%, 50%, 75%, 99% and largest number (approximate but for the ends); empty for text.
+    ``least`` and ``largest`` are exact: numbers as they are written, times as ISO in UTC; empty for text.
+    ``quantiles`` are the least, 1%, 25%, 50%, 75%, 99% and largest number as floats (approximate but for the
+    ends); empty for text and ids.
     ``suspicions`` say what a person should look at first.
     """
 
@@ -24,6 +26,8 @@ class ColumnProfile:
     reads_as: str
     n_filled: int
     n_distinct: int
+    least: str
+    largest: str
     quantiles: tuple[float, ...]
     bars: str
     top: tuple[tuple[str, int], ...]
@@ -66,17 +70,16 @@ class Profile(Shown):
             Field(name="reads_as", label="Reads as"),
             Field(name="filled", label="Filled", form=Form.SHARE),
             Field(name="n_distinct", label="Different", form=Form.INTEGER, note="approximate"),
-            Field(name="low", label="Least", form=Form.NUMBER),
+            Field(name="low", label="Least"),
             Field(name="median", label="Median", form=Form.NUMBER),
-            Field(name="high", label="Largest", form=Form.NUMBER),
+            Field(name="high", label="Largest"),
             Field(name="bars", label="Shape"),
             Field(name="top", label="Most frequent"),
         )
         return Grid.of("columns", "Columns", fields, [self._row(c) for c in self.columns])
 
     def _row(self, c: ColumnProfile) -> tuple[Cell, ...]:
-        q = c.quantiles
-        low, median, high = (q[0], q[3], q[6]) if q else (None, None, None)
+        median = c.quantiles[3] if c.quantiles else None
         top = ", ".join(f"{v} ({n / max(self.n_looked, 1):.0%})" for v, n in c.top[:3])
         share = c.n_filled / self.n_rows if self.n_rows else 0.0
         return (
@@ -85,9 +88,9 @@ class Profile(Shown):
             c.reads_as,
             share,
             c.n_distinct,
-            low,
+            c.least or None,
             median,
-            high,
+            c.largest or None,
             c.bars,
             top,
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from headwater.core.errors import ConfigError, near_miss
 from headwater.core.table import Kind
-from headwater.engine.sql import Sql, commas, name, sql
+from headwater.engine.sql import Sql, commas, name, shim, sql
 
 __all__ = ["MICROS", "Typed", "columns_of", "compile_condition", "compile_expression"]
 
@@ -293,9 +293,9 @@ class _Compiler:
             case "starts_with", [x, prefix] if x.kind is Kind.TEXT and prefix.kind is Kind.TEXT:
                 return Typed(sql("(left({x}, length({p})) = {p})", x=x.sql, p=prefix.sql), Kind.BOOLEAN)
             case "lower", [x] if x.kind is Kind.TEXT:
-                return Typed(sql("lower({x})", x=x.sql), Kind.TEXT)
+                return Typed(shim("lowered", x.sql), Kind.TEXT)
             case "upper", [x] if x.kind is Kind.TEXT:
-                return Typed(sql("upper({x})", x=x.sql), Kind.TEXT)
+                return Typed(shim("uppered", x.sql), Kind.TEXT)
             case "coalesce", [x, y] if x.kind is y.kind:
                 return Typed(sql("coalesce({x}, {y})", x=x.sql, y=y.sql), x.kind)
             case _:

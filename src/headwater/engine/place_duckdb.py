@@ -13,7 +13,7 @@ from headwater.engine.dialect import DUCKDB
 from headwater.engine.landing import Asked, Landed, land_once, write_pieces
 from headwater.engine.sql import Sql, commas, name, render, sql
 
-__all__ = ["land_duckdb"]
+__all__ = ["land_duckdb", "tables_of"]
 
 _PLAIN = (
     "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
@@ -71,14 +71,27 @@ def _select(connection: duckdb.DuckDBPyConnection, file: Path, table: str) -> Sq
     return sql("SELECT {cells} FROM {s}.{t}", cells=commas(cells), s=name(schema or "main"), t=name(bare))
 
 
-def _no_table(connection: duckdb.DuckDBPyConnection, file: Path, table: str) -> SourceError:
+def tables_of(file: Path) -> tuple[str, ...]:
+    """The tables and views of a DuckDB file; none where it cannot be opened."""
+    try:
+        with duckdb.connect(str(file), read_only=True) as connection:
+            return _tables(connection)
+    except duckdb.Error:
+        return ()
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     known = connection.execute(
         "SELECT CASE WHEN schema_name = 'main' THEN table_name ELSE schema_name || '.' || table_name END FROM"
         " (SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal UNION ALL SELECT schema_name, view_name FROM duckdb_views() WHERE NOT internal)"
     ).fetchall()
+    return tuple(str(row[0]) for row in known)
+
+
+def _no_table(connection: duckdb.DuckDBPyConnection, file: Path, table: str) -> SourceError:
     return SourceError(
         "source.no_table",
         what=f"'{file.name}' has no table '{table}'.",
         why="There is nothing to read.",
-        do=near_miss(table, [row[0] for row in known]),
+        do=near_miss(table, _tables(connection)),
     )

@@ -1,6 +1,7 @@
 """A broken file among a thousand is named and set aside; the others are read.
 
-Broken is: empty, no file of its kind (a cut Parquet footer, a damaged packed file), or with other columns than most.
+Broken is: empty, no file of its kind (a cut Parquet footer, a damaged packed file), with lines that end in
+several ways, or with other columns than most.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from python_calamine import CalamineError
 from headwater.core.errors import HeadwaterError, SourceError
 from headwater.core.finding import Finding, Severity
 from headwater.engine.engine import Engine
+from headwater.engine.line_ends import ends_differ, name_mixed_lines
 from headwater.engine.relation import BrokenFile
+from headwater.engine.renamed import heads_of, renamed_columns
 from headwater.engine.sheets import read_sheet
-from headwater.engine.source_csv import sniff
+from headwater.engine.source_csv import open_csv, sniff
 from headwater.engine.source_files import empty, is_packed, require_one_format, unreadable
 from headwater.engine.source_parquet import footers
+from headwater.engine.sql import name, sql
 
 __all__ = ["SiftedFiles", "check_broken_files", "find_damage", "sift_files"]
 
@@ -65,9 +69,19 @@ def sift_files(
     )
     broken |= {f: _broken(f, "source.unreadable", why) for f, why in looks.items() if isinstance(why, str)}
     layouts = {f: look for f, look in looks.items() if not isinstance(look, str)}
+    if kind == "csv":
+        mixed = _mixed_lines(engine, list(layouts), delimiter=delimiter, encoding=encoding)
+        broken |= mixed
+        layouts = {f: look for f, look in layouts.items() if f not in mixed}
     usual = Counter(layouts.values()).most_common(1)[0][0] if layouts else ()
     odd = {f: look for f, look in layouts.items() if look != usual}
-    broken |= {f: _broken(f, "source.columns_differ", _difference(look, usual)) for f, look in odd.items()}
+    like = next((f for f, look in layouts.items() if look == usual), None)
+    broken |= {
+        f: _broken(
+            f, "source.columns_differ", _difference(look, usual, file=f, like=like, delimiter=delimiter)
+        )
+        for f, look in odd.items()
+    }
     aside = tuple(broken[f] for f in files if f in broken)
     if aside and (len(aside) > max_broken_files * len(files) or len(aside) == len(files)):
         raise _refusal(aside, n_files=len(files), layouts=layouts, most=max_broken_files)
@@ -140,6 +154,38 @@ def _text_layouts(
     return {f: known[header] for f, header in headers.items()}
 
 
+def _mixed_lines(
+    engine: Engine, files: Sequence[Path], *, delimiter: str | None, encoding: str
+) -> dict[Path, BrokenFile]:
+    """The files whose lines end in several ways, where the engine then cannot read them: a suspect is read to be sure."""
+    if encoding.startswith("utf-16"):
+        return {}
+    with ThreadPoolExecutor(max_workers=max(engine.threads, 2)) as pool:
+        suspects = [f for f, odd in zip(files, pool.map(_ends_differ, files), strict=True) if odd]
+    found: dict[Path, BrokenFile] = {}
+    for file in suspects:
+        try:
+            relation = open_csv(engine.reader, (file,), delimiter=delimiter, encoding=encoding)
+            engine.reader.one(
+                sql("SELECT count({c}) FROM {r} r", c=name(relation.columns[0][0]), r=relation.rows)
+            )
+        except (DuckDBError, HeadwaterError) as error:
+            named = name_mixed_lines([file])
+            why = (
+                str(error).splitlines()[0][:200]
+                if named is None
+                else named.finding.what.split(": ", 1)[1].rstrip(".")
+            )
+            found[file] = _broken(file, "source.line_ends", f"its lines end in several ways: {why}")
+    return found
+
+
+def _ends_differ(file: Path) -> bool:
+    with _unpacked(file) as stream:
+        head = bytes(stream.read(_CHUNK))
+    return ends_differ(head, file)
+
+
 def _sniffed(engine: Engine, file: Path, *, delimiter: str | None, encoding: str) -> Layout | str:
     try:
         return tuple(sniff(engine.reader, file, delimiter=delimiter, encoding=encoding)[0])
@@ -201,8 +247,17 @@ def _broken(file: Path, code: str, reason: str) -> BrokenFile:
     return BrokenFile(path=file, code=code, reason=reason, n_bytes=file.stat().st_size)
 
 
-def _difference(look: Layout, usual: Layout) -> str:
+def _difference(look: Layout, usual: Layout, *, file: Path, like: Path | None, delimiter: str | None) -> str:
     lacks, has = sorted(set(usual) - set(look)), sorted(set(look) - set(usual))
+    if lacks and has and like is not None:
+        pairs = renamed_columns(
+            lacks,
+            has,
+            last=heads_of(like, lacks, names=usual, delimiter=delimiter),
+            now=heads_of(file, has, names=look, delimiter=delimiter),
+        )
+        if len(pairs) == len(lacks) == len(has):
+            return "; ".join(p.told for p in pairs)
     told = [f"{word} {_some(names)}" for word, names in (("it lacks", lacks), ("it also has", has)) if names]
     return ", ".join(told) or "its columns stand in another order"
 
@@ -220,21 +275,24 @@ def _refusal(
             do="Export these files again, or allow more under [gate] max_broken_files.",
         )
     match first.code:
+        case "source.line_ends":
+            found = name_mixed_lines([first.path])
+            return found or unreadable([first.path], first.reason)
         case "source.empty":
             return empty([b.path for b in broken if b.code == first.code], n_files=n_files)
         case "source.columns_differ":
-            return columns_differ(layouts)
+            return columns_differ(layouts, reason=f"'{first.path.name}': {first.reason}")
         case _:
             return unreadable([first.path], first.reason)
 
 
-def columns_differ(layouts: dict[Path, Layout]) -> SourceError:
+def columns_differ(layouts: dict[Path, Layout], *, reason: str) -> SourceError:
     """The error of files whose columns differ: what one lacks would count as zero."""
     seen = {look: file for file, look in reversed(layouts.items())}
     (a, first), (b, second) = sorted(seen.items(), key=lambda pair: pair[1])[:2]
     return SourceError(
         "source.columns_differ",
-        what=f"'{first.name}' has the columns {_some(a)}, '{second.name}' has {_some(b)}.",
+        what=f"'{first.name}' has the columns {_some(a)}, '{second.name}' has {_some(b)}. {reason}.",
         why="Rows would land under the wrong columns, or a missing column would count as zero.",
         do="Give each layout its own source, export the files again alike, or allow more broken files under [gate] max_broken_files.",
     )

@@ -23,7 +23,7 @@ from headwater.engine.duckdb import DuckDB
 from headwater.engine.engine import Progress, row_hash
 from headwater.engine.folders import parts_of
 from headwater.engine.spark_errors import too_many_rows, translated
-from headwater.engine.spark_session import open_session, own_session, watched
+from headwater.engine.spark_session import open_session, own_session, speaking_arrow, watched
 from headwater.engine.spark_text import back_quoted, text_of
 from headwater.engine.sql import Sql, render, shim, sql
 
@@ -136,7 +136,8 @@ class Spark:
 
     def arrow(self, query: Sql) -> pa.Table:
         """A result as an Arrow table. Raises ``DataError`` (``spark.too_many_rows``) beyond ``MAX_ROWS`` rows."""
-        found = self._worked(query, lambda result: result.toArrow())
+        with speaking_arrow():
+            found = self._worked(query, lambda result: result.toArrow())
         if found.num_rows > MAX_ROWS:
             raise too_many_rows(f"{found.num_rows:,} rows", MAX_ROWS)
         return found
@@ -151,11 +152,16 @@ class Spark:
             shutil.rmtree(folder, ignore_errors=True)
 
     def register(self, view: str, rows: pa.Table) -> None:
-        """Make an Arrow table readable under a name; it travels through a Parquet file that workers read."""
+        """Make an Arrow table readable under a name; it travels through a Parquet file that workers read.
+
+        Rows that were read from a file of Spark's carry that file's schema among their metadata, and Spark
+        would believe it: they travel without.
+        """
         folder = self.scratch / "registered"
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{uuid4().hex}.parquet"
-        pq.write_table(rows, file, coerce_timestamps="us", allow_truncated_timestamps=False)
+        bare = rows.replace_schema_metadata(None)
+        pq.write_table(bare, file, coerce_timestamps="us", allow_truncated_timestamps=False)
         with translated(self.memory):
             self.session.read.parquet(str(file)).createOrReplaceTempView(back_quoted(view))
 

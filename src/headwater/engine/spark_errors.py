@@ -49,7 +49,7 @@ def too_many_rows(what: str, limit: int) -> DataError:
     """A result that would not fit the driver."""
     return DataError(
         "spark.too_many_rows",
-        what=f"A result of {what} was to come to the driver; it takes at most {limit:,} rows, and what fits its memory.",
+        what=f"A result of {what} was to come to the driver; it takes at most {limit:,} rows, and what fits half of its memory.",
         why="Only totals and samples are collected: rows belong on the cluster.",
         do="Stream it (batches), write it to a table, or raise --memory.",
     )
@@ -59,7 +59,7 @@ def _told(text: str, memory: str) -> HeadwaterError | None:  # noqa: PLR0911  on
     conditions = {c.split(".")[0] for c in _CONDITION.findall(text)}
     line = _first_line(text)
     if "maxResultSize" in text:
-        return too_many_rows(f"more bytes than fit {memory}", 5_000_000)
+        return too_many_rows(f"more bytes than half of {memory}", 5_000_000)
     if "PARQUET_TYPE_ILLEGAL" in text and "NANOS" in text:
         return SourceError(
             "source.nanoseconds",

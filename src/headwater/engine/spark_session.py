@@ -166,7 +166,7 @@ def _context_settings(master: str, *, threads: int, memory: str, spill: Path) ->
     settings = {
         "spark.driver.memory": amount,
         "spark.executor.memory": amount,
-        "spark.driver.maxResultSize": amount,
+        "spark.driver.maxResultSize": f"{int(amount[:-1]) // 2}m" if amount.endswith("m") else amount,
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={quiet.resolve().as_uri()} -Duser.timezone=UTC",
         "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
         "spark.sql.warehouse.dir": str(spill / "warehouse"),

@@ -17,6 +17,7 @@ __all__ = [
     "has_no_offset",
     "has_offset",
     "json_row",
+    "lowered",
     "quick_hash",
     "scan",
     "single_quoted",
@@ -24,6 +25,7 @@ __all__ = [
     "try_format",
     "try_timestamp",
     "try_zoned",
+    "uppered",
     "zoned_micros",
 ]
 
@@ -87,6 +89,23 @@ def text_of(literal: str) -> str:
 
 
 BLANKS = "CAST(X'20090A0DC2A0E38080' AS STRING)"
+# Letters that Java writes as several capitals (ß as SS), and the one that DuckDB writes.
+_WIDE = "".join(c for c in map(chr, range(0xDF, 0xFB18)) if len(c.upper()) > 1)
+_WIDE_CAPITALS = "".join("ẞ" if c == "ß" else c.title() if len(c.title()) == 1 else c for c in _WIDE)
+
+
+def lowered(text: str) -> str:
+    """Small letters, letter by letter as DuckDB does it; Java looks at the end of the word for a sigma."""
+    return f"lower(translate({text}, 'Σİ', 'σi'))"
+
+
+def uppered(text: str) -> str:
+    """Capitals, one for each letter as DuckDB does it."""
+    wide = f"translate(c, '{_WIDE}', '{_WIDE_CAPITALS}')"
+    each = (
+        f"transform(split({text}, ''), c -> CASE WHEN instr('{_WIDE}', c) > 0 THEN {wide} ELSE upper(c) END)"
+    )
+    return f"CASE WHEN regexp_like({text}, '[{_WIDE}]') THEN array_join({each}, '') ELSE upper({text}) END"
 
 
 def zoned_micros(at: str, zone: str) -> str:

@@ -31,6 +31,7 @@ __all__ = [
     "render",
     "shim",
     "sql",
+    "union_all",
 ]
 
 
@@ -112,6 +113,11 @@ def conjunction(parts: Sequence[Sql]) -> Sql:
 def disjunction(parts: Sequence[Sql]) -> Sql:
     """Parts joined with OR; FALSE where there is none."""
     return _joined(parts, " OR ") if parts else Sql(("FALSE",))
+
+
+def union_all(parts: Sequence[Sql]) -> Sql:
+    """The rows of all of one or more queries with the same columns."""
+    return _joined(parts, "\nUNION ALL ")
 
 
 def render(query: Sql, dialect: Dialect) -> str:

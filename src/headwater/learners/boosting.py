@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 __all__ = ["Boosted", "Settings", "cross_fit", "fit_boosting", "restore_boosting"]
 
@@ -75,13 +78,19 @@ def fit_boosting(
         "force_row_wise": True,
         "verbosity": -1,
     }
+    lgb = _lightgbm()
     data = lgb.Dataset(features, label=target, feature_name=[f"f{i}" for i in range(len(names))])
     return Boosted(lgb.train(parameters, data, num_boost_round=chosen.rounds))
 
 
 def restore_boosting(text: str) -> Boosted:
     """A model from its text. The caller has checked its checksum: LightGBM does not survive a damaged file."""
-    return Boosted(lgb.Booster(model_str=text))
+    return Boosted(_lightgbm().Booster(model_str=text))
+
+
+def _lightgbm() -> Any:
+    """The library, opened when it is needed: with pandas behind it, it takes half a second."""
+    return import_module("lightgbm")
 
 
 def cross_fit(

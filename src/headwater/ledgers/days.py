@@ -11,7 +11,7 @@ from pathlib import Path
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.engine import Engine, adopt_by_day, table_scan
 from headwater.engine.folders import link_file
-from headwater.engine.sql import Sql, name, shim, sql
+from headwater.engine.sql import Sql, name, shim, sql, union_all
 from headwater.ledgers.measures import CompiledMeasure, after_comma, event_sums, measure_columns
 
 __all__ = [
@@ -102,10 +102,7 @@ def keys_query(compiled: Sequence[CompiledMeasure], scan: Sql) -> Sql:
         for i, c in enumerate(compiled)
         if c.key is not None
     ]
-    every = each[0]
-    for one in each[1:]:
-        every = sql("{a} UNION ALL {b}", a=every, b=one)
-    return every
+    return union_all(each)
 
 
 def days_touched_by_keys(

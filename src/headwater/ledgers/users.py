@@ -10,7 +10,7 @@ from headwater.core.contract import Events
 from headwater.core.ledger import Ledger
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.engine import Engine, table_scan
-from headwater.engine.sql import Sql, commas, name, shim, sql
+from headwater.engine.sql import Sql, commas, disjunction, name, shim, sql, union_all
 from headwater.ledgers.days import on_days, write_by_day
 from headwater.ledgers.measures import CompiledMeasure, after_comma, event_sums, measure_columns
 
@@ -35,7 +35,7 @@ def write_users(
     """One row a user; users without an event on a changed day are taken over as they were."""
     columns = _user_columns(events)
     if touched is None:
-        query = _users_query(events, table_scan(days), table_scan(events.events))
+        query = _users_query(engine, events, table_scan(days))
     else:
         query = _users_again(engine, events, days, touched, [c.name for c in columns])
     return engine.write(query, folder, table="users", columns=columns)
@@ -88,17 +88,35 @@ def _first_days_again(engine: Engine, users: Table, touched: Touched) -> set[int
     return days | {d - k for d in touched.days for k in _SPAN}
 
 
-def _users_query(events: Events, days: Sql, scan: Sql) -> Sql:
+def _users_query(engine: Engine, events: Events, days: Sql) -> Sql:
     kept = events.contract.source.keep
-    values = after_comma([name(f"first {c}") for c in kept])
-    attributes = sql(" LEFT JOIN ({a}) a USING (user_id)", a=_attributes(kept, scan, sql("TRUE")))
+    if not kept:
+        return _first_of(days)
+    engine.hold("first events", _first_of(days))
     return sql(
-        "SELECT user_id, bucket, first_day, first_us, known_day{values}{day} FROM ({base}) u{attributes}",
-        values=values,
-        day=sql(", {d}", d=_last([name(f"day {c}") for c in kept])) if kept else sql(""),
-        base=_first_of(days),
-        attributes=attributes if kept else sql(""),
+        "SELECT user_id, bucket, first_day, first_us, known_day{values}, {last} FROM {firsts} u LEFT JOIN ({attributes}) a USING (user_id)",
+        values=after_comma([name(f"first {c}") for c in kept]),
+        last=_last([name(f"day {c}") for c in kept]),
+        firsts=name("first events"),
+        attributes=_first_values(engine, kept, table_scan(events.events)),
     )
+
+
+def _first_values(engine: Engine, kept: Sequence[str], scan: Sql) -> Sql:
+    """What ``_attributes`` gives, from the first events; only users whose first events leave a value out are searched on."""
+    at_first = sql(
+        "(SELECT e.* FROM {scan} e JOIN (SELECT user_id, first_us FROM {firsts} x) f ON e.user_id = f.user_id AND e.at_us = f.first_us)",
+        scan=scan,
+        firsts=name("first events"),
+    )
+    engine.hold("given at first", _attributes(kept, at_first, sql("TRUE")))
+    left_out = disjunction([sql("{f} IS NULL", f=name(f"first {c}")) for c in kept])
+    given = sql("SELECT * FROM {g} g", g=name("given at first"))
+    searched = sql("SELECT user_id FROM {g} g WHERE {o}", g=name("given at first"), o=left_out)
+    if engine.hold("users searched on", searched) == 0:
+        return given
+    them = sql("user_id IN (SELECT user_id FROM {s} s)", s=name("users searched on"))
+    return union_all([sql("{g} WHERE NOT ({o})", g=given, o=left_out), _attributes(kept, scan, them)])
 
 
 def _first_of(days: Sql) -> Sql:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from headwater.core.span import date_of
 from headwater.engine.engine import Engine
-from headwater.engine.sql import Sql, name, shim, sql
+from headwater.engine.sql import Sql, name, shim, sql, union_all
 from headwater.simulate.activity import as_logged
 from headwater.simulate.calendar import DAY_US
 from headwater.simulate.draws import pick, uniform
@@ -100,7 +100,7 @@ def write_fault_users(engine: Engine, faults: Faults, folder: Path, chunk_no: in
     parts = [_fault_users(faults, kind) for kind in ("shared_device", "many_devices")]
     write_rows(
         engine,
-        sql("{a} UNION ALL {b}", a=parts[0], b=parts[1]),
+        union_all(parts),
         folder / "truth" / "fault_users" / f"part-{chunk_no:05d}.parquet",
     )
 
@@ -305,7 +305,7 @@ def _with_copies(rows: Sql) -> Sql:
         r=rows,
         k=kinds,
     )
-    return sql("{a} UNION ALL {b}", a=first, b=second)
+    return union_all([first, second])
 
 
 def _gap(low_s: float, high_s: float) -> Sql:

@@ -50,6 +50,11 @@ rule = "unique"
 columns = ["event_id"]
 
 [[rules]]
+rule = "unique"
+columns = ["order_id"]
+events = ["purchase"]
+
+[[rules]]
 rule = "one_of"
 columns = ["event"]
 values = ["app_open", "video_view", "like", "share", "ad_impression", "purchase", "refund", "trial_start", "subscribe", "renew", "cancel"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headwater.engine.sql import Sql, name, shim, sql
+from headwater.engine.sql import Sql, name, shim, sql, union_all
 from headwater.simulate.calendar import DAY_US
 from headwater.simulate.draws import exponential, geometric, uniform
 from headwater.simulate.people import PEOPLE
@@ -128,9 +128,8 @@ def costs(world: World, *, until_day: int) -> Sql:
     )
     assert len(weights) == world.n_days
     key = shim("mix", shim("quick_hash", sql("CAST({s} AS BIGINT)", s=world.seed)), salt("costs"))
-    rows: Sql | None = None
-    for no, campaign in enumerate(CAMPAIGNS):
-        one = sql(
+    each = [
+        sql(
             "SELECT day, {channel} AS channel, {campaign} AS campaign, {share} * signups * {price} * (0.85 + 0.3 * {u}) AS cost, signups * {share} AS bought FROM ({d}) AS d",
             channel=campaign.channel,
             campaign=campaign.name,
@@ -139,13 +138,14 @@ def costs(world: World, *, until_day: int) -> Sql:
             u=uniform(shim("mix", key, sql("day * 100 + {n}", n=no)), "cost"),
             d=days,
         )
-        rows = one if rows is None else sql("{a} UNION ALL {b}", a=rows, b=one)
+        for no, campaign in enumerate(CAMPAIGNS)
+    ]
     return sql(
         "SELECT {iso} AS {day}, channel, campaign, floor(cost * 100.0 + 0.5) / 100.0 AS cost_usd, CAST(floor(bought * 40.0) AS BIGINT) AS impressions,"
         " CAST(floor(bought * 1.5) AS BIGINT) AS clicks FROM ({r}) AS r WHERE cost > 0 AND day < {u} ORDER BY day, campaign",
         iso=shim("iso_of_day", name("day")),
         day=name("day"),
-        r=rows or sql(""),
+        r=union_all(each) or sql(""),
         u=until_day,
     )
 

@@ -11,7 +11,7 @@ from headwater.core.ledger import Ledger
 from headwater.core.span import date_of
 from headwater.core.table import Column, Known, Purpose, Table
 from headwater.engine.engine import Engine, table_scan
-from headwater.engine.sql import Sql, commas, conjunction, name, sql
+from headwater.engine.sql import Sql, commas, conjunction, name, sql, union_all
 from headwater.snapshots.cut import Cut
 from headwater.snapshots.query import every_feature, snapshot_query
 
@@ -96,11 +96,7 @@ def poisoned_days(ledger: Ledger, cutoff: int) -> Sql:
             (cutoff - 1, cutoff, 11 * _ABSURD),
         )
     ]
-    parts = [kept, replaced, *added]
-    union = parts[0]
-    for part in parts[1:]:
-        union = sql("{a} UNION ALL {b}", a=union, b=part)
-    return sql("({u})", u=union)
+    return sql("({u})", u=union_all([kept, replaced, *added]))
 
 
 def _at(users: Sql, app_day: int, known_day: int) -> Sql:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,7 +40,6 @@ __all__ = [
     "check",
     "demo",
     "doctor",
-    "explain",
     "fit",
     "init",
     "leakage",
@@ -98,8 +96,12 @@ def check(
     against: Annotated[
         Path | None, typer.Option(help="An earlier load (file, folder or glob) to compare with.")
     ] = None,
-    jsonl: Annotated[Path | None, typer.Option(help="Write the results as JSON lines.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write the results as JUnit XML.")] = None,
+    jsonl: Annotated[
+        Path | None, typer.Option(help="Write the results as JSON lines, into a folder that is there.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write the results as JUnit XML, into a folder that is there.")
+    ] = None,
 ) -> None:
     """The quality gate: what is kept, what is in quarantine, and why. Exit code 4 where the load fails."""
     in_workspace(options, "check", lambda study: checked(study, against=against, jsonl=jsonl, junit=junit))
@@ -189,16 +191,6 @@ def doctor(options: Options) -> None:
 
 @app.command()
 @with_options
-def explain(
-    options: Options,
-    code: Annotated[str, typer.Argument(help="The code of an error or finding, such as quarantine.rows.")],
-) -> None:
-    """What a code means, why it matters, what to do."""
-    answer(options, "explain", lambda: _explain(code))
-
-
-@app.command()
-@with_options
 def version(options: Options) -> None:
     """The version."""
     answer(options, "version", lambda: Reply(text=f"headwater {__version__}", data={"version": __version__}))
@@ -278,20 +270,3 @@ def _doctor(given: Options) -> Reply:
         "checks": [{"what": c.what, "state": c.state, "ok": c.ok, "fix": c.fix} for c in looks]
     }
     return Reply(text="\n".join(lines), data=data)
-
-
-def _explain(code: str) -> Reply:
-    sections = _sections((files("headwater.app") / "codes.md").read_text(encoding="utf-8"))
-    if code not in sections:
-        raise UsageError(
-            "explain.unknown",
-            what=f"There is no code '{code}'.",
-            why="Nothing to explain.",
-            do=near_miss(code, sections),
-        )
-    return Reply(text=f"{code}\n\n{sections[code]}", data={"code": code, "text": sections[code]})
-
-
-def _sections(text: str) -> dict[str, str]:
-    parts = text.split("\n## ")[1:]
-    return {p.split("\n", 1)[0].strip().strip("`"): p.split("\n", 1)[1].strip() for p in parts if "\n" in p}

@@ -14,6 +14,7 @@ from headwater.app.cli.replies import check_reply
 from headwater.app.cli.session import Options, answer, in_workspace, with_options
 from headwater.app.cli.speak import Reply, finding_data, finding_line
 from headwater.app.cli.tables import grid_text
+from headwater.app.cli.written import files_told, require_folder
 from headwater.app.emit import check_rows, write_jsonl, write_junit
 from headwater.app.rules_text import rules_text
 from headwater.app.store import Store
@@ -69,17 +70,27 @@ def infer(
 @with_options
 def audit(
     options: Options,
-    jsonl: Annotated[Path | None, typer.Option(help="Write the results as JSON lines.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write the results as JUnit XML.")] = None,
+    jsonl: Annotated[
+        Path | None, typer.Option(help="Write the results as JSON lines, into a folder that is there.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write the results as JUnit XML, into a folder that is there.")
+    ] = None,
 ) -> None:
     """What the alarms say of the load as a whole: volume, mix, holes, bots and more. Nothing is deleted."""
     in_workspace(options, "audit", lambda study: _audited(study, jsonl=jsonl, junit=junit))
 
 
 def _audited(study: Study, *, jsonl: Path | None, junit: Path | None) -> Reply:
+    _require_folders(jsonl=jsonl, junit=junit)
     found = study.audit()
     _written(check_rows(study.events(gate=False), found), jsonl=jsonl, junit=junit)
     return audit_reply(found)
+
+
+def _require_folders(*, jsonl: Path | None, junit: Path | None) -> None:
+    require_folder(jsonl, "--jsonl")
+    require_folder(junit, "--junit")
 
 
 def _written(rows: Sequence[dict[str, Any]], *, jsonl: Path | None, junit: Path | None) -> None:
@@ -91,6 +102,7 @@ def _written(rows: Sequence[dict[str, Any]], *, jsonl: Path | None, junit: Path 
 
 def checked(study: Study, *, against: Path | None, jsonl: Path | None, junit: Path | None) -> Reply:
     """The reply of ``check``: files for machines are written first, even where the gate then refuses the load."""
+    _require_folders(jsonl=jsonl, junit=junit)
     _written(check_rows(study.events(gate=False)), jsonl=jsonl, junit=junit)
     found = None if against is None else _against(study, against)
     reply = check_reply(study)
@@ -107,6 +119,7 @@ def comparison_reply(found: LoadComparison) -> Reply:
         "n_rows_last": found.n_rows_last,
         "added": list(found.added),
         "gone": list(found.gone),
+        "renamed": [{"gone": r.gone, "new": r.new, "same": r.same} for r in found.renamed],
         "retyped": [list(r) for r in found.retyped],
         "new_values": [{"column": v.column, "value": v.value, "n_rows": v.n_rows, "share": v.share, "first_day": v.first_day} for v in found.new_values],
         "restated": [{"day": d.day, "n_now": d.n_now, "n_last": d.n_last} for d in found.restated],
@@ -123,10 +136,14 @@ def audit_reply(found: Audit) -> Reply:
     """What the alarms say."""
     data = {
         "alarms": [
-            {"alarm": a.alarm, "n_tests": a.n_tests, "level": a.level, "n_flagged": a.n_flagged, "skipped": a.skipped} for a in found.alarms
+            {"alarm": a.alarm, "n_tests": a.n_tests, "level": a.level, "n_flagged": a.n_flagged, "flags_are": a.flags_are, "n_findings": a.n_findings, "skipped": a.skipped}
+            for a in found.alarms
         ],
         "findings": [finding_data(f) for f in found.findings],
-        "holes": [{"first_us": h.first_us, "end_us": h.end_us, "dimension": h.dimension, "value": h.value} for h in found.holes],
+        "holes": [
+            {"first_us": h.first_us, "end_us": h.end_us, "hours": h.hours, "span": h.span(found.time_zone), "dimension": h.dimension, "value": h.value}
+            for h in found.holes
+        ],
         "metrics": list(found.metrics.files),
         "false_alarms": found.false_alarms,
         "n_scans": found.n_scans,
@@ -136,7 +153,7 @@ def audit_reply(found: Audit) -> Reply:
         "",
         _grids(found),
         "",
-        f"metrics by day: {found.metrics.files[0]}",
+        *files_told("metrics by day", found.metrics.files),
     ]
     return Reply(text="\n".join(text), data=data)
 
@@ -155,7 +172,7 @@ def _profile_data(found: Profile) -> dict[str, Any]:
     columns = [
         {
             "column": c.column, "type": c.engine_type, "reads_as": c.reads_as, "n_filled": c.n_filled, "n_distinct": c.n_distinct,
-            "quantiles": list(c.quantiles), "top": [list(t) for t in c.top], "suspicions": list(c.suspicions),
+            "least": c.least, "largest": c.largest, "quantiles": list(c.quantiles), "top": [list(t) for t in c.top], "suspicions": list(c.suspicions),
         }
         for c in found.columns
     ]  # fmt: skip
@@ -168,13 +185,18 @@ def _profile_data(found: Profile) -> dict[str, Any]:
 def _infer(options: Options, data: Path, *, user: str | None, at: str | None) -> Reply:
     engine = _engine(options)
     proposal = propose(engine, data, user=user, at=at, today=date.today())
-    rules = propose_rules(engine, data, proposal)
-    text = rules_text(rules)
-    listed = [
+    found = propose_rules(engine, data, proposal, today=date.today())
+    text = rules_text(found)
+    rules = [
         {"rule": spec.rule, "columns": list(spec.columns), "settings": dict(spec.settings), "max_share": spec.max_share, "evidence": why}
-        for spec, why in rules
+        for spec, why in found.rules
     ]  # fmt: skip
-    return Reply(text=text, data={"n_rows": proposal.n_rows, "rules": listed, "text": text})
+    repairs = [
+        {"repair": spec.repair, "columns": list(spec.columns), "values": {k: list(v) for k, v in spec.aliases.items()}, "evidence": why}
+        for spec, why in found.repairs
+    ]  # fmt: skip
+    counts = {"n_rows": found.n_rows, "n_broken": found.n_broken}
+    return Reply(text=text, data={**counts, "repairs": repairs, "rules": rules, "not_proposed": list(found.dropped), "text": text})  # fmt: skip
 
 
 def _against(study: Study, last: Path) -> LoadComparison:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headwater.app.cli.speak import Reply, finding_data, finding_line
+from headwater.app.cli.written import files_told
 from headwater.app.run import Published
 from headwater.app.study import FittedStep, ForecastStep, Study
 from headwater.app.worth import worth_of
@@ -44,8 +45,8 @@ def check_reply(study: Study) -> Reply:
         for r in events.repaired
     ]
     lines += [finding_line(f) for f in events.findings]
-    lines += [f"repairs: {f}" for f in (events.repairs.files if events.repairs else ())]
-    lines += [f"quarantine: {f}" for f in events.quarantine.files]
+    lines += files_told("repairs", events.repairs.files) if events.repairs else []
+    lines += files_told("quarantine", events.quarantine.files) if events.quarantine.n_rows else []
     return Reply(text="\n".join(lines), data=_events_data(events))
 
 
@@ -81,7 +82,7 @@ def snapshot_reply(snapshot: Snapshot) -> Reply:
         f"{snapshot.rows.n_rows:,} rows (users x cutoffs {days}), {len(snapshot.features)} features.",
         *(finding_line(f) for f in snapshot.findings),
     ]
-    text += [f"rows: {f}" for f in snapshot.rows.files]
+    text += files_told("rows", snapshot.rows.files)
     data = {
         "n_rows": snapshot.rows.n_rows,
         "n_features": len(snapshot.features),

@@ -21,24 +21,42 @@ __all__ = ["simulate"]
 def simulate(
     options: Options,
     *,
-    to: Annotated[Path, typer.Option(help="The folder to write to.")],
-    users: Annotated[int, typer.Option(min=1, help="How many users ever sign up.")] = 10_000,
-    days: Annotated[int, typer.Option(min=60, help="How many days the app lives.")] = 365,
+    to: Annotated[Path, typer.Option(help="The folder to write to; it is made.")],
+    users: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="How many users sign up over all days; 10,000 make about 3.6 million events, 120 MB and 10 seconds.",
+        ),
+    ] = 10_000,
+    days: Annotated[int, typer.Option(min=60, help="How many days the app lives, from 2025-01-01.")] = 365,
     events: Annotated[
-        int | None, typer.Option(min=1, help="About how many events, in place of --users.")
+        int | None,
+        typer.Option(min=1, help="About how many events to make; the number of users follows from it."),
     ] = None,
-    by: Annotated[str, typer.Option(help="Files of the log by day or by month of receipt.")] = "month",
+    by: Annotated[str, typer.Option(help="One file of the log for each day, or each month.")] = "month",
     until: Annotated[
-        str | None, typer.Option(help="Write what was received before this date only; later dates append.")
+        str | None,
+        typer.Option(
+            help="End the log before this date, such as 2025-09-01; run again with a later one to add days."
+        ),
     ] = None,
     faults: Annotated[
-        str, typer.Option(help="none, default, all, or kinds with shares: future=0.001,alias=0.02.")
+        str,
+        typer.Option(
+            help="Dirt to plant in the log, with a table of which rows: none, default, all, or kinds with the share of rows: future=0.001,alias=0.02."
+        ),
     ] = "none",
     chunk: Annotated[
-        int, typer.Option(min=20, help="Users worked on at a time; bounds memory, changes no row.")
+        int, typer.Option(min=20, help="Users made at a time: fewer need less memory. No row depends on it.")
     ] = 200_000,
 ) -> None:
-    """Make a short-video app with known truth: log, sources, experiments, faults, and headwater.toml."""
+    """Make up an app to practice on: a log of events with everything beside it that a real one has, and the truth.
+
+    A short-video app with purchases, ads and subscriptions is written as Parquet files: events, users, costs,
+    exchange rates and experiments, under truth/ what is really so (each user's worth, each effect, each planted
+    fault), and a headwater.toml, so that 'headwater run' works at once.
+    """
     answer(
         options,
         "simulate",
@@ -69,9 +87,8 @@ def _reply(
     chunk: int,
 ) -> Reply:
     if options.dry_run:
-        return Reply(
-            text=f"Would write a world of {users:,} users and {days} days to {to}.", data={"dry_run": True}
-        )
+        size = f"about {events:,} events" if events else f"{users:,} users"
+        return Reply(text=f"Would write an app of {size} over {days} days to {to}.", data={"dry_run": True})
     made = make_world(
         to,
         n_users=users,
@@ -86,9 +103,12 @@ def _reply(
         memory=options.memory or "1500MB",
         console=options.speaker().progress,
     )
+    size = sum(f.stat().st_size for f in to.rglob("*.parquet")) / 1e6
+    files = f"{made.n_files} file{'s' if made.n_files != 1 else ''} of the log"
     text = (
-        f"{made.n_events:,} events of {made.n_users:,} users, received before {made.until}, in {made.n_files} files of {to}"
+        f"Wrote {made.n_events:,} events of {made.n_users:,} users in {files}, up to {made.until} (exclusive)"
         + (f"; {made.n_kept} files were there already" if made.n_kept else "")
-        + f".\nThe truth is in {to / 'truth'}. Next: headwater run --config {to / 'headwater.toml'}"
+        + f". {to} holds {size:,.0f} MB in all.\nWhat is really so is in {to / 'truth'}."
+        + f"\nNext: headwater run --config {to / 'headwater.toml'}"
     )
     return Reply(text=text, data={**asdict(made), "folder": str(made.folder)})

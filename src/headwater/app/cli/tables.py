@@ -13,7 +13,7 @@ _WIDEST = 70
 
 
 def grid_text(grid: Grid, *, rows: int = 60) -> str:
-    """The first rows of a grid in columns; long cells are cut, line breaks become blanks."""
+    """The first rows of a grid in columns; long cells are cut, line breaks become blanks; its note stands below."""
     head = [f.label for f in grid.fields]
     body = [
         [_cut(cell_text(v, f.form)) for v, f in zip(row, grid.fields, strict=True)]
@@ -21,7 +21,8 @@ def grid_text(grid: Grid, *, rows: int = 60) -> str:
     ]
     widths = [max(len(r[i]) for r in [head, *body]) for i in range(len(head))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in [head, *body]]
-    return "\n".join(lines + ([f"... {grid.n_rows - rows:,} more"] if grid.n_rows > rows else []))
+    more = [f"... {grid.n_rows - rows:,} more"] if grid.n_rows > rows else []
+    return "\n".join([*lines, *more, *([grid.note] if grid.note else [])])
 
 
 def _cut(text: str) -> str:

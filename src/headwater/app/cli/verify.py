@@ -12,7 +12,7 @@ import typer
 from headwater.app.cli.program import app
 from headwater.app.cli.session import Options, answer, with_options
 from headwater.app.cli.speak import Reply
-from headwater.app.config import contract_of, read_memory, read_settings
+from headwater.app.config import read_memory, read_settings
 from headwater.app.engines import ENGINES, open_engine
 from headwater.app.store import Store
 from headwater.app.verify import TOLERANCE, StepComparison, verify_engines
@@ -21,7 +21,7 @@ from headwater.engine.engine import Engine
 
 __all__ = ["verify"]
 
-_DIFFERS = 4
+_DIFFERS, _SHOWN = 4, 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +42,20 @@ def verify(
     master: Annotated[
         str | None, typer.Option(help="Spark's master; default: [run] master, or local[threads].")
     ] = None,
+    report: Annotated[
+        bool, typer.Option(help="Fit the models and compare the report too; without: the data's steps.")
+    ] = True,
 ) -> None:
-    """Run the project's steps on two engines and compare. Exit code 4 where something differs."""
+    """Run the project on two engines and compare every step, to the report's figures. Exit code 4 where something differs."""
     found: list[StepComparison] = []
-    answer(options, "verify", lambda: _reply(options, engines, master, found))
+    answer(options, "verify", lambda: _reply(options, engines, master, found, report=report))
     if not all(step.equal for step in found):
         raise typer.Exit(_DIFFERS)
 
 
-def _reply(options: Options, engines: str, master: str | None, found: list[StepComparison]) -> Reply:
+def _reply(
+    options: Options, engines: str, master: str | None, found: list[StepComparison], *, report: bool
+) -> Reply:
     names = _names(engines)
     if options.dry_run:
         return Reply(
@@ -73,12 +78,14 @@ def _reply(options: Options, engines: str, master: str | None, found: list[StepC
             steps = verify_engines(
                 (opened[0], opened[1]),
                 settings,
-                contract_of(settings, today=date.today()),
                 root=options.root,
                 scratch=scratch,
-                skip=(options.root / settings.deliver.folder,),
+                today=date.today(),
+                report=report,
             )
-            found.extend(steps)
+            for step in steps:
+                options.speaker().progress.print(f"  {step.step}: {'equal' if step.equal else 'DIFFERS'}")
+                found.append(step)
         finally:
             for engine in opened:
                 engine.close()
@@ -92,7 +99,7 @@ def _told(names: Sequence[str], found: Sequence[StepComparison]) -> Reply:
     n_differing = sum(not step.equal for step in found)
     end = "all equal" if equal else f"{n_differing} of them differ"
     lines.append(
-        f"{len(found)} tables on {names[0]} and {names[1]}: {end} (doubles to {TOLERANCE:g} of their size)."
+        f"{len(found)} steps on {names[0]} and {names[1]}: {end} (doubles to {TOLERANCE:g} of their size)."
     )
     data = {
         "engines": list(names),
@@ -104,10 +111,16 @@ def _told(names: Sequence[str], found: Sequence[StepComparison]) -> Reply:
 
 
 def _line(step: StepComparison) -> str:
+    gap = f" (not compared: {step.gap})" if step.gap else ""
     if step.equal:
-        return f"equal    {step.step}: {step.n_rows[0]:,} rows"
-    where = ", ".join(step.columns) or "the order of equal rows"
-    return f"DIFFERS  {step.step}: {step.n_differing:,} of {step.n_rows[0]:,} and {step.n_rows[1]:,} rows, in {where}"
+        return f"equal    {step.step}: {step.n_rows[0]:,} {step.counted}{gap}"
+    where = ", ".join(step.columns[:_SHOWN]) + (" and others" if len(step.columns) > _SHOWN else "")
+    first = f"DIFFERS  {step.step}: {step.n_differing:,} of {step.n_rows[0]:,} and {step.n_rows[1]:,} {step.counted}, in {where}{gap}"
+    shown = [
+        f"           {e.column}: {e.values[0]} and {e.values[1]}{f' ({e.where})' if e.where else ''}"
+        for e in step.examples[:_SHOWN]
+    ]
+    return "\n".join([first, *shown])
 
 
 def _names(engines: str) -> tuple[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from headwater.contracts.alarm import Heard, Scope, number_of, refuse_alarm_settings
+from headwater.contracts.alarm import Heard, Scope, number_of
 from headwater.core.audit import AlarmSpec, Listing
 from headwater.core.block import Form
 from headwater.core.finding import Finding, Severity
@@ -31,6 +32,12 @@ class Bots:
 
     about: ClassVar[str] = "users too fast, too regular or too tireless to be people"
     statistical: ClassVar[bool] = False
+    defaults: ClassVar[Mapping[str, float | str]] = {
+        "least_events": 100,
+        "per_minute": 120,
+        "regular": 0.25,
+        "hours": 22,
+    }
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
         """Settings: ``least_events`` (100 in a day make a suspect), ``per_minute`` (120 moments), ``regular`` (0.25), ``hours`` (22).
@@ -38,23 +45,22 @@ class Bots:
         ``regular`` bounds the spread of the gaps between events: their 90th less their 10th percentile, over the
         median. Of people's gaps it is about 3. At most 2,000 suspects, the busiest, are looked at.
         """
-        refuse_alarm_settings(spec, {"least_events", "per_minute", "regular", "hours"})
         if scope.engine is None or scope.events is None or scope.ledger is None:
             return Heard(skipped="there are no events at hand")
-        least = int(number_of(spec, "least_events", 100))
+        least = int(number_of(spec, "least_events"))
         n_suspects = _suspects(scope.engine, scope.ledger, least)
         if not n_suspects:
             return Heard()
         bounds = _Bounds(
-            per_minute=number_of(spec, "per_minute", 120),
-            regular=number_of(spec, "regular", 0.25),
-            hours=number_of(spec, "hours", 22),
+            per_minute=number_of(spec, "per_minute"),
+            regular=number_of(spec, "regular"),
+            hours=number_of(spec, "hours"),
         )
         looked = _looked_at(scope)
         bots = [(row, why) for row in looked if (why := bounds.reasons(row))]
         findings = (_finding(scope, bots, n_suspects),) if bots else ()
         listings = (_listing(bots),) if bots else ()
-        return Heard(n_flagged=len(bots), findings=findings, listings=listings, n_scans=1)
+        return Heard(n_flagged=len(bots), flags_are="users", findings=findings, listings=listings, n_scans=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
-from headwater.contracts.alarm import Heard, Scope, number_of, refuse_alarm_settings
+from headwater.contracts.alarm import Heard, Scope, number_of
 from headwater.contracts.tally import bin_value
 from headwater.contracts.touched import touched_by
 from headwater.core.audit import AlarmSpec, Listing
@@ -33,11 +34,11 @@ class ClockSkew:
 
     about: ClassVar[str] = "events known before they happened"
     statistical: ClassVar[bool] = False
+    defaults: ClassVar[Mapping[str, float | str]] = {"ahead_seconds": 60, "max_share": 0.01}
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
         """Settings: ``ahead_seconds`` (60) and ``max_share`` (0.01: more than this further ahead is a warning)."""
-        refuse_alarm_settings(spec, {"ahead_seconds", "max_share"})
-        ahead, most = number_of(spec, "ahead_seconds", 60), number_of(spec, "max_share", 0.01)
+        ahead, most = number_of(spec, "ahead_seconds"), number_of(spec, "max_share")
         tally = scope.tally
         total = int(tally.skew_counts.sum())
         if not total:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
-from headwater.contracts.alarm import Heard, Scope, number_of, refuse_alarm_settings
+from headwater.contracts.alarm import Heard, Scope, number_of
 from headwater.core.audit import AlarmSpec
 from headwater.core.finding import Finding, Severity
 from headwater.numerics.robust import zero_probability
@@ -22,15 +23,15 @@ class Freshness:
 
     about: ClassVar[str] = "the log ends earlier than it should"
     statistical: ClassVar[bool] = True
+    defaults: ClassVar[Mapping[str, float | str]] = {"history_after_days": 30}
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
         """Settings: ``history_after_days`` (30: a log that ended longer ago is taken for history, with a note)."""
-        refuse_alarm_settings(spec, {"history_after_days"})
         tally = scope.tally
         if scope.now_us is None or not len(tally.hours):
             return Heard(skipped="nobody said what time it is")
         age_hours = (scope.now_us - tally.last_us) / _HOUR_US
-        if age_hours > 24 * number_of(spec, "history_after_days", 30):
+        if age_hours > 24 * number_of(spec, "history_after_days"):
             return Heard(skipped=f"the log ended {age_hours / 24:,.0f} days ago and is taken for history")
         expected, dispersion = _expected_since(scope, age_hours)
         if expected is None:

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
-from headwater.contracts.alarm import (
-    LEAST_DAYS,
-    TOO_SHORT,
-    Floats,
-    Heard,
-    Scope,
-    number_of,
-    refuse_alarm_settings,
-)
+from headwater.contracts.alarm import Floats, Heard, Scope, number_of
+from headwater.contracts.judged import LEAST_DAYS, MOST_FINDINGS, TOO_SHORT
 from headwater.contracts.tally import OTHER, Series, Tally
 from headwater.contracts.touched import touched_by
 from headwater.core.audit import AlarmSpec, Hole
 from headwater.core.finding import Finding, Severity
-from headwater.core.span import date_of
 from headwater.numerics.silence import Silence, expected_slots, silences, slot_dispersion
 
 __all__ = ["Holes"]
 
 _HOUR_US = 3_600_000_000
-_MOST_FINDINGS = 10
 _TRAILING_HOURS = 72
 _NIGHT = 16
 
@@ -35,11 +27,11 @@ class Holes:
 
     about: ClassVar[str] = "hours or days without events, for everybody or for one value"
     statistical: ClassVar[bool] = True
+    defaults: ClassVar[Mapping[str, float | str]] = {"least_per_day": 50}
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
         """Settings: ``least_per_day`` (50: events a day below which a series' silence says nothing)."""
-        refuse_alarm_settings(spec, {"least_per_day"})
-        least = number_of(spec, "least_per_day", 50)
+        least = number_of(spec, "least_per_day")
         tally = scope.tally
         if len(scope.tally.days) <= LEAST_DAYS:
             return Heard(skipped=TOO_SHORT)
@@ -47,22 +39,25 @@ class Holes:
             i for i, s in enumerate(tally.series) if s.value != OTHER and np.median(tally.daily[i]) >= least
         ]
         if not rows:
-            return Heard(skipped="no series has 50 events a day")
+            return Heard(
+                skipped=f"it needs {least:g} events on a usual day; there are {np.median(tally.daily[0]):,.0f}"
+            )
         grid = _Grid(tally, scope.holidays)
         n_tests = len(rows) * len(tally.hours)
         level = scope.level / n_tests
         found: list[tuple[Series, Silence]] = []
         for i in rows:
             found += [(tally.series[i], s) for s in grid.silences(tally.hourly[i], level, ends=i > 0)]
-        found = _not_told_twice(found)
+        holes = [(_hole(grid, one, s), one, s) for one, s in _not_told_twice(found)]
         return Heard(
             n_tests=n_tests,
             level=level,
-            n_flagged=len(found),
-            holes=tuple(_hole(grid, one, s) for one, s in found),
+            n_flagged=len(holes),
+            flags_are="holes",
+            holes=tuple(hole for hole, _, _ in holes),
             findings=tuple(
-                _finding(scope, one, s)
-                for one, s in sorted(found, key=lambda f: -f[1].expected)[:_MOST_FINDINGS]
+                _finding(scope, hole, one, s)
+                for hole, one, s in sorted(holes, key=lambda h: -h[2].expected)[:MOST_FINDINGS]
             ),
         )
 
@@ -124,23 +119,21 @@ def _hole(grid: _Grid, one: Series, s: Silence) -> Hole:
     )
 
 
-def _finding(scope: Scope, one: Series, s: Silence) -> Finding:
+def _finding(scope: Scope, hole: Hole, one: Series, s: Silence) -> Finding:
     tally = scope.tally
     days = np.unique(np.arange(s.first, s.end) // 24)
     touched = touched_by(tally, days, s.expected - s.seen)
-    first, end = s.first, s.end - 1
-    span = f"{date_of(int(tally.days[first // 24]))} {first % 24:02d}:00 to {date_of(int(tally.days[end // 24]))} {end % 24:02d}:59"
     return Finding(
         code="alarm.hole",
         severity=Severity.WARN,
         what=(
-            f"{one.label}: {s.seen:,.0f} events in {s.end - s.first} hours, {span} (app time), where {s.expected:,.0f} were expected "
+            f"{one.label}: {s.seen:,.0f} events in {hole.hours:g} hour{'' if hole.hours == 1 else 's'} {hole.span(scope.time_zone)}, where {s.expected:,.0f} were expected "
             f"(p = {s.p:.1g}); {touched.text()} are missing."
         ),
         why="Silence would count as inactivity: every window that overlaps it is too low.",
         do="Load the missing hours. Until then windows that overlap are marked; if the app was closed, name the days under [app] holidays.",
         numbers={
-            "hours": s.end - s.first,
+            "hours": hole.hours,
             "p_value": s.p,
             "n_rows": round(s.expected - s.seen),
             "n_users": round(touched.users),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from headwater.contracts.alarm import Heard, Scope, number_of, refuse_alarm_settings, text_of
+from headwater.contracts.alarm import Heard, Scope, number_of, text_of
 from headwater.contracts.looks import words_of
 from headwater.core.audit import AlarmSpec, Listing
 from headwater.core.block import Form
@@ -29,10 +30,10 @@ class Identity:
 
     about: ClassVar[str] = "one device with many users, one user with many devices"
     statistical: ClassVar[bool] = False
+    defaults: ClassVar[Mapping[str, float | str]] = {"device": "", "max_users": 5, "max_devices": 10}
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
         """Settings: ``device`` (a kept column; guessed by its name), ``max_users`` (5 a device), ``max_devices`` (10 a user)."""
-        refuse_alarm_settings(spec, {"device", "max_users", "max_devices"})
         if scope.engine is None or scope.events is None:
             return Heard(skipped="there are no events at hand")
         device = _device_column(text_of(spec, "device"), scope.events)
@@ -48,8 +49,8 @@ class Identity:
             ),
         )
         most = {
-            "device": int(number_of(spec, "max_users", 5)),
-            "user_id": int(number_of(spec, "max_devices", 10)),
+            "device": int(number_of(spec, "max_users")),
+            "user_id": int(number_of(spec, "max_devices")),
         }
         found = {
             one: engine.rows(
@@ -64,6 +65,7 @@ class Identity:
         }
         return Heard(
             n_flagged=sum(map(len, found.values())),
+            flags_are="ids",
             findings=(
                 *_shared(device, found["device"], most["device"]),
                 *_many(device, found["user_id"], most["user_id"]),
@@ -73,9 +75,9 @@ class Identity:
         )
 
 
-def _device_column(given: str | None, events: Events) -> str | None:
+def _device_column(given: str, events: Events) -> str | None:
     columns = [c.name for c in events.events.columns]
-    if given is not None:
+    if given:
         if given not in columns:
             raise ConfigError(
                 "alarm.unknown_column",

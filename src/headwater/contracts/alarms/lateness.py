@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
-from headwater.contracts.alarm import Heard, Scope, number_of, refuse_alarm_settings
+from headwater.contracts.alarm import Heard, Scope, number_of
 from headwater.contracts.touched import touched_by
 from headwater.core.audit import AlarmSpec, Listing
 from headwater.core.block import Form
@@ -22,11 +23,11 @@ class Lateness:
 
     about: ClassVar[str] = "events become known long after they happened"
     statistical: ClassVar[bool] = False
+    defaults: ClassVar[Mapping[str, float | str]] = {"within_days": 3, "max_share": 0.05}
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
         """Settings: ``within_days`` (3) and ``max_share`` (0.05: more than this later than that is a warning)."""
-        refuse_alarm_settings(spec, {"within_days", "max_share"})
-        within, most = int(number_of(spec, "within_days", 3)), number_of(spec, "max_share", 0.05)
+        within, most = int(number_of(spec, "within_days")), number_of(spec, "max_share")
         tally = scope.tally
         total = int(tally.lag_counts.sum())
         if not total:

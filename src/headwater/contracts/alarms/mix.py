@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
-from headwater.contracts.alarm import (
-    LEAST_DAYS,
-    TOO_SHORT,
-    Floats,
-    Heard,
-    Metric,
-    Scope,
-    closed_weekdays,
-    days_text,
-    number_of,
-    refuse_alarm_settings,
-    runs_of,
-    whole_days,
-)
-from headwater.contracts.tally import Series, Tally
+from headwater.contracts.alarm import Floats, Heard, Metric, Scope, days_text, number_of
+from headwater.contracts.judged import LEAST_DAYS, MOST_FINDINGS, TOO_SHORT, Stretch, judge, stretches
+from headwater.contracts.tally import MOST_VALUES, Series, Tally
 from headwater.contracts.touched import touched_by
 from headwater.core.audit import AlarmSpec
 from headwater.core.finding import Finding, Severity
-from headwater.numerics.robust import Baseline, seasonal_baseline
 
 __all__ = ["Mix"]
-
-_MOST_FINDINGS = 10
 
 
 class Mix:
@@ -36,49 +23,50 @@ class Mix:
 
     about: ClassVar[str] = "a value's share of the events has moved"
     statistical: ClassVar[bool] = True
+    defaults: ClassVar[Mapping[str, float | str]] = {"least_points": 1.0, "least_per_day": 20}
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
         """Settings: ``least_points`` (1: percentage points that are news), ``least_per_day`` (20 events)."""
-        refuse_alarm_settings(spec, {"least_points", "least_per_day"})
-        points = number_of(spec, "least_points", 1.0) / 100
-        if len(scope.tally.days) <= LEAST_DAYS:
+        tally, least = scope.tally, number_of(spec, "least_per_day")
+        if len(tally.days) <= LEAST_DAYS:
             return Heard(skipped=TOO_SHORT)
-        series, parts = _parts(scope.tally, number_of(spec, "least_per_day", 20))
+        series, parts = _parts(tally, least)
         if not series:
-            return Heard(skipped="no column is watched by its values")
-        total = np.broadcast_to(scope.tally.daily[0].astype(float), parts.shape)
-        usable = whole_days(scope)[None, :] & ~closed_weekdays(parts, scope.tally.weekday) & (total > 0)
-        usable &= np.cumsum(parts, axis=1) > 0
-        n_tests = int(usable[:, 28:].sum())
-        if not n_tests:
-            return Heard(skipped=TOO_SHORT)
-        level = scope.level / n_tests
+            return Heard(skipped=_why_none(tally, least))
+        total = np.broadcast_to(tally.daily[0].astype(float), parts.shape)
         rest = total - parts
-        base = seasonal_baseline(
-            np.log((parts + 0.5) / (rest + 0.5)), 1.0 / (parts + 0.5) + 1.0 / (rest + 0.5),
-            weekday=scope.tally.weekday, usable=usable, judged=usable, level=level, counts=parts, totals=total,
-        )  # fmt: skip
-        share = parts / np.maximum(total, 1.0)
-        expected, low, high = (
-            1.0 / (1.0 + np.exp(-np.clip(x, -50, 50))) for x in (base.expected, base.low, base.high)
+        link, noise = np.log((parts + 0.5) / (rest + 0.5)), 1.0 / (parts + 0.5) + 1.0 / (rest + 0.5)
+        judged = judge(scope, link, noise, counts=parts, totals=total)
+        if judged is None:
+            return Heard(skipped=TOO_SHORT)
+        metric = judged.metric("share_of_events", series, parts / np.maximum(total, 1.0), back=_share)
+        is_news = np.abs(metric.value - metric.expected) >= number_of(spec, "least_points") / 100
+        metric = replace(metric, flagged=metric.flagged & is_news)
+        found = stretches(metric.flagged, judged.base.p)[:MOST_FINDINGS]
+        return judged.heard(metric, [_finding(scope, metric, stretch) for stretch in found])
+
+
+def _share(link: Floats) -> Floats:
+    return 1.0 / (1.0 + np.exp(-np.clip(link, -50, 50)))
+
+
+def _why_none(tally: Tally, least: float) -> str:
+    """Which columns were looked at, why none is watched, and what would make the alarm listen."""
+    watched = {s.dimension for s in tally.series} - {None}
+    told = [f"{c} ({_why_not(c, n, watched, tally, least)})" for c, n in tally.texts]
+    if not told:
+        return (
+            "no column of text is kept: name one of 2 to 50 values, such as a platform or country, under keep"
         )
-        flagged = base.flagged & (np.abs(share - expected) >= points)
-        metric = Metric(
-            metric="share_of_events",
-            series=series,
-            value=share,
-            expected=expected,
-            low=low,
-            high=high,
-            flagged=flagged,
-        )
-        return Heard(
-            n_tests=n_tests,
-            level=level,
-            n_flagged=int(flagged.sum()),
-            findings=_findings(scope, metric, base),
-            metrics=(metric,),
-        )
+    return f"no value is watched: {', '.join(told)}; keep a column of 2 to {MOST_VALUES} values, or lower least_per_day"
+
+
+def _why_not(column: str, n_values: int, watched: set[str | None], tally: Tally, least: float) -> str:
+    if column in tally.turning:
+        return "its values come and go"
+    if column in watched:
+        return f"none of its {n_values:,} values comes {least:g} times on a usual day"
+    return "one value" if n_values == 1 else f"{n_values:,} values"
 
 
 def _parts(tally: Tally, least: float) -> tuple[tuple[Series, ...], Floats]:
@@ -93,22 +81,8 @@ def _parts(tally: Tally, least: float) -> tuple[tuple[Series, ...], Floats]:
     return tuple(series), np.array(parts).reshape(len(series), len(tally.days))
 
 
-def _findings(scope: Scope, metric: Metric, base: Baseline) -> tuple[Finding, ...]:
-    found: list[tuple[float, Finding]] = []
-    for i in range(len(metric.series)):
-        for first, end in runs_of(metric.flagged[i]):
-            days = np.arange(first, end)
-            found.append(
-                (
-                    float(base.p[i, days].min()),
-                    _finding(scope, metric, i, days=days, p=float(base.p[i, days].min())),
-                )
-            )
-    found.sort(key=lambda f: f[0])
-    return tuple(f for _, f in found[:_MOST_FINDINGS])
-
-
-def _finding(scope: Scope, metric: Metric, i: int, *, days: np.ndarray, p: float) -> Finding:
+def _finding(scope: Scope, metric: Metric, stretch: Stretch) -> Finding:
+    i, days, p = stretch.series, stretch.days, stretch.p
     one = metric.series[i]
     tally = scope.tally
     seen, expected = float(metric.value[i, days].mean()), float(metric.expected[i, days].mean())

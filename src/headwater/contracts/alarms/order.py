@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
-from headwater.contracts.alarm import Heard, Scope, number_of, refuse_alarm_settings
+from headwater.contracts.alarm import Heard, Scope, number_of
 from headwater.core.audit import AlarmSpec
 from headwater.core.finding import Finding, Severity
 from headwater.engine.engine import table_scan
@@ -18,11 +19,11 @@ class Order:
 
     about: ClassVar[str] = "events arrive after later ones of the same user"
     statistical: ClassVar[bool] = False
+    defaults: ClassVar[Mapping[str, float | str]] = {"max_share": 0.05}
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
         """Settings: ``max_share`` (0.05: more than this is a note)."""
-        refuse_alarm_settings(spec, {"max_share"})
-        most = number_of(spec, "max_share", 0.05)
+        most = number_of(spec, "max_share")
         if scope.engine is None or scope.events is None or scope.events.contract.source.known_at is None:
             return Heard(skipped="the source has no known_at")
         n, late, users = scope.engine.one(

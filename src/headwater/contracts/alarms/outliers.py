@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
-from headwater.contracts.alarm import Heard, Scope, number_of, refuse_alarm_settings
+from headwater.contracts.alarm import Heard, Scope, number_of
 from headwater.contracts.tally import Binned, bin_value
 from headwater.core.audit import AlarmSpec, Listing
 from headwater.core.block import Cell, Form
@@ -28,15 +29,16 @@ class Outliers:
 
     about: ClassVar[str] = "payers and numbers far from all others; whales are listed, never cut"
     statistical: ClassVar[bool] = False
+    defaults: ClassVar[Mapping[str, float | str]] = {"score": 5}
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
         """Settings: ``score`` (5: what lies further out is listed)."""
-        refuse_alarm_settings(spec, {"score"})
-        score = number_of(spec, "score", 5)
+        score = number_of(spec, "score")
         whales, told = _whales(scope, score)
         numbers = _numbers(scope, score)
         return Heard(
             n_flagged=sum(int(f.numbers["n_users"]) for f in told),
+            flags_are="users",
             findings=told,
             listings=tuple(x for x in (whales, numbers) if x is not None),
         )

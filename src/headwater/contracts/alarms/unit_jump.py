@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
-from headwater.contracts.alarm import (
-    LEAST_DAYS,
-    TOO_SHORT,
-    Floats,
-    Heard,
-    Metric,
-    Scope,
-    days_text,
-    number_of,
-    refuse_alarm_settings,
-    runs_of,
-    whole_days,
-)
+from headwater.contracts.alarm import Floats, Heard, Metric, Scope, days_text, number_of
+from headwater.contracts.judged import LEAST_DAYS, MOST_FINDINGS, TOO_SHORT, Stretch, judge, stretches
 from headwater.contracts.tally import Binned, Series, bin_value
 from headwater.core.audit import AlarmSpec
 from headwater.core.finding import Finding, Severity
-from headwater.numerics.robust import seasonal_baseline
 
 __all__ = ["UnitJump"]
 
@@ -42,55 +31,28 @@ class UnitJump:
 
     about: ClassVar[str] = "a numeric column is suddenly several times larger or smaller"
     statistical: ClassVar[bool] = True
+    defaults: ClassVar[Mapping[str, float | str]] = {"least_factor": 2.5}
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
         """Settings: ``least_factor`` (2.5: smaller changes of the median are no jump of a unit)."""
-        refuse_alarm_settings(spec, {"least_factor"})
-        factor = number_of(spec, "least_factor", 2.5)
-        tally = scope.tally
+        binned = scope.tally.binned
         if len(scope.tally.days) <= LEAST_DAYS:
             return Heard(skipped=TOO_SHORT)
-        if not tally.binned:
+        if not binned:
             return Heard(skipped="no column is a number")
-        pairs = [_medians(b) for b in tally.binned]
+        pairs = [_medians(b) for b in binned]
         link, noise = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
-        usable = whole_days(scope)[None, :] & np.isfinite(link)
-        n_tests = int(usable[:, 28:].sum())
-        if not n_tests:
-            return Heard(skipped="it needs more than four weeks of whole days with 30 values each")
-        level = scope.level / n_tests
-        base = seasonal_baseline(
-            link,
-            noise,
-            weekday=tally.weekday,
-            usable=usable,
-            judged=usable,
-            level=level,
-            least=float(np.log(factor)),
-        )
-        series = tuple(Series(dimension=b.column, value="median size") for b in tally.binned)
-        value, expected, low, high = (np.exp(x) for x in (link, base.expected, base.low, base.high))
-        metric = Metric(
-            metric="median_size",
-            series=series,
-            value=value,
-            expected=expected,
-            low=low,
-            high=high,
-            flagged=base.flagged,
-        )
-        findings = [
-            _finding(scope, b, np.arange(first, end), value=value[i], expected=expected[i], p=base.p[i])
-            for i, b in enumerate(tally.binned)
-            for first, end in runs_of(base.flagged[i])
-        ]
-        return Heard(
-            n_tests=n_tests,
-            level=level,
-            n_flagged=int(base.flagged.sum()),
-            findings=tuple(findings[:10]),
-            metrics=(metric,),
-        )
+        judged = judge(scope, link, noise, least=float(np.log(number_of(spec, "least_factor"))))
+        if judged is None:
+            return Heard(skipped=f"{TOO_SHORT} with {_LEAST_VALUES} values each")
+        series = [Series(dimension=b.column, value="median size") for b in binned]
+        metric = judged.metric("median_size", series, np.exp(link), back=_size)
+        found = stretches(metric.flagged, judged.base.p)[:MOST_FINDINGS]
+        return judged.heard(metric, [_finding(scope, binned[s.series], metric, s) for s in found])
+
+
+def _size(link: Floats) -> Floats:
+    return np.exp(link)
 
 
 def _medians(one: Binned) -> tuple[Floats, Floats]:
@@ -111,13 +73,13 @@ def _medians(one: Binned) -> tuple[Floats, Floats]:
     return quartiles[1], noise
 
 
-def _finding(
-    scope: Scope, one: Binned, days: np.ndarray, *, value: Floats, expected: Floats, p: Floats
-) -> Finding:
+def _finding(scope: Scope, one: Binned, metric: Metric, stretch: Stretch) -> Finding:
+    days, least = stretch.days, stretch.p
+    value: Floats = metric.value[stretch.series]
+    expected: Floats = metric.expected[stretch.series]
     tally = scope.tally
     ratio = float(np.exp(np.mean(np.log(value[days]) - np.log(expected[days]))))
     n_rows = int(one.counts[days].sum())
-    least = float(p[days].min())
     size = ratio if ratio > 1 else 1 / ratio
     meant = next((w for f, w in _FACTORS.items() if abs(size / f - 1) < _NEAR), "another unit or currency")
     verb = f"{ratio:,.3g} times" if ratio > 1 else f"1/{size:,.3g} of"

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
-from headwater.contracts.alarm import (
-    LEAST_DAYS,
-    TOO_SHORT,
-    Floats,
-    Heard,
-    Metric,
-    Scope,
-    closed_weekdays,
-    days_text,
-    number_of,
-    refuse_alarm_settings,
-    runs_of,
-    whole_days,
-)
+from headwater.contracts.alarm import Flags, Floats, Heard, Scope, days_text, number_of
+from headwater.contracts.judged import LEAST_DAYS, MOST_FINDINGS, TOO_SHORT, Stretch, judge, stretches
 from headwater.contracts.tally import Series
 from headwater.contracts.touched import touched_by
 from headwater.core.audit import AlarmSpec
 from headwater.core.finding import Finding, Severity
-from headwater.numerics.robust import Baseline, seasonal_baseline
 
 __all__ = ["Volume"]
-
-_MOST_FINDINGS = 10
 
 
 class Volume:
@@ -36,87 +22,44 @@ class Volume:
 
     about: ClassVar[str] = "a day with far fewer or more events than its weekday and trend say"
     statistical: ClassVar[bool] = True
+    defaults: ClassVar[Mapping[str, float | str]] = {"least_change": 0.1, "least_per_day": 20}
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
         """Settings: ``least_change`` (0.1: smaller changes are no news), ``least_per_day`` (20 events)."""
-        refuse_alarm_settings(spec, {"least_change", "least_per_day"})
-        change = number_of(spec, "least_change", 0.1)
-        if len(scope.tally.days) <= LEAST_DAYS:
-            return Heard(skipped=TOO_SHORT)
         tally = scope.tally
-        often = np.median(tally.daily, axis=1) >= number_of(spec, "least_per_day", 20)
-        often[0] = True
-        rows = np.flatnonzero(often)
-        counts = tally.daily[rows].astype(float)
-        usable = whole_days(scope)[None, :] & ~closed_weekdays(counts, tally.weekday)
-        usable &= np.cumsum(counts, axis=1) > 0
-        n_tests = int(usable[:, 28:].sum())
-        if not n_tests:
+        if len(tally.days) <= LEAST_DAYS:
             return Heard(skipped=TOO_SHORT)
-        level = scope.level / n_tests
-        base = seasonal_baseline(
-            np.log(counts + 0.5), 1.0 / (counts + 0.5), weekday=tally.weekday, usable=usable, judged=usable,
-            level=level, least=float(np.log1p(change)), counts=counts,
-        )  # fmt: skip
-        series = tuple(tally.series[r] for r in rows)
-        findings = _findings(scope, series, counts, base)
-        return Heard(
-            n_tests=n_tests,
-            level=level,
-            n_flagged=int(base.flagged.sum()),
-            findings=findings,
-            metrics=(_metric(series, counts, base),),
-        )
+        often = np.median(tally.daily, axis=1) >= number_of(spec, "least_per_day")
+        often[0] = True
+        series = [one for one, is_often in zip(tally.series, often, strict=True) if is_often]
+        counts = tally.daily[often].astype(float)
+        least = float(np.log1p(number_of(spec, "least_change")))
+        judged = judge(scope, np.log(counts + 0.5), 1.0 / (counts + 0.5), least=least, counts=counts)
+        if judged is None:
+            return Heard(skipped=TOO_SHORT)
+        expected = np.exp(judged.base.expected) - 0.5
+        found = _stretches(judged.base.flagged, counts < expected, judged.base.p)
+        findings = [_finding(scope, series[s.series], s, counts, expected) for s in found[:MOST_FINDINGS]]
+        return judged.heard(judged.metric("n_events", series, counts, back=_events), findings)
 
 
-def _metric(series: tuple[Series, ...], counts: Floats, base: Baseline) -> Metric:
-    expected, low, high = (
-        np.maximum(np.exp(np.clip(x, -50, 50)) - 0.5, 0.0) for x in (base.expected, base.low, base.high)
-    )
-    return Metric(
-        metric="n_events",
-        series=series,
-        value=counts,
-        expected=expected,
-        low=low,
-        high=high,
-        flagged=base.flagged,
-    )
+def _events(link: Floats) -> Floats:
+    return np.maximum(np.exp(np.clip(link, -50, 50)) - 0.5, 0.0)
 
 
-def _findings(
-    scope: Scope, series: tuple[Series, ...], counts: Floats, base: Baseline
-) -> tuple[Finding, ...]:
-    """One for each stretch of flagged days; a value that only follows everybody is not told again."""
-    expected = np.exp(base.expected) - 0.5
-    down = base.flagged & (counts < expected)
-    up = base.flagged & ~down
-    found: list[tuple[float, Finding]] = []
-    for flags in (down, up):
-        for i, one in enumerate(series):
-            own = flags[i] & ~flags[0] if i else flags[i]
-            for first, end in runs_of(own):
-                days = np.arange(first, end)
-                found.append(
-                    (
-                        float(base.p[i, days].min()),
-                        _finding(
-                            scope,
-                            one,
-                            days,
-                            seen=counts[i, days],
-                            expected=expected[i, days],
-                            p=base.p[i, days],
-                        ),
-                    )
-                )
-    found.sort(key=lambda f: f[0])
-    return tuple(f for _, f in found[:_MOST_FINDINGS])
+def _stretches(flagged: Flags, is_low: Flags, p: Floats) -> list[Stretch]:
+    """Stretches of too few and of too many days; a value that only follows everybody is not told again."""
+    found: list[Stretch] = []
+    for flags in (flagged & is_low, flagged & ~is_low):
+        own = flags.copy()
+        own[1:] &= ~flags[0]
+        found += stretches(own, p)
+    return sorted(found, key=lambda s: s.p)
 
 
-def _finding(
-    scope: Scope, one: Series, days: np.ndarray, *, seen: Floats, expected: Floats, p: Floats
-) -> Finding:
+def _finding(scope: Scope, one: Series, stretch: Stretch, counts: Floats, expected_counts: Floats) -> Finding:
+    days = stretch.days
+    seen, expected = counts[stretch.series, days], expected_counts[stretch.series, days]
     tally = scope.tally
     gap = abs(float((seen - expected).sum()))
     touched = touched_by(tally, days, gap)
@@ -126,7 +69,7 @@ def _finding(
         severity=Severity.WARN,
         what=(
             f"{one.label}: {seen.sum():,.0f} events on {days_text(tally.days[days])} where {expected.sum():,.0f} were expected "
-            f"({ratio:+.0%}, p = {p.min():.1g}): {touched.text()} {'missing' if ratio < 0 else 'too many'}."
+            f"({ratio:+.0%}, p = {stretch.p:.1g}): {touched.text()} {'missing' if ratio < 0 else 'too many'}."
         ),
         why="A lost or doubled delivery looks like users who left or came.",
         do="Ask who writes the log what happened that day, and load it again; if it was planned, name the day under [app] holidays.",
@@ -136,7 +79,7 @@ def _finding(
             "n_users": round(touched.users),
             "money": round(touched.money, 2),
             "change": ratio,
-            "p_value": float(p.min()),
+            "p_value": stretch.p,
             "first_day": int(tally.days[days[0]]),
             "last_day": int(tally.days[days[-1]]),
         },

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from headwater.contracts.repair import refuse_repair_settings, repair_refused
 from headwater.core.contract import RepairSpec
-from headwater.engine.sql import Sql, sql
+from headwater.engine.sql import Sql, shim
 
 __all__ = ["CaseFold"]
 
@@ -21,8 +21,8 @@ class CaseFold:
         refuse_repair_settings(spec, {"to"})
         match spec.settings.get("to", "lower"):
             case "lower":
-                return sql("lower({v})", v=value)
+                return shim("lowered", value)
             case "upper":
-                return sql("upper({v})", v=value)
+                return shim("uppered", value)
             case other:
                 raise repair_refused(spec, f"was given to = {other!r}", 'Write to = "lower" or to = "upper".')

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from headwater.contracts.rule import BrokenWhen, Columns, known_column, refuse_settings
+from headwater.contracts.rule import BrokenWhen, Columns, known_column, list_setting, refuse_settings
 from headwater.core.contract import RuleSpec
+from headwater.core.errors import ConfigError
+from headwater.engine.sql import Sql, commas, sql
 
 __all__ = ["Unique"]
 
@@ -17,16 +19,31 @@ class Unique:
 
     def compile(self, spec: RuleSpec, columns: Columns) -> tuple[BrokenWhen, ...]:
         """One check over the named columns, or over all."""
-        refuse_settings(spec, set())
+        refuse_settings(spec, {"events"})
+        events = list_setting("events", spec)
         key = tuple(known_column(c, spec, columns) for c in spec.columns) or tuple(columns.raw)
         whole = not spec.columns
+        named = "row" if whole else ", ".join(key)
         return (
             BrokenWhen(
-                code="unique(row)" if whole else f"unique({', '.join(key)})",
+                code=f"unique({named} of {', '.join(events)})" if events else f"unique({named})",
                 about="repeats an earlier row exactly" if whole else f"repeats an earlier {', '.join(key)}",
                 duplicate_of=key,
+                among=_one_of_events(spec, columns, events) if events else None,
                 certainty="likely" if whole else "certain",
                 doubt="two honest events can be equal in every column" if whole else "",
                 proposal='Load each file once, and send each event with an id: columns = ["event_id"].',
             ),
         )
+
+
+def _one_of_events(spec: RuleSpec, columns: Columns, events: tuple[str, ...]) -> Sql:
+    if columns.event is None:
+        raise ConfigError(
+            "rule.no_event",
+            what=f"The rule '{spec.rule}' names events, and the source has no event column.",
+            why="Which rows it is about cannot be told.",
+            do='Name the column under [[sources]] (event = "event"), or leave events out of the rule.',
+        )
+    options = commas([sql("{v}", v=e) for e in events])
+    return sql("CAST({e} AS STRING) IN ({options})", e=columns.event, options=options)
