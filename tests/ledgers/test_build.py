@@ -171,6 +171,29 @@ def test_users_carry_the_first_values_only(bench, rows_of):
     assert (user["first_day"], user["first order"]) == (18_322, "early")
 
 
+def test_first_values_are_the_first_that_were_given(bench, rows_of):
+    """Some users give no value at first, some never; of values given at one instant the least is taken."""
+    rng = random.Random(3)
+    rows = [
+        (
+            rng.choice("abcdefghij"),
+            rng.randint(1, 9),
+            rng.choice(["", "x", "y"]),
+            rng.choice(["", "", "", "z"]),
+        )
+        for _ in range(60)
+    ] + [("n", 3, "", "")]
+    data = "user,at,one,two\n" + "".join(f"{u},2020-03-0{d},{x},{y}\n" for u, d, x, y in rows)
+    users = rows_of(bench.ledger(data, keep=("one", "two")).users)
+    assert len(users) == len({u for u, *_ in rows})
+    for user in users:
+        own = [r for r in rows if r[0] == user["user_id"]]
+        firsts = [min(((r[1], r[i]) for r in own if r[i]), default=(None, None)) for i in (2, 3)]
+        assert (user["first one"], user["first two"]) == tuple(v for _, v in firsts)
+        given = [18_321 + d for d, _ in firsts if d]
+        assert user["attributes_day"] == (max(given) if given else None)
+
+
 @pytest.mark.parametrize(
     "name",
     [
