@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from headwater.contracts.check import check
 from headwater.core.contract import RuleSpec
@@ -27,7 +28,11 @@ def rows_of_day(rng, day, reach):
 
 @pytest.mark.parametrize("reach", [-8, 0, 24, 100], ids=lambda h: f"reach{h}h")
 @pytest.mark.parametrize("timeless", [False, True])
-def test_repeats_within_and_over_files_are_those_of_a_plain_count(bench, reach, timeless):
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_repeats_within_and_over_files_are_those_of_a_plain_count(
+    bench, monkeypatch, reach, timeless, suffix
+):
+    monkeypatch.setattr(type(bench.engine), "piece_bytes", 1)
     rng = random.Random(reach + timeless)
     root = bench.folder()
     seen, repeated = set(), 0
@@ -42,11 +47,12 @@ def test_repeats_within_and_over_files_are_those_of_a_plain_count(bench, reach, 
                 "at": pa.array([t for _, t in rows], pa.timestamp("us")),
             }
         )
-        pq.write_table(table, root / f"day-{day:02}.parquet")
-    prints = {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in root.glob("*.parquet")}
+        write = csv.write_csv if suffix == "csv" else pq.write_table
+        write(table, root / f"day-{day:02}.{suffix}")
+    prints = {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in root.glob(f"*.{suffix}")}
     events = check(
         bench.engine,
-        bench.contract("*.parquet", rules=(RuleSpec(rule="unique"),)),
+        bench.contract(f"*.{suffix}", rules=(RuleSpec(rule="unique"),)),
         root=root,
         folder=bench.folder(),
         source_fingerprint="none",

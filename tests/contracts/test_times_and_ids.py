@@ -247,3 +247,27 @@ def test_excel_keeps_ids_and_numbers_repeated_headers(bench, rows_of, tmp_path):
         (4, "type(price)"),
         (5, "required(user)"),
     ]
+
+
+def test_ids_of_unusual_types_are_text_and_stand_in_quarantine_as_they_came(bench, rows_of):
+    """UUIDs and integers too long for a double: kept whole, in events and in the raw row of quarantine."""
+    import uuid
+    from decimal import Decimal
+
+    import pyarrow as pa
+
+    long = [Decimal(1234567890123456789 + i) for i in range(4)]
+    ids = [uuid.UUID(int=i + 1) for i in range(4)]
+    table = pa.table(
+        {
+            "user": pa.array([i.bytes for i in ids], pa.binary(16)).cast(pa.uuid().storage_type),
+            "at": pa.array(["2024-01-01"] * 3 + ["never"]),
+            "long": pa.array(long, pa.decimal128(20, 0)),
+        }
+    ).set_column(
+        0, "user", pa.ExtensionArray.from_storage(pa.uuid(), pa.array([i.bytes for i in ids], pa.binary(16)))
+    )
+    events = bench.check(table, path="log.parquet", keep=("long",))
+    assert sorted(r["user_id"] for r in rows_of(events.events)) == sorted(str(i) for i in ids[:3])
+    (broken,) = rows_of(events.quarantine)
+    assert str(long[3]) in broken["raw"]

@@ -148,7 +148,7 @@ def test_a_column_of_money_by_name_that_is_a_tenth_words_is_a_warning(engine, pa
     frame.to_csv(path, index=False)
     (told,) = [f for f in propose(engine, path).findings if f.numbers.get("n_unread") == (frame.amount == "free").sum()]  # fmt: skip
     assert told.severity == "warn"
-    assert 'amount = "money"' in told.do
+    assert '"amount" = "money"' in told.do
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from headwater.core.audit import Hole
 from headwater.core.errors import DataError
 from headwater.core.span import day_of
-from headwater.snapshots.build import build_cutoff, hold_days, join_snapshots, release_days
+from headwater.snapshots.build import build_cutoff, held_days, join_snapshots
 from headwater.snapshots.cut import cut_of, snapshot_key
 
 FIRST = day_of("2020-01-01")
@@ -145,13 +145,12 @@ def test_a_hole_out_of_reach_moves_no_key_that_was_made_with_holes(ledgers):
 def test_held_days_give_what_the_files_give(bench, ledgers):
     ledger = ledgers()
     cut = cut_of(ledger, cutoff=FIRST + 10, horizons=HORIZONS)
-    days = hold_days(bench.engine, ledger)
-    held = build_cutoff(bench.engine, ledger, cut, folder=bench.folder(), days=days)
+    with held_days(bench.engine, ledger) as days:
+        held = build_cutoff(bench.engine, ledger, cut, folder=bench.folder(), days=days)
     read = build_cutoff(bench.engine, ledger, cut, folder=bench.folder())
     assert held.rows.fingerprint == read.rows.fingerprint
     assert held.sql == read.sql
     assert ledger.days.files[0] in read.sql
-    release_days(bench.engine, ledger)
 
 
 def test_a_part_may_be_empty_but_not_all_of_them(bench, line, shop_log):

@@ -64,7 +64,7 @@ def volume_chart(audit: Audit) -> Chart:
         ),
         rows=tuple(drawn),
         roles=((Role.X, "day"), (Role.Y, "n_events"), (Role.SERIES, "series")),
-        finding=f"{n} of {len(mine)} days hold far fewer or more events than the days before led one to expect.",
+        finding=f"The alarm for volume flags {n} of {len(mine)} days for all events together; single values have their own rows in the audit.",
     )
 
 

@@ -240,21 +240,23 @@ def read_settings(path: Path) -> Settings:
             why="Nothing was run.",
             do="Correct the line named; text stands in quotes, lists in [ ].",
         ) from error
-    return settings_of(raw, text=text)
+    return settings_of(raw, text=text, file=path.name)
 
 
-def settings_of(raw: dict[str, Any], *, text: str = "") -> Settings:
+def settings_of(raw: dict[str, Any], *, text: str = "", file: str = "headwater.toml") -> Settings:
     """Typed settings of a parsed file. Raises ``ConfigError``; with the file's ``text`` it names the line."""
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
-        raise explained(error, Settings, text=text) from None
+        raise explained(error, Settings, text=text, file=file) from None
     others = {
         i: other_source(s, today=date.min, max_broken_files=0.0)
         for i, s in enumerate(settings.sources)
         if isinstance(s, OtherSourceSettings)
     }
-    require_sense(contract_of(settings, today=date.min), others, alarm_specs(settings.alarms), text=text)
+    require_sense(
+        contract_of(settings, today=date.min), others, alarm_specs(settings.alarms), text=text, file=file
+    )
     return settings
 
 

@@ -21,7 +21,7 @@ from headwater.core.span import as_days, day_of
 from headwater.engine.sources import known_rows
 from headwater.engine.sql import Sql
 from headwater.ledgers.build import build_ledger
-from headwater.snapshots.build import build_cutoff, hold_days, join_snapshots, release_days, require_inside
+from headwater.snapshots.build import build_cutoff, held_days, join_snapshots, require_inside
 from headwater.snapshots.cut import Cut, cut_of, snapshot_key
 
 __all__ = ["Dataset"]
@@ -172,11 +172,11 @@ class Dataset:
         cuts = [self._cut(ledger, c, horizons, as_of) for c in cutoffs]
         if all(self._there(ledger, cut) for cut in cuts):
             return join_snapshots([self._cutoff(ledger, cut, None) for cut in cuts])
-        with self.steps.watched("taking snapshots", n_rows=ledger.days.n_rows):
-            days = hold_days(engine, ledger)
-            parts = [self._cutoff(ledger, cut, days) for cut in cuts]
-            release_days(engine, ledger)
-        return join_snapshots(parts)
+        with (
+            self.steps.watched("taking snapshots", n_rows=ledger.days.n_rows),
+            held_days(engine, ledger) as days,
+        ):
+            return join_snapshots([self._cutoff(ledger, cut, days) for cut in cuts])
 
     def _cutoff(self, ledger: Ledger, cut: Cut, days: Sql | None) -> Snapshot:
         return self.steps.step(

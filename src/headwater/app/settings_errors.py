@@ -21,16 +21,21 @@ from headwater.core.sources import OtherSource
 __all__ = ["explained", "require_sense"]
 
 
-def explained(error: ValidationError, model: type[BaseModel], *, text: str) -> ConfigError:
-    """The first thing that is wrong as an error a person can act on; ``text`` is the file, where there is one."""
+def explained(error: ValidationError, model: type[BaseModel], *, text: str, file: str) -> ConfigError:
+    """The first thing that is wrong as an error a person can act on; ``text`` is what stands in ``file``, where there is one."""
     first, *others = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     where = _as_written(first["loc"])
     more = f" ({len(others)} more problem{'s' if len(others) > 1 else ''} after it.)" if others else ""
-    return _placed(_one(first, where, model, more), where, text)
+    return _placed(_one(first, where, model, more), where, text, file)
 
 
 def require_sense(
-    contract: Contract, others: Mapping[int, OtherSource], alarms: Sequence[AlarmSpec], *, text: str
+    contract: Contract,
+    others: Mapping[int, OtherSource],
+    alarms: Sequence[AlarmSpec],
+    *,
+    text: str,
+    file: str,
 ) -> None:
     """Raise ``ConfigError`` where a rule, repair, source or alarm is set to what no data could meet.
 
@@ -40,7 +45,7 @@ def require_sense(
         try:
             require()
         except HeadwaterError as error:
-            raise _placed(error, location, text) from None
+            raise _placed(error, location, text, file) from None
 
 
 def _requirements(
@@ -64,10 +69,10 @@ def _requirements(
     ]
 
 
-def _placed(error: HeadwaterError, location: Location, text: str) -> ConfigError:
+def _placed(error: HeadwaterError, location: Location, text: str, file: str) -> ConfigError:
     """The same error with its line and table."""
     found, place = error.finding, place_of(text, location)
-    what = f"headwater.toml, {place}: {found.what}" if place else found.what
+    what = f"{file}, {place}: {found.what}" if place else found.what
     return ConfigError(found.code, what=what, why=found.why, do=found.do)
 
 

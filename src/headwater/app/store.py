@@ -33,6 +33,7 @@ _LINE = "line"
 _HOW = frozenset({"sql", "parts", "layout", "n_scans"})
 _SHELVES = (
     "headwater.contracts.alarms",
+    "headwater.contracts.repairs",
     "headwater.contracts.rules",
     "headwater.evaluation.scores",
     "headwater.export",

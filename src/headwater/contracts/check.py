@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from headwater.contracts.currency import Rates
@@ -30,14 +31,14 @@ from headwater.contracts.repeats import (
 )
 from headwater.contracts.results import rule_results
 from headwater.core.contract import Contract, Events, Part
-from headwater.core.errors import DataError, GateError
+from headwater.core.errors import DataError, GateError, SourceError
 from headwater.core.finding import Finding
 from headwater.core.identity import IdentityMap
 from headwater.core.span import date_of, day_of
 from headwater.core.table import joined
 from headwater.engine.engine import Engine
-from headwater.engine.relation import Relation
-from headwater.engine.sift import SiftedFiles, check_broken_files, sift_files
+from headwater.engine.relation import BrokenFile, Relation
+from headwater.engine.sift import SiftedFiles, check_broken_files, find_damage, sift_files
 from headwater.engine.sources import find_files, open_relation
 
 __all__ = ["check", "check_gate", "require_gate", "require_past"]
@@ -77,7 +78,40 @@ def check(
     ConfigError
         The contract does not fit the source. A gate that fails is told by ``check_gate``.
     """
-    sifted = _sifted(engine, contract, given or find_files(root / contract.source.path, skip=skip))
+    files = given or find_files(root / contract.source.path, skip=skip)
+    checked = partial(
+        _checked,
+        engine,
+        contract,
+        root=root,
+        folder=folder,
+        source_fingerprint=source_fingerprint,
+        prints=prints,
+        earlier=earlier,
+        rates=rates,
+    )
+    try:
+        return checked(_sifted(engine, contract, files))
+    except SourceError as error:
+        unreadable = error.finding.code == "source.unreadable"
+        damaged = find_damage(files, threads=engine.threads) if unreadable else ()
+        if not damaged:
+            raise
+    return checked(_sifted(engine, contract, files, damaged=damaged))
+
+
+def _checked(
+    engine: Engine,
+    contract: Contract,
+    sifted: SiftedFiles,
+    *,
+    root: Path,
+    folder: Path,
+    source_fingerprint: str,
+    prints: Mapping[Path, str] | None,
+    earlier: Events | None,
+    rates: Rates | None,
+) -> Events:
     relation = _opened(engine, contract, sifted.files)
     plan, known_users = join_links(
         engine, contract, plan_checks(contract, relation, root=root), rates=rates, folder=folder
@@ -130,7 +164,9 @@ def _of_users(known: IdentityMap | None) -> tuple[Finding, ...]:
     return known.findings if known is not None else ()
 
 
-def _sifted(engine: Engine, contract: Contract, files: Sequence[Path]) -> SiftedFiles:
+def _sifted(
+    engine: Engine, contract: Contract, files: Sequence[Path], *, damaged: Sequence[BrokenFile] = ()
+) -> SiftedFiles:
     source = contract.source
     return sift_files(
         engine,
@@ -138,6 +174,7 @@ def _sifted(engine: Engine, contract: Contract, files: Sequence[Path]) -> Sifted
         delimiter=source.delimiter,
         encoding=source.encoding,
         max_broken_files=contract.max_broken_files,
+        damaged=damaged,
     )
 
 

@@ -27,7 +27,7 @@ from headwater.core.table import Kind
 from headwater.engine.engine import Engine
 from headwater.engine.line_ends import naming_mixed_lines
 from headwater.engine.renamed import renamed_columns
-from headwater.engine.sources import Relation, find_files, open_relation
+from headwater.engine.sources import MOST_BROKEN_LOOKED_AT, Relation, find_files, open_relation
 from headwater.engine.sql import Sql, commas, name, sql
 
 __all__ = ["compare_loads", "stability_index"]
@@ -68,7 +68,12 @@ def compare_loads(
     for path in (now, last):
         require_data(path)
     with naming_mixed_lines([f for path in (now, last) for f in find_files(path)]):
-        ours, theirs = (open_relation(engine, p, delimiter=delimiter, encoding=encoding) for p in (now, last))
+        ours, theirs = (
+            open_relation(
+                engine, p, delimiter=delimiter, encoding=encoding, max_broken_files=MOST_BROKEN_LOOKED_AT
+            )
+            for p in (now, last)
+        )
         return _compared(engine, (now, ours), (last, theirs), at=at, at_format=at_format)
 
 

@@ -43,6 +43,8 @@ def mark_duplicates(engine: Engine, plan: CheckPlan, pieces: Sequence[Sql] | Non
         return replace(plan, n_scans=plan.n_scans + 1)
     every = union_all([sql("SELECT * FROM {v} AS v", v=name(view)) for view in found])
     n_rows = engine.hold(_DUPLICATES, every)
+    for view in (*found, _REPEATED, _CANDIDATES):
+        engine.release(view)
     return replace(plan, marks=(*plan.marks, *([_DUPLICATES] if n_rows else [])), n_scans=plan.n_scans + 2)
 
 
@@ -145,7 +147,7 @@ def _losers(rules: Sequence[Numbered]) -> Sql:
 
 def _key_there(one: BrokenWhen) -> Sql:
     """A key of which nothing is known repeats nothing; a whole row does."""
-    if one.code == "unique(row)" or one.code.startswith("unique(row of "):
+    if one.of_whole_row:
         return sql("TRUE")
     return sql(
         "coalesce({key}) IS NOT NULL",

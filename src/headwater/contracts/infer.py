@@ -38,7 +38,8 @@ from headwater.core.span import date_of
 from headwater.core.table import Kind
 from headwater.engine.engine import Engine
 from headwater.engine.line_ends import naming_mixed_lines
-from headwater.engine.sources import Relation, find_files, open_relation
+from headwater.engine.source_csv import require_whole
+from headwater.engine.sources import MOST_BROKEN_LOOKED_AT, Relation, find_files, open_relation
 
 __all__ = ["Choice", "Proposal", "Sure", "contract_of", "dated", "future_rule", "propose"]
 
@@ -131,7 +132,8 @@ def propose(
 def _looked(
     engine: Engine, path: Path, encoding: str, *, user: str | None, at: str | None, today: date | None
 ) -> Proposal:
-    relation = open_relation(engine, path, encoding=encoding)
+    relation = open_relation(engine, path, encoding=encoding, max_broken_files=MOST_BROKEN_LOOKED_AT)
+    require_whole(engine, relation)
     looks = look_at(engine, relation)
     _require_rows(looks, path)
     roles = choose_roles(looks, user=user, at=at)
@@ -198,8 +200,11 @@ def _amounts(roles: Roles, facts: Facts) -> dict[str, Kind]:
 
 
 def _repairs(engine: Engine, relation: Relation, roles: Roles) -> tuple[tuple[RepairSpec, str], ...]:
-    """Repairs of columns of few values whose spellings differ in case or blanks only."""
-    looks = [look for look in (roles.event, *roles.keep) if look is not None and look.kind is Kind.TEXT]
+    """Repairs of columns of few values whose spellings differ in case or blanks only.
+
+    Events are left as they are: ``Purchase`` of the client and ``purchase`` of the server may be two things.
+    """
+    looks = [look for look in roles.keep if look.kind is Kind.TEXT]
     taken = {c.casefold() for c, _ in relation.columns}
     few = [
         look.column

@@ -16,7 +16,7 @@ from headwater.contracts.spellings import spelled, spellings_of
 from headwater.contracts.trial import Trial, evidence, try_rules
 from headwater.core.contract import RepairSpec, RuleSpec
 from headwater.engine.engine import Engine
-from headwater.engine.sources import Relation, open_relation
+from headwater.engine.sources import MOST_BROKEN_LOOKED_AT, Relation, open_relation
 
 __all__ = ["Suggested", "propose_rules"]
 
@@ -47,7 +47,9 @@ def propose_rules(engine: Engine, path: Path, proposal: Proposal, *, today: date
     of them break is dropped and told: it describes the first rows, not the data. ``max_share`` is four times
     the share seen, rounded up, and at least 0.1%.
     """
-    relation = open_relation(engine, path, encoding=proposal.source.encoding)
+    relation = open_relation(
+        engine, path, encoding=proposal.source.encoding, max_broken_files=MOST_BROKEN_LOOKED_AT
+    )
     looks = look_at(engine, relation)
     found = _candidates(engine, relation, looks, proposal)
     if today is not None:

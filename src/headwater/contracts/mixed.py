@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -82,7 +83,7 @@ def check_mixed(mixed: Sequence[Unread]) -> tuple[Finding, ...]:
             what=f"{one.told}: it is kept as text, so that no row is lost.",
             why="Text is not summed: no measure can be built on it"
             + (", although its name says money or quantity." if one.kind is not Kind.NUMBER else "."),
-            do=f'Write types = {{ {one.column} = "{one.kind}" }} to calculate with it; the {one.n_unread:,} rows then go to quarantine, so allow them under [gate] max_share.',
+            do=f'Write types = {{ {json.dumps(one.column, ensure_ascii=False)} = "{one.kind}" }} to calculate with it; the {one.n_unread:,} rows then go to quarantine, so allow them under [gate] max_share.',
             numbers={"n_unread": one.n_unread, "n_filled": one.n_filled},
         )
         for one in mixed

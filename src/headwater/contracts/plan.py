@@ -277,10 +277,15 @@ def _unreadable_time(column: str, condition: Sql) -> BrokenWhen:
 def _free_code(one: BrokenWhen, found: Mapping[str, tuple[BrokenWhen, float | None]]) -> str:
     """The check's code; numbered where another check has it, so that neither is lost."""
     code, copy = one.code, 1
-    while code in found and found[code][0].condition != one.condition:
+    while code in found and _asks(found[code][0]) != _asks(one):
         copy += 1
         code = f"{one.code} #{copy}"
     return code
+
+
+def _asks(one: BrokenWhen) -> tuple[object, ...]:
+    """What two checks must share to be one."""
+    return one.condition, one.duplicate_of, one.of_whole_row, one.among, one.near
 
 
 def _readable(column: TypedColumn) -> str:

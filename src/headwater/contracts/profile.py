@@ -25,7 +25,8 @@ from headwater.core.finding import Finding, Severity
 from headwater.core.profile import ColumnProfile, Profile
 from headwater.engine.engine import Engine
 from headwater.engine.line_ends import naming_mixed_lines
-from headwater.engine.sources import Relation, find_files, known_rows, open_relation
+from headwater.engine.source_csv import require_whole
+from headwater.engine.sources import MOST_BROKEN_LOOKED_AT, Relation, find_files, known_rows, open_relation
 from headwater.engine.sql import Sql, commas, name, shim, sql
 
 __all__ = ["profile"]
@@ -59,7 +60,10 @@ def profile(engine: Engine, path: Path) -> Profile:
 
 
 def _profiled(engine: Engine, path: Path, files: Sequence[Path]) -> Profile:
-    relation = open_relation(engine, path, encoding=encoding_of(files))
+    relation = open_relation(
+        engine, path, encoding=encoding_of(files), max_broken_files=MOST_BROKEN_LOOKED_AT
+    )
+    require_whole(engine, relation)
     looks = look_at(engine, relation)
     counted = _counted(engine, relation, looks)
     n_rows = counted[0]["n_rows"] if counted else known_rows(files) or 0

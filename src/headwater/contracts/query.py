@@ -66,9 +66,9 @@ def _as_written(value: Sql, engine_type: str) -> Sql:
             "CASE WHEN {v} IS NOT NULL THEN concat(CAST(CAST({v} AS TIMESTAMP) AS STRING), '+00') END",
             v=value,
         )
-    if known.startswith("TIMESTAMP"):
+    if known.startswith(("TIMESTAMP", "DECIMAL")):
         return sql("CAST({v} AS STRING)", v=value)
-    return sql("CAST({v} AS DOUBLE)", v=value) if known.startswith(("FLOAT", "REAL", "DECIMAL")) else value
+    return sql("CAST({v} AS DOUBLE)", v=value) if known.startswith(("FLOAT", "REAL")) else value
 
 
 def _masked(plan: CheckPlan) -> Sql:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from headwater.contracts.duplicates import mark_duplicates
 from headwater.contracts.neighbors import mark_neighbors
@@ -24,7 +25,6 @@ from headwater.engine.sql import name, sql
 __all__ = ["FileSpan", "Opener", "Repeats", "find_repeats", "needs_others", "repeats_of", "spans_of"]
 
 _NEAR_US = 86_400_000_000
-_FEW_FILES = 4
 
 Span = tuple[int, int]
 Opener = Callable[[Iterable[str]], Relation]
@@ -81,7 +81,9 @@ def find_repeats(
         opened = open_files(sorted(scope.looked_at))
         whole = replace(plan, rows=opened.rows, rows_keeping_aside=opened.rows_keeping_aside)
         when = {f: _when(p) for p in grouping.kept for f, _ in p.sources} | dict(spans)
-        pieces = _pieces({f: when.get(f) for f in scope.looked_at}) if _same_time(contract, plan) else ()
+        places_hold = opened.format == "parquet"  # a row of text is counted over all files read with its own
+        apart = places_hold and _same_time(contract, plan)
+        pieces = _pieces({f: when.get(f) for f in scope.looked_at}, most=engine.piece_bytes) if apart else ()
         rows = [open_files(files).rows for files in pieces] if len(pieces) > 1 else [opened.rows]
         marked = mark_neighbors(engine, mark_duplicates(engine, whole, rows))
     return Repeats(plan=marked, prints=_prints(engine, marked), seen=scope.known)
@@ -114,8 +116,8 @@ def _same_time(contract: Contract, plan: CheckPlan) -> bool:
     return all(contract.source.at in one.duplicate_of for one, _ in plan.checks if one.duplicate_of)
 
 
-def _pieces(when: Mapping[str, FileSpan | None]) -> list[list[str]]:
-    """Files in groups of which no two hold rows of one time; a few files at least, for each group is a query.
+def _pieces(when: Mapping[str, FileSpan | None], *, most: int) -> list[list[str]]:
+    """Files in groups of which no two hold rows of one time; a group is closed when it has ``most`` bytes.
 
     Small groups are looked through in a fraction of the time and memory that all files at once need.
     """
@@ -123,11 +125,13 @@ def _pieces(when: Mapping[str, FileSpan | None]) -> list[list[str]]:
     if len(dated) < len(when):
         return [sorted(when)]
     groups: list[list[str]] = []
-    end = None
+    end, n_bytes = None, 0
     for file, (first, last) in sorted(dated.items(), key=lambda item: item[1]):
-        if end is None or (first > end and len(groups[-1]) >= _FEW_FILES):
+        if end is None or (first > end and n_bytes >= most):
             groups.append([])
+            n_bytes = 0
         groups[-1].append(file)
+        n_bytes += Path(file).stat().st_size
         end = last if end is None else max(end, last)
     return [sorted(g) for g in groups]
 

@@ -119,6 +119,7 @@ class BrokenWhen:
     about: str
     condition: Sql | None = None
     duplicate_of: tuple[str, ...] = ()
+    of_whole_row: bool = False
     among: Sql | None = None
     near: Near | None = None
     lookup: Lookup | None = None

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from headwater.contracts.repair_plan import raw_column, repairs_of
 from headwater.core.contract import Events
 from headwater.core.ledger import Ledger
 from headwater.core.table import Kind
@@ -185,7 +186,8 @@ def _numbers(events: Events) -> tuple[str, ...]:
 
 def _texts(engine: Engine, events: Events) -> tuple[tuple[str, int], ...]:
     """The columns of text, and how many values each has in the first 200,000 rows."""
-    texts = [c.name for c in events.events.columns if c.kind is Kind.TEXT and c.name not in _OWN]
+    passed_over = {*_OWN, *(raw_column(c) for c in repairs_of(events.contract))}
+    texts = [c.name for c in events.events.columns if c.kind is Kind.TEXT and c.name not in passed_over]
     if not texts:
         return ()
     counted = [sql("count(DISTINCT {c})", c=name(c)) for c in texts]

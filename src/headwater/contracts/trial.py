@@ -78,8 +78,8 @@ def evidence(spec: RuleSpec, n_broken: int, n_rows: int) -> str:
     said = {
         "required": f"have no {column}",
         "one_of": f"hold another {column} than these {len(_listed(spec))}",
-        "range": f"hold a {column} that is not {bounds}",
-        "matches": f"hold a {column} of another shape",
+        "range": f"hold {column} that is not {bounds}",
+        "matches": f"hold {column} of another shape",
         "unique": f"repeat the {same}",
         "personal_data": f"hold an e-mail address, a phone or a card number in {column}: this sets them aside",
         "not_future": f"are dated after {spec.settings.get('after')}",

@@ -176,7 +176,8 @@ def typed_column(column: str, kind: Kind, engine_type: str, zone: str) -> TypedC
 def is_there(raw: Sql, native: Kind) -> Sql:
     """Whether a raw value is there at all; only text can be blank."""
     if native is Kind.TEXT:
-        plain = sql("{r} >= '!' AND {r} < chr(127)", r=raw)  # begins with what is no blank: no need to trim
+        text = sql("CAST({r} AS STRING)", r=raw)
+        plain = sql("{t} >= '!' AND {t} < chr(127)", t=text)  # begins with what is no blank: no need to trim
         return sql(
             "CASE WHEN {p} THEN TRUE ELSE coalesce({t}, '') <> '' END", p=plain, t=shim("trimmed", raw)
         )

@@ -42,6 +42,18 @@ class Shown(ABC):
         """The main grid as a ``polars.DataFrame`` (needs polars)."""
         return frame_library("polars").DataFrame(self.to_dict())
 
+    def __str__(self) -> str:
+        """What it says in words, and the first rows of its main grid."""
+        lines = [b.text for b in self.blocks() if isinstance(b, Prose)]
+        grid = next((b for b in self.blocks() if isinstance(b, Grid)), None)
+        if grid is not None:
+            lines.append("  ".join(f.name for f in grid.fields))
+            rows = [list(r) for _, r in zip(range(_PREVIEW), grid.stream(), strict=False)]
+            lines += [
+                "  ".join(cell_text(v, f.form) for v, f in zip(r, grid.fields, strict=True)) for r in rows
+            ]
+        return "\n".join(lines)
+
     def _repr_html_(self) -> str:
         return "".join(_html(b) for b in self.blocks())
 

@@ -37,6 +37,7 @@ class DuckDB:
     """
 
     name = "duckdb"
+    piece_bytes = 16 << 20
     dialect = DUCKDB
 
     def __init__(self, *, threads: int, memory: str, spill: Path) -> None:
@@ -111,6 +112,10 @@ class DuckDB:
         """Work a query out once and make its rows readable under a name; returns how many there are."""
         self.run(sql("CREATE OR REPLACE TEMP TABLE {v} AS {q}", v=name(view), q=query))
         return int(self.one(sql("SELECT count(*) FROM {v}", v=name(view)))[0])
+
+    def release(self, view: str) -> None:
+        """Give back what ``hold`` keeps under a name."""
+        self.run(sql("DROP TABLE IF EXISTS {v}", v=name(view)))
 
     def describe(self, query: Sql) -> list[tuple[str, str]]:
         """The names and engine types of a query's columns; reads no rows."""
@@ -206,19 +211,21 @@ class DuckDB:
                 why="The step was stopped; nothing was published.",
                 do="Check that the disk has room and that the file may be read.",
             ) from error
-        except duckdb.InvalidInputException as error:
-            raise SourceError(
-                "source.unreadable",
-                what=f"The engine cannot read its input: {_first_line(error)}",
-                why="Nothing was loaded.",
-                do="Check the file's kind and line ends; name its delimiter, and its encoding: utf-8, utf-16 or latin-1.",
-            ) from error
         except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
             raise DataError(
                 "engine.value",
                 what=f"A value does not fit its type: {_first_line(error)}",
                 why="A sum or product left the range that is exact, so no number is given.",
                 do="Check the measure's expression and the column's unit; add a range rule for the column.",
+            ) from error
+        except duckdb.Error as error:
+            if type(error) not in (duckdb.InvalidInputException, duckdb.Error):
+                raise
+            raise SourceError(
+                "source.unreadable",
+                what=f"The engine cannot read its input: {_first_line(error)}",
+                why="Nothing was loaded.",
+                do="Check the file's kind and line ends; name its delimiter, and its encoding: utf-8, utf-16 or latin-1.",
             ) from error
 
 

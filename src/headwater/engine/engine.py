@@ -31,6 +31,8 @@ class Engine(Protocol):
     dialect: Dialect
     threads: int
     memory: str
+    piece_bytes: int
+    """How much of a source is worth a query of its own, where it can be looked through in pieces."""
 
     @property
     def reader(self) -> Engine:
@@ -75,6 +77,10 @@ class Engine(Protocol):
 
     def hold(self, view: str, query: Sql) -> int:
         """Work a query out once and make its rows readable under a name; returns how many there are."""
+        ...
+
+    def release(self, view: str) -> None:
+        """Give back what ``hold`` keeps under a name."""
         ...
 
     def describe(self, query: Sql) -> list[tuple[str, str]]:

@@ -21,12 +21,12 @@ def ends_differ(head: bytes, file: Path) -> bool:
     ``head`` are its first bytes; of a packed file only they are looked at. A stretch of other line ends in
     the middle is not seen.
     """
-    seen = _ends(head[: _LOOKED - 1], quoted=False)
+    seen = _ends(head[: _LOOKED - 1].removesuffix(b"\r"), quoted=False)
     if not is_packed(file) and file.stat().st_size > _LOOKED:
         with file.open("rb") as stream:
             stream.seek(-_LOOKED, 2)
             tail = stream.read()
-        seen |= _ends(tail[1:], quoted=tail.count(b'"') % 2 == 1)
+        seen |= _ends(tail.removeprefix(b"\n"), quoted=tail.count(b'"') % 2 == 1)
     return len(seen) > 1
 
 

@@ -25,7 +25,7 @@ from headwater.engine.relation import BrokenFile
 from headwater.engine.renamed import heads_of, renamed_columns
 from headwater.engine.sheets import read_sheet
 from headwater.engine.source_csv import open_csv, sniff
-from headwater.engine.source_files import empty, is_packed, require_one_format, unreadable
+from headwater.engine.source_files import empty, format_of, is_packed, require_one_format, unreadable
 from headwater.engine.source_parquet import footers
 from headwater.engine.sql import name, sql
 
@@ -53,11 +53,12 @@ def sift_files(
     delimiter: str | None = None,
     encoding: str = "utf-8",
     max_broken_files: float = 0.01,
+    damaged: Sequence[BrokenFile] = (),
 ) -> SiftedFiles:
     """Set aside the files that cannot be read, or whose columns are not those of most files.
 
     Reads footers and headers, in parallel; a packed file is unpacked once, since nothing else tells
-    whether it is whole. Raises ``SourceError`` (``source.empty``, ``source.unreadable``,
+    whether it is whole. Files ``damaged`` inside, as a read has shown, are set aside too. Raises ``SourceError`` (``source.empty``, ``source.unreadable``,
     ``source.columns_differ``, ``source.mixed_formats``) where more than the share ``max_broken_files`` is
     broken.
     """
@@ -82,6 +83,7 @@ def sift_files(
         )
         for f, look in odd.items()
     }
+    broken |= {b.path: b for b in damaged}
     aside = tuple(broken[f] for f in files if f in broken)
     if aside and (len(aside) > max_broken_files * len(files) or len(aside) == len(files)):
         raise _refusal(aside, n_files=len(files), layouts=layouts, most=max_broken_files)
@@ -93,7 +95,11 @@ def sift_files(
 
 
 def find_damage(files: Sequence[Path], *, threads: int = 2) -> tuple[BrokenFile, ...]:
-    """The Parquet files whose pages cannot be decoded: every page is read, so ask only after a read has failed."""
+    """The Parquet files whose pages cannot be decoded: every page is read, so ask only after a read has failed.
+
+    Files of other kinds are passed over.
+    """
+    files = [f for f in files if format_of(f) == "parquet"]
     with ThreadPoolExecutor(max_workers=threads) as pool:
         found = pool.map(_page_damage, files)
     return tuple(

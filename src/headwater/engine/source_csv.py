@@ -10,7 +10,7 @@ from headwater.engine.relation import FILE, ROW, Relation
 from headwater.engine.source_files import partition_columns, partition_keys, paths
 from headwater.engine.sql import Sql, commas, name, sql
 
-__all__ = ["forget_rejects", "open_csv", "rejected_lines", "require_closed_quotes", "sniff"]
+__all__ = ["forget_rejects", "open_csv", "rejected_lines", "require_closed_quotes", "require_whole", "sniff"]
 
 _REJECTS = sql("reject_errors")
 _SHOWN_OF_LINE = 10_000
@@ -51,6 +51,13 @@ def open_csv(engine: Engine, files: tuple[Path, ...], *, delimiter: str | None, 
         rows_are="ordinal of the readable rows",
         broken=aside,
     )
+
+
+def require_whole(engine: Engine, relation: Relation) -> None:
+    """Raise ``SourceError`` where a quote that is not closed hides the rest of a text file from who only looks at it."""
+    if relation.format == "csv":
+        engine.one(sql("SELECT count(*) FROM {r} r", r=relation.rows_keeping_aside))
+        require_closed_quotes(engine, relation)
 
 
 def require_closed_quotes(engine: Engine, relation: Relation) -> None:

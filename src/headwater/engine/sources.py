@@ -27,6 +27,7 @@ from headwater.engine.spark_sources import open_on_spark
 
 __all__ = [
     "FILE",
+    "MOST_BROKEN_LOOKED_AT",
     "ROW",
     "BrokenFile",
     "Relation",
@@ -35,6 +36,10 @@ __all__ = [
     "open_relation",
     "require_closed_quotes",
 ]
+
+
+MOST_BROKEN_LOOKED_AT = 0.5
+"""Who only looks at data may see past more broken files than who builds on it: up to half, each of them named."""
 
 
 def open_relation(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -73,6 +74,7 @@ class Spark:
     """
 
     name = "spark"
+    piece_bytes = sys.maxsize  # it splits the work itself
 
     def __init__(
         self,
@@ -179,6 +181,13 @@ class Spark:
             earlier.unpersist()
         self._held[view] = held
         return n_rows
+
+    def release(self, view: str) -> None:
+        """Give back what ``hold`` keeps under a name."""
+        held = self._held.pop(view, None)
+        if held is not None:
+            held.unpersist()
+            self.session.catalog.dropTempView(view)
 
     def describe(self, query: Sql) -> list[tuple[str, str]]:
         """The names and types of a query's columns, the types by their names in DuckDB; reads no rows."""

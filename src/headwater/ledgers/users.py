@@ -19,6 +19,9 @@ __all__ = ["FIRST_HOURS", "Touched", "write_hours", "write_users"]
 FIRST_HOURS = 168
 _DAYS_OF_FIRST_HOURS = 8  # 168 hours may reach the eighth day after the first, where the clocks skip an hour
 _HOUR_US = 3_600_000_000
+_FIRSTS, _GIVEN, _SEARCHED = "first events", "given at first", "users searched on"
+_TOUCHED, _STALE = "touched users", "stale users"
+_HELD = (_FIRSTS, _GIVEN, _SEARCHED, _TOUCHED, _STALE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,11 @@ def write_users(
         query = _users_query(engine, events, table_scan(days))
     else:
         query = _users_again(engine, events, days, touched, [c.name for c in columns])
-    return engine.write(query, folder, table="users", columns=columns)
+    try:
+        return engine.write(query, folder, table="users", columns=columns)
+    finally:
+        for view in _HELD:
+            engine.release(view)
 
 
 def write_hours(
@@ -92,12 +99,12 @@ def _users_query(engine: Engine, events: Events, days: Sql) -> Sql:
     kept = events.contract.source.keep
     if not kept:
         return _first_of(days)
-    engine.hold("first events", _first_of(days))
+    engine.hold(_FIRSTS, _first_of(days))
     return sql(
         "SELECT user_id, bucket, first_day, first_us, known_day{values}, {last} FROM {firsts} u LEFT JOIN ({attributes}) a USING (user_id)",
         values=after_comma([name(f"first {c}") for c in kept]),
         last=_last([name(f"day {c}") for c in kept]),
-        firsts=name("first events"),
+        firsts=name(_FIRSTS),
         attributes=_first_values(engine, kept, table_scan(events.events)),
     )
 
@@ -107,15 +114,15 @@ def _first_values(engine: Engine, kept: Sequence[str], scan: Sql) -> Sql:
     at_first = sql(
         "(SELECT e.* FROM {scan} e JOIN (SELECT user_id, first_us FROM {firsts} x) f ON e.user_id = f.user_id AND e.at_us = f.first_us)",
         scan=scan,
-        firsts=name("first events"),
+        firsts=name(_FIRSTS),
     )
-    engine.hold("given at first", _attributes(kept, at_first, sql("TRUE")))
+    engine.hold(_GIVEN, _attributes(kept, at_first, sql("TRUE")))
     left_out = disjunction([sql("{f} IS NULL", f=name(f"first {c}")) for c in kept])
-    given = sql("SELECT * FROM {g} g", g=name("given at first"))
-    searched = sql("SELECT user_id FROM {g} g WHERE {o}", g=name("given at first"), o=left_out)
-    if engine.hold("users searched on", searched) == 0:
+    given = sql("SELECT * FROM {g} g", g=name(_GIVEN))
+    searched = sql("SELECT user_id FROM {g} g WHERE {o}", g=name(_GIVEN), o=left_out)
+    if engine.hold(_SEARCHED, searched) == 0:
         return given
-    them = sql("user_id IN (SELECT user_id FROM {s} s)", s=name("users searched on"))
+    them = sql("user_id IN (SELECT user_id FROM {s} s)", s=name(_SEARCHED))
     return union_all([sql("{g} WHERE NOT ({o})", g=given, o=left_out), _attributes(kept, scan, them)])
 
 
@@ -172,10 +179,8 @@ def _users_again(
         old=table_scan(touched.earlier.days),
         i=inside,
     )
-    engine.hold(
-        "touched users", sql("SELECT user_id, min(app_day) AS since FROM ({b}) b GROUP BY user_id", b=both)
-    )
-    them = name("touched users")
+    engine.hold(_TOUCHED, sql("SELECT user_id, min(app_day) AS since FROM ({b}) b GROUP BY user_id", b=both))
+    them = name(_TOUCHED)
     kept = events.contract.source.keep
     same = sql(
         "SELECT {c} FROM {old} o LEFT JOIN (SELECT user_id, since FROM {them} x) t USING (user_id) WHERE since IS NULL",
@@ -196,17 +201,17 @@ def _users_again(
 
 
 def _attributed(engine: Engine, events: Events, touched: Touched, base: Sql, kept: Sequence[str]) -> Sql:
-    them, old = name("touched users"), table_scan(touched.earlier.users)
+    them, old = name(_TOUCHED), table_scan(touched.earlier.users)
     stale = sql(
         "SELECT t.user_id FROM {them} t JOIN {old} o ON t.user_id = o.user_id WHERE o.attributes_day >= t.since",
         them=them,
         old=old,
     )
-    n_stale = engine.hold("stale users", stale)
+    n_stale = engine.hold(_STALE, stale)
     fresh_scan = table_scan(events.events_on(touched.days))
     sources = _attributes(kept, fresh_scan, on_days(touched.days))
     if n_stale:
-        members = sql("user_id IN (SELECT user_id FROM {s} x)", s=name("stale users"))
+        members = sql("user_id IN (SELECT user_id FROM {s} x)", s=name(_STALE))
         sources = sql(
             "SELECT * FROM ({new}) n WHERE NOT ({members}) UNION ALL {again}",
             new=sources,

@@ -10,7 +10,7 @@ from headwater.app.run import Published
 from headwater.app.study import FittedStep, ForecastStep, Study
 from headwater.app.worth import worth_of
 from headwater.core.answer import Estimate
-from headwater.core.block import Grid
+from headwater.core.block import Callout, Document, Grid
 from headwater.core.contract import Events, RuleResult
 from headwater.core.finding import Severity
 from headwater.core.ledger import Snapshot
@@ -164,6 +164,9 @@ def run_reply(study: Study, published: Published) -> Reply:
     lines += [finding_line(f) for f in findings if f.severity is not Severity.NOTE]
     lines += [f"{name}: {model}" for name, model in told.choices]
     lines += [finding_line(f) for _, f in told.refused]
+    n_warnings = _warnings_in(told.document)
+    if n_warnings:
+        lines += ["", f"Before you act, read the {n_warnings} warnings in the report."]
     lines += ["", *(str(p) for p in published.paths)]
     data = {
         "lead": told.document.lead,
@@ -186,9 +189,16 @@ def run_reply(study: Study, published: Published) -> Reply:
         "n_steps": published.n_steps,
         "n_reused": published.n_reused,
         "findings": [finding_data(f) for f in findings],
+        "n_warnings": n_warnings,
         "events": _events_data(study.events()),
     }
     return Reply(text="\n".join(lines), data=data)
+
+
+def _warnings_in(document: Document) -> int:
+    """How many different findings of a document are more than notes."""
+    told = [b.finding for page in document.pages for b in page.blocks if isinstance(b, Callout)]
+    return len({(f.code, f.what) for f in told if f.severity is not Severity.NOTE})
 
 
 def _events_data(events: Events) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class Unique:
                 code=f"unique({named} of {', '.join(events)})" if events else f"unique({named})",
                 about="repeats an earlier row exactly" if whole else f"repeats an earlier {', '.join(key)}",
                 duplicate_of=key,
+                of_whole_row=whole,
                 among=_one_of_events(spec, columns, events) if events else None,
                 certainty="likely" if whole else "certain",
                 doubt="two honest events can be equal in every column" if whole else "",
