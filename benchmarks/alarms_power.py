@@ -1,7 +1,8 @@
 """How often the alarms cry wolf over clean loads, and how often they see a stated fault.
 
 Loads are simulated as tallies (what one pass over an event log counts): negative binomial counts by hour with a weekday
-pattern, a daily rhythm, a trend, a level that drifts, shares that wander, and a numeric column. Bots are looked for
+pattern, a daily rhythm, a trend, a level that drifts, shares that wander, and a numeric column whose level wanders in
+each value of each column. Bots are looked for
 in simulated event logs, row by row. Nothing here is drawn with the alarms' own settings in mind.
 
     python benchmarks/alarms_power.py [--clean 1000] [--faulty 100] [--days 84] [--seed 1]
@@ -25,7 +26,7 @@ import numpy as np
 
 from headwater.contracts.alarm import Heard, Scope
 from headwater.contracts.audit import FALSE_ALARMS, listen_all
-from headwater.contracts.tally import BINS_PER_E, Binned, Series, Tally
+from headwater.contracts.tally import BINS_PER_E, Binned, Series, Sized, Tally
 from headwater.core.table import Kind
 
 DIMENSIONS = {
@@ -74,10 +75,11 @@ def clean_tally(rng: np.random.Generator, *, n_days: int) -> Tally:
     daily = hourly.reshape(len(series), n_days, 24).sum(axis=2)
     hours = np.arange(FIRST_DAY * 24, (FIRST_DAY + n_days) * 24, dtype=np.int64)
     nothing = np.zeros(0, np.int64)
+    amounts = _amounts(rng, daily[0])
     return Tally(
         days=FIRST_DAY + day, hours=hours, hour_day=hours // 24, hour_of_day=hours % 24, series=tuple(series), daily=daily,
         hourly=hourly, users=daily[0] // 8, money=daily[0] * 0.5, money_name="revenue_usd",
-        binned=(_amounts(rng, daily[0]),), lags=nothing, lag_counts=np.zeros((n_days, 0), np.int64), skews=nothing,
+        binned=(amounts,), sized=(_sized(rng.spawn(1)[0], amounts, daily, series),), lags=nothing, lag_counts=np.zeros((n_days, 0), np.int64), skews=nothing,
         skew_counts=nothing, first_us=int(hours[0]) * 3_600_000_000, last_us=(int(hours[-1]) + 1) * 3_600_000_000 - 1, n_scans=1,
     )  # fmt: skip
 
@@ -93,6 +95,27 @@ def _amounts(rng: np.random.Generator, n: np.ndarray) -> Binned:
     shares = np.clip(np.diff(heaped, axis=1), 0, None)
     counts = rng.multinomial(n - missing, shares / shares.sum(axis=1, keepdims=True))
     return Binned(column="amount", kind=Kind.NUMBER, bins=bins, counts=counts, missing=missing)
+
+
+def _sized(rng: np.random.Generator, amounts: Binned, daily: np.ndarray, series: list[Series]) -> Sized:
+    """The amounts of each day and bin divided among the values of each column, whose levels differ and wander."""
+    used = np.flatnonzero(amounts.counts.sum(axis=0))
+    bins, counts = amounts.bins[used], amounts.counts[:, used]
+    parts, n_days = [counts], len(counts)
+    spread = bins - np.average(bins, weights=counts.sum(axis=0))
+    spread = spread / max(np.sqrt(np.average(spread**2, weights=counts.sum(axis=0))), 1.0)
+    for values in DIMENSIONS.values():
+        shares = daily[len(parts) : len(parts) + len(values)].T + 1e-9
+        wander = rng.normal(0, rng.uniform(0, 0.05), (n_days, len(values)))
+        tilt = rng.normal(0, 0.3, len(values)) + wander
+        weights = shares[:, None, :] * np.exp(tilt[:, None, :] * np.clip(spread, -6, 6)[None, :, None])
+        split = rng.multinomial(counts, weights / weights.sum(axis=2, keepdims=True))
+        parts += list(np.moveaxis(split, 2, 0))
+    assert len(parts) == len(series)
+    each = np.array(parts)
+    return Sized(
+        column=amounts.column, n=each.sum(axis=2), bins=each @ bins, squares=each @ bins**2, money=np.zeros(daily.shape)
+    )  # fmt: skip
 
 
 def _erf(x: float) -> float:
@@ -128,7 +151,15 @@ def _recounted(tally: Tally, hourly: np.ndarray) -> Tally:
         )
         for b in tally.binned
     )
-    return replace(tally, hourly=hourly, daily=daily, binned=binned)
+    each = daily / np.maximum(tally.daily, 1)
+    sized = tuple(
+        replace(
+            one, n=np.floor(one.n * each).astype(np.int64), bins=np.floor(one.bins * each).astype(np.int64),
+            squares=np.floor(one.squares * each).astype(np.int64),
+        )
+        for one in tally.sized
+    )  # fmt: skip
+    return replace(tally, hourly=hourly, daily=daily, binned=binned, sized=sized)
 
 
 def _fault_day(tally: Tally) -> int:
@@ -173,7 +204,45 @@ def unit_jump(factor: float) -> Change:
         counts = np.zeros((len(one.counts), len(bins)), np.int64)
         counts[:day, : len(one.bins)] = one.counts[:day]
         counts[day:, shift : shift + len(one.bins)] = one.counts[day:]
-        return replace(tally, binned=(replace(one, bins=bins, counts=counts),))
+        sized = _shifted(tally.sized[0], tally.sized[0].n * (np.arange(len(counts)) >= day), shift)
+        return replace(tally, binned=(replace(one, bins=bins, counts=counts),), sized=(sized,))
+
+    return change
+
+
+def _shifted(one: Sized, n: np.ndarray, shift: int) -> Sized:
+    """The sizes of ``n`` rows (series, days), of average size, moved by so many bins."""
+    mean = one.bins / np.maximum(one.n, 1)
+    more = 2 * shift * np.rint(mean * n).astype(np.int64) + shift**2 * n
+    return replace(one, bins=one.bins + shift * n, squares=one.squares + more)
+
+
+def _small_value(tally: Tally) -> int:
+    """The series whose share of the events is next to 10%."""
+    share = tally.daily.sum(axis=1) / tally.daily[0].sum()
+    return int(np.argmin(np.abs(np.log(share / 0.1))))
+
+
+def unit_jump_within(factor: float) -> Change:
+    """The amounts of one value with about 10% of the rows in another unit, from a day on."""
+
+    def change(rng: np.random.Generator, tally: Tally) -> Tally:
+        (one,), (amounts,) = tally.sized, tally.binned
+        row, shift = _small_value(tally), round(np.log(factor) * BINS_PER_E)
+        after = np.arange(len(tally.days)) >= _fault_day(tally)
+        share = np.where(after, one.n[row] / np.maximum(one.n[0], 1), 0.0)
+        n = rng.binomial(one.n, np.broadcast_to(share, one.n.shape))
+        mine = [i for i, s in enumerate(tally.series) if s.dimension == tally.series[row].dimension]
+        n[mine] = 0
+        n[0] = n[row] = one.n[row] * after
+        moved = rng.binomial(amounts.counts, np.broadcast_to(share[:, None], amounts.counts.shape))
+        counts = np.zeros((len(moved), len(amounts.bins) + shift), np.int64)
+        counts[:, : len(amounts.bins)] = amounts.counts - moved
+        counts[:, shift:] += moved
+        bins = np.arange(amounts.bins[0], amounts.bins[-1] + 1 + shift)
+        return replace(
+            tally, binned=(replace(amounts, bins=bins, counts=counts),), sized=(_shifted(one, n, shift),)
+        )
 
     return change
 
@@ -201,7 +270,7 @@ def hole(hours: int, dimension: str | None) -> Change:
     return change
 
 
-def _hit(alarm: str, heard: dict[str, Heard], clean: Tally) -> bool:
+def _hit(fault: str, alarm: str, heard: dict[str, Heard], clean: Tally) -> bool:
     """Whether the right alarm went off on the day of the fault."""
     at = _fault_day(clean)
     day, one = int(clean.days[at]), heard[alarm]
@@ -209,6 +278,9 @@ def _hit(alarm: str, heard: dict[str, Heard], clean: Tally) -> bool:
         return any(
             h.first_us < (day + 1) * 86_400_000_000 and h.end_us > day * 86_400_000_000 for h in one.holes
         )
+    if alarm == "unit_jump" and fault.endswith("10% of the rows"):
+        label = clean.series[_small_value(clean)].label
+        return any(f.numbers.get("series") == label and f.numbers["first_day"] == day for f in one.findings)
     return any(m.flagged[:, at].any() for m in one.metrics)
 
 
@@ -221,6 +293,8 @@ FAULTS: dict[str, tuple[str, Change]] = {
     "mix: 10 points": ("mix", mix_shift(10)),
     "unit x10 from a day on": ("unit_jump", unit_jump(10)),
     "unit x100 from a day on": ("unit_jump", unit_jump(100)),
+    "unit x10 in a value with 10% of the rows": ("unit_jump", unit_jump_within(10)),
+    "unit x100 in a value with 10% of the rows": ("unit_jump", unit_jump_within(100)),
     "hole of 2 hours, everybody": ("holes", hole(2, None)),
     "hole of a day, everybody": ("holes", hole(24, None)),
     "hole of 2 hours, one platform": ("holes", hole(2, "platform")),
@@ -258,7 +332,7 @@ def _faulty(job: tuple[int, int, int]) -> list[tuple[str, bool, bool]]:
     found = []
     for fault, (alarm, change) in FAULTS.items():
         tally = change(rng, clean)
-        found.append((fault, quiet, _hit(alarm, _heard(tally), clean)))
+        found.append((fault, quiet, _hit(fault, alarm, _heard(tally), clean)))
     return found
 
 

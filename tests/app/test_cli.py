@@ -95,7 +95,11 @@ def test_every_step_has_its_command_and_one_json_object(shop: Shop, headwater: R
         (["runn"], 2, "command.usage"),
         (["run", "--seed", "x"], 2, "command.usage"),
         (["run", "--seed", "-1"], 2, "command.usage"),
-        (["run", "--threads", "0"], 2, "command.usage"),
+        (["run", "--threads", "0"], 3, "config.value"),
+        (["run", "--threads", "513"], 3, "config.value"),
+        (["check", "--threads", "600"], 3, "config.value"),
+        (["profile", "orders.csv", "--threads", "600"], 3, "config.value"),
+        (["profile", "orders.csv", "--memory", "lots"], 2, "memory.unreadable"),
         (["run", "--memory", "lots"], 2, "memory.unreadable"),
         (["snapshot", "--cutoff", "2024-06-01"], 2, "command.usage"),
         (["snapshot", "--cutoff", "01.06.2024", "--horizon", "30d"], 2, "date.unreadable"),
@@ -160,8 +164,10 @@ def test_a_rehearsal_changes_nothing_outside_the_workspace_folder(shop: Shop, he
     assert headwater("ledger", "--quiet", at=shop.folder).code == 0
     held = fingerprint_of_tree(shop.store, without="nothing")
     ran = headwater("run", "--dry-run", at=shop.folder)
-    assert "Would begin with: listening for alarms" in ran.out
-    assert "There already: check, ledger" in ran.out
+    assert "nothing was computed, and no result or report was written" in ran.out
+    assert "up to date, would be reused: check, ledger\n" in ran.out
+    assert "would run first:             audit (listening for alarms)" in ran.out
+    assert "then, where needed:          snapshot, backtest, fit, forecast, report" in ran.out
     assert fingerprint_of_tree(shop.store, without="nothing") == held
 
 

@@ -27,6 +27,8 @@ SEED = 20261123
 FIRST = day_of("2026-01-05")  # a Monday
 DAY_US, HOUR_US = 86_400_000_000, 3_600_000_000
 BIN = 0.035  # bins are 6.25% wide: their middle is within 3.2% of what is in them
+TYPICAL = 0.25  # a geometric mean of some 100 log-normal amounts a day (sigma 0.8), over 8 days, against the weeks before
+CENT = 0.01  # money is told to the cent
 BANK_HOLIDAYS_2011 = {
     "2011-04-22",
     "2011-04-25",
@@ -200,6 +202,175 @@ def test_a_planted_unit_jump_is_told_with_its_factor(listen, factor):
     told = next(f for f in heard.findings if f.code == "alarm.unit_jump")
     assert told.numbers["first_day"] == FIRST + 55
     assert told.numbers["ratio"] == pytest.approx(factor, rel=0.15)
+
+
+COUNTRIES = np.array(["us", "gb", "jp"])
+
+
+def countries(log: Log) -> np.ndarray:
+    """55% us, 30% gb, 15% jp, whatever the platform."""
+    return np.random.default_rng(8).choice(COUNTRIES, len(log.at), p=[0.55, 0.3, 0.15])
+
+
+def unit_jumps(heard) -> list[Any]:
+    return [f for f in heard.findings if f.code == "alarm.unit_jump"]
+
+
+@pytest.mark.parametrize("factor", [10, 100, 0.01])
+def test_a_unit_jump_planted_in_one_country_is_told_of_it_alone_with_its_rows_and_money(listen, factor):
+    """15% of the rows: the median of the whole column stays within a factor of 2.5."""
+    log = people()
+    country = countries(log)
+    jumped = (log.day >= FIRST + 55) & (country == "jp")
+    log.amount = np.where(jumped, log.amount * factor, log.amount)
+    heard = listen(log.table(country=country.tolist()), keep=("platform", "country"))
+    (told,) = unit_jumps(heard)
+    assert told.numbers["series"] == "country = jp"
+    assert "country = jp" in told.what
+    assert "amount" in told.what
+    assert told.numbers["first_day"] == FIRST + 55
+    assert told.numbers["ratio"] == pytest.approx(factor, rel=TYPICAL)
+    assert told.numbers["n_rows"] == np.isfinite(log.amount[jumped]).sum()
+    assert told.numbers["money"] == pytest.approx(np.nansum(log.amount[jumped]), abs=CENT)
+    assert heard.n_scans == 1
+
+
+def test_a_unit_jump_of_everybody_is_told_once_and_of_no_value(listen):
+    log = people()
+    log.amount = np.where(log.day >= FIRST + 55, log.amount * 100, log.amount)
+    heard = listen(log.table(country=countries(log).tolist()), keep=("platform", "country"))
+    (told,) = unit_jumps(heard)
+    assert "series" not in told.numbers
+
+
+def test_a_unit_jump_of_one_platform_is_not_told_of_the_countries_that_share_it(listen):
+    """Android has 40% of the rows everywhere: in every country the geometric mean moves by 100 ** 0.4, about 6."""
+    log = people()
+    jumped = (log.day >= FIRST + 55) & (log.platform == "android")
+    log.amount = np.where(jumped, log.amount * 100, log.amount)
+    heard = listen(log.table(country=countries(log).tolist()), keep=("platform", "country"))
+    assert [f.numbers["series"] for f in unit_jumps(heard) if "series" in f.numbers] == ["platform = android"]
+
+
+def test_a_country_most_of_whose_people_use_the_platform_that_jumped_is_its_echo(listen):
+    log = people()
+    jumped = (log.day >= FIRST + 55) & (log.platform == "android")
+    log.amount = np.where(jumped, log.amount * 100, log.amount)
+    rng = np.random.default_rng(9)
+    home = np.where(rng.random(len(log.at)) < np.where(log.platform == "android", 0.4, 0.05), "br", "us")
+    heard = listen(log.table(country=home.tolist()), keep=("platform", "country"))
+    assert [f.numbers["series"] for f in unit_jumps(heard) if "series" in f.numbers] == ["platform = android"]
+
+
+def test_a_value_ten_times_as_large_for_one_day_or_three_times_for_good_is_no_jump_of_its_unit(listen):
+    log = people()
+    country = countries(log)
+    for rows, factor in (
+        ((log.day == FIRST + 45) & (country == "jp"), 10.0),
+        ((log.day >= FIRST + 50) & (country == "gb"), 3.0),
+    ):
+        log.amount = np.where(rows, log.amount * factor, log.amount)
+    table = log.table(country=country.tolist())
+    assert unit_jumps(listen(table, keep=("platform", "country"))) == []
+    lower = AlarmSpec(alarm="unit_jump", settings={"least_factor_within": 2.5})
+    (told,) = unit_jumps(listen(table, keep=("platform", "country"), alarms=[lower]))
+    assert told.numbers["series"] == "country = gb"
+
+
+def test_the_sizes_of_each_value_against_a_sum_in_python(bench):
+    log = people(n_days=5, per_day=300)
+    log.amount[:40] = 0.0
+    log.amount[40:80] = -2.5
+    events = bench.check(
+        log.table(), path="log.parquet", types={"amount": Kind.MONEY}, keep=("platform",), measures=MEASURES
+    )
+    tally = take_tally(bench.engine, events, build_ledger(bench.engine, events, folder=bench.folder()))
+    (sized,) = tally.sized
+    assert sized.column == "amount"
+    for row, one in enumerate(tally.series):
+        for place, day in enumerate(tally.days):
+            mine = log.amount[(log.day == day) & ((log.platform == one.value) | (one.value is None))]
+            size = np.abs(mine[np.isfinite(mine) & (mine != 0)])
+            bins = np.floor(np.log(size) * 16)
+            assert sized.n[row, place] == len(size)
+            assert sized.bins[row, place] == bins.sum()
+            assert sized.squares[row, place] == (bins**2).sum()
+            assert sized.money[row, place] == pytest.approx(np.nansum(mine), abs=CENT)
+            logs, noise = sized.logs(least=30)
+            assert logs[row, place] == pytest.approx(np.log(size).mean(), abs=BIN)
+            assert noise[row, place] == pytest.approx(np.log(size).var() / len(size), rel=0.2)
+
+
+def tripling(day: np.ndarray) -> np.ndarray:
+    """Three events on the first day, three times as many every day, until 1,000 a day."""
+    return np.minimum(1_000.0, 3.0 * 3.0**day)
+
+
+def logistic(day: np.ndarray) -> np.ndarray:
+    """An app that catches on in its third week: 1,000 events a day in the end."""
+    return 1_000.0 / (1.0 + np.exp(-(day - 20.0) / 2.0))
+
+
+def ramp(of_day, *, n_days: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    day = np.repeat(np.arange(n_days), rng.poisson(of_day(np.arange(n_days))))
+    hour = rng.choice(24, len(day), p=RHYTHM)
+    return (FIRST + day) * DAY_US + hour * HOUR_US + rng.integers(0, HOUR_US, len(day))
+
+
+def arrivals(*, n_days: int, seed: int) -> np.ndarray:
+    """600 users who arrive evenly and stay: two sessions a day of about ten events each."""
+    rng = np.random.default_rng(seed)
+    born = rng.random(600) * n_days
+    sessions = rng.poisson(2.0, (600, n_days)) * (np.arange(n_days)[None, :] >= born[:, None])
+    day = np.repeat(np.tile(np.arange(n_days), 600), sessions.ravel())
+    start = (FIRST + day) * DAY_US + rng.choice(24, len(day), p=RHYTHM) * HOUR_US
+    start += rng.integers(0, HOUR_US, len(day))
+    n = 1 + rng.poisson(9.0, len(day))
+    return np.repeat(start, n) + (rng.random(n.sum()) * HOUR_US / 4).astype(np.int64)
+
+
+def log_at(at: np.ndarray) -> Log:
+    rng = np.random.default_rng(SEED)
+    at = np.sort(at[at < (at.max() // DAY_US) * DAY_US])
+    n = len(at)
+    platform = np.where(rng.random(n) < 0.6, "ios", "android")
+    return Log(at, np.char.add("u", rng.integers(0, 400, n).astype(str)), platform, np.full(n, np.nan))
+
+
+RAMPS = {
+    "tripling": lambda seed: ramp(tripling, n_days=45, seed=seed),
+    "logistic": lambda seed: ramp(logistic, n_days=60, seed=seed),
+    "arrivals": lambda seed: arrivals(n_days=50, seed=seed),
+}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("kind", RAMPS)
+def test_the_empty_hours_of_an_app_just_launched_are_no_holes(listen, kind, seed):
+    """Nothing is lost in these logs: an hour without an event is an hour of an app that has few users yet."""
+    assert listen(log_at(RAMPS[kind](seed))).holes == ()
+
+
+@pytest.mark.parametrize("kind", ["tripling", "arrivals"])
+def test_hours_lost_after_a_ramp_are_found_to_the_hour(listen, kind):
+    log = log_at(RAMPS[kind](1))
+    first = ((FIRST + 38) * 24 + 14) * HOUR_US
+    heard = listen(log.keep((log.at < first) | (log.at >= first + 3 * HOUR_US)))
+    assert [(h.first_us, h.end_us, h.dimension) for h in heard.holes] == [(first, first + 3 * HOUR_US, None)]
+
+
+def test_a_second_week_lost_but_for_one_event_is_still_found(listen):
+    """The week before a hole says what was to be expected; a stray event in a lost week does not hide it."""
+    log = people()
+    lost = (log.day >= FIRST + 30) & (log.day < FIRST + 37)
+    stray = np.flatnonzero(lost & (log.day == FIRST + 33))[700]
+    kept = ~lost
+    kept[stray] = True
+    days = {
+        d for h in listen(log.keep(kept)).holes for d in range(h.first_us // DAY_US, -(-h.end_us // DAY_US))
+    }
+    assert days >= set(range(FIRST + 30, FIRST + 37))
 
 
 def test_a_planted_hole_of_hours_for_everybody_is_found_to_the_hour(listen):

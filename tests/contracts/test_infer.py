@@ -24,6 +24,7 @@ from headwater.app.config import contract_of, settings_of
 from headwater.app.propose import settings_text
 from headwater.contracts.check import check, require_gate
 from headwater.contracts.infer import Proposal, Sure, propose
+from headwater.contracts.infer_rules import propose_rules
 from headwater.core.contract import Aggregate, Events
 from headwater.core.errors import ConfigError, DataError, SourceError
 from headwater.core.table import Kind
@@ -489,6 +490,24 @@ def test_rows_after_today_get_a_rule(engine: DuckDB, accepted: Check, tmp_path: 
     )
     assert p.last_on == date(2024, 3, 4)
     assert accepted(p).events.n_rows == 80
+
+
+@pytest.mark.parametrize(
+    ("today", "by_init", "by_infer"),
+    [(TODAY, [], ["2024-03-04"]), (date(2024, 3, 10), ["today"], ["today"])],
+    ids=["ended", "alive"],
+)
+def test_no_event_after_today_as_the_page_of_the_rule_says(
+    engine: DuckDB, tmp_path: Path, today: date, by_init: list[str], by_infer: list[str]
+) -> None:
+    """docs/rules/not_future.md: of a log that ended, init writes the rule only if rows are dated after today."""
+    path = write(tmp_path / "f.csv", ["user_id", "at", "amount"], shop(lambda m: m.isoformat(sep=" ")))
+    p = propose(engine, path, today=today)
+    found = propose_rules(engine, path, p, today=today)
+    for rules, expected in ((p.rules, by_init), ([r for r, _ in found.rules], by_infer)):
+        assert [r.settings["after"] for r in rules if r.rule == "not_future"] == expected
+    page = Path(headwater.app.__file__).parents[3] / "docs" / "rules" / "not_future.md"
+    assert "only if rows are dated after today" in page.read_text(encoding="utf-8")
 
 
 def test_money_written_with_signs_is_told_not_guessed(

@@ -6,6 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 import pytest
 
 from headwater.contracts.check import check
@@ -24,9 +26,9 @@ DAYS = {
 }
 
 
-def _contract(**settings: Any) -> Contract:
+def _contract(path: str = "log/*.csv", **settings: Any) -> Contract:
     source = Source(
-        path="log/*.csv",
+        path=path,
         user="login",
         at="at",
         event_is="open",
@@ -46,11 +48,11 @@ def _contract(**settings: Any) -> Contract:
     )
 
 
-def _checked(bench: Any, root: Path, rates: Any, earlier: Events | None) -> Events:
+def _checked(bench: Any, root: Path, rates: Any, earlier: Events | None, path: str = "log/*.csv") -> Events:
     prints = {f: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted((root / "log").iterdir())}
     return check(
         bench.engine,
-        _contract(),
+        _contract(path),
         root=root,
         folder=bench.folder(),
         source_fingerprint="none",
@@ -125,3 +127,42 @@ def test_a_currency_without_rates_or_without_money_is_refused(bench: Any) -> Non
     with pytest.raises(ConfigError) as refused:
         _checked(bench, root, None, None)
     assert refused.value.finding.code == "currency.no_source"
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_damage_inside_a_file_among_many_is_found_by_reading_and_named(bench: Any, kind: str) -> None:
+    """Pages overwritten with zeros; line ends that change in the middle of a file too large to be looked through."""
+    root = bench.folder()
+    (root / "log").mkdir()
+    for i in range(120):
+        rows = [f"d{i},u{i}-{k * 7919 % 1000},2024-01-01 10:00:00,1.00,GBP" for k in range(40)]
+        file = root / "log" / f"{i:03d}.csv"
+        file.write_text("\n".join(["device,login,at,price,cur", *rows, ""]), encoding="utf-8")
+        if kind == "parquet":
+            pq.write_table(pa_csv.read_csv(file), file.with_suffix(".parquet"), compression="zstd")
+    bad = root / "log" / f"042.{kind}"
+    whole = bad.read_bytes()
+    after = whole.replace(b"\n", b"\r\n")
+    bad.write_bytes(whole[:40] + bytes(160) + whole[200:] if kind == "parquet" else whole * 1_000 + after)
+    events = _checked(bench, root, {}, None, path=f"log/*.{kind}")
+    assert (events.n_rows_in, events.events.n_rows) == (119 * 40, 119 * 40)
+    assert events.findings[0].code == "source.broken_files"
+    assert "1 of 120 files" in events.findings[0].what
+    assert f"'{bad.name}'" in events.findings[0].what
+
+
+def test_text_files_of_many_days_meet_the_rate_of_their_own_day(bench: Any) -> None:
+    """Twelve files that arrive one after another, a rate a day: each price times its day's rate."""
+    root = bench.folder()
+    (root / "log").mkdir()
+    rates = {"USD": {DAY + d: (d + 1) * E12 // 4 for d in range(12)}}
+    earlier, expected = None, []
+    for d in range(12):
+        rows = "".join(f"d{k},u{k},2024-01-{d + 1:02d} 10:00:00,{k + 1}.00,USD\n" for k in range(3))
+        (root / "log" / f"{d:02d}.csv").write_text("device,login,at,price,cur\n" + rows, encoding="utf-8")
+        expected += [(f"u{k}", (k + 1) * (d + 1) * 250_000) for k in range(3)]
+        earlier = _checked(bench, root, rates, earlier)
+        assert _users(earlier) == sorted(expected)
+    whole = _checked(bench, root, rates, None)
+    assert earlier is not None
+    assert earlier.events.fingerprint == whole.events.fingerprint

@@ -164,3 +164,18 @@ def test_no_event_after_today_where_the_log_is_alive_and_after_its_last_day_wher
     found = propose_rules(engine, path, propose(engine, path, today=TODAY), today=TODAY)
     (rule,) = [spec for spec, _ in found.rules if spec.rule == "not_future"]
     assert rule.settings["after"] == (after or last.isoformat())
+
+
+def test_events_that_differ_in_case_are_left_apart(engine, tmp_path):
+    """``Purchase`` of the client and ``purchase`` of the server, each counted: one may not become the other."""
+    rows = [
+        f"u{k},2024-01-{k % 28 + 1:02d},{e},{c}"
+        for k in range(400)
+        for e, c in (("Purchase", "Web"), ("purchase", "web"))
+    ]
+    file = tmp_path / "log.csv"
+    file.write_text("\n".join(["user_id,time,event,channel", *rows]), encoding="utf-8")
+    proposal = propose(engine, file, today=TODAY)
+    repaired = {c for spec in proposal.repairs for c in spec.columns}
+    assert proposal.source.event == "event"
+    assert repaired == {"channel"}

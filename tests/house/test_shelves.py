@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from headwater.app.store import SHELVES_IN_KEYS
+
 SHELVES = {  # package: folder of its pages
     "contracts/alarms": "docs/alarms",
     "contracts/repairs": "docs/repairs",
@@ -53,6 +55,7 @@ def test_every_shelf_of_the_package_is_listed_here(root: Path) -> None:
     declared = set(re.findall(r'= Shelf\[\w+\]\(\s*package="headwater\.([\w.]+)"', text))
     assert declared, "no shelf was found"
     assert declared <= {p.replace("/", ".") for p in SHELVES}
+    assert {p.replace("/", ".") for p in SHELVES} == {s.removeprefix("headwater.") for s in SHELVES_IN_KEYS}
 
 
 def test_pages_of_methods_have_the_seven_headings_in_order(root: Path) -> None:

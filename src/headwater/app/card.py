@@ -9,11 +9,15 @@ from headwater.core.contract import Events
 from headwater.core.finding import Severity
 from headwater.core.ledger import Ledger
 from headwater.core.span import date_of
+from headwater.engine.expression import columns_of
 
 __all__ = ["card_blocks", "volume_chart"]
 
 _NOT_SAID = "not said; write it under [card] in headwater.toml"
 _MOST_FAULTS = 12
+_WHERE_MORE = (
+    "All of them: in the account and the alarms below, and in 'headwater check' and 'headwater audit'."
+)
 
 
 def card_blocks(events: Events, ledger: Ledger, audit: Audit | None, settings: Settings) -> tuple[Block, ...]:
@@ -70,7 +74,18 @@ def volume_chart(audit: Audit) -> Chart:
 
 def _what(events: Events, settings: Settings) -> list[tuple[Cell, ...]]:
     source = events.contract.source
-    columns = [source.user, source.at, *([source.event] if source.event else []), *source.keep]
+    measures = events.contract.measures
+    named = [
+        source.user,
+        source.at,
+        source.known_at,
+        source.event,
+        source.currency,
+        *source.keep,
+        *source.types,
+    ]
+    counted = [c for m in measures for text in (m.expression, m.where) if text for c in columns_of(text)]
+    columns = [c for c in (*named, *counted) if c]
     return [
         (
             "What",
@@ -80,7 +95,7 @@ def _what(events: Events, settings: Settings) -> list[tuple[Cell, ...]]:
         ("Columns", ", ".join(dict.fromkeys(columns))),
         (
             "Measures",
-            ", ".join(f"{m.name}{f' ({m.unit})' if m.unit else ''}" for m in events.contract.measures),
+            ", ".join(f"{m.name}{f' ({m.unit})' if m.unit else ''}" for m in measures),
         ),
         ("Fingerprint", events.events.fingerprint),
     ]
@@ -126,4 +141,7 @@ def _faults(events: Events, audit: Audit | None) -> list[tuple[Cell, ...]]:
         rows = f.numbers.get("n_rows")
         if f.severity is not Severity.NOTE:
             found.append((f.code, rows if isinstance(rows, int) else None, f.what))
-    return found[:_MOST_FAULTS]
+    if len(found) <= _MOST_FAULTS:
+        return found
+    more = f"and {len(found) - _MOST_FAULTS} more"
+    return [*found[:_MOST_FAULTS], (more, None, _WHERE_MORE)]

@@ -39,10 +39,12 @@ __all__ = [
     "other_sources_of",
     "read_memory",
     "read_settings",
+    "read_threads",
     "settings_of",
 ]
 
 CONFIG_NAME = "headwater.toml"
+_MOST_THREADS = 512
 
 
 class _Section(BaseModel):
@@ -153,7 +155,7 @@ class RunSettings(_Section):
     """``[run]``."""
 
     seed: Annotated[int, Field(ge=0)] = 7
-    threads: Annotated[int, Field(ge=1, le=512)] = 2
+    threads: Annotated[int, Field(ge=1, le=_MOST_THREADS)] = 2
     memory: str = "1500MB"
     engine: Literal["duckdb", "spark"] = "duckdb"
     master: str | None = None
@@ -274,6 +276,22 @@ def read_memory(text: str) -> str:
             do="Write a number and MB or GB, such as 1500MB or 4GB.",
         )
     return text
+
+
+def read_threads(number: int) -> int:
+    """A number of threads, as ``[run] threads`` takes it. Raises ``ConfigError`` (``config.value``).
+
+    >>> read_threads(8)
+    8
+    """
+    if not 1 <= number <= _MOST_THREADS:
+        raise ConfigError(
+            "config.value",
+            what=f"{number:,} is not a number of threads: it must be 1 to {_MOST_THREADS}.",
+            why="Nothing was run.",
+            do="Write about as many as the machine has cores.",
+        )
+    return number
 
 
 def contract_of(settings: Settings, *, today: date) -> Contract:

@@ -173,7 +173,7 @@ class Dataset:
         if all(self._there(ledger, cut) for cut in cuts):
             return join_snapshots([self._cutoff(ledger, cut, None) for cut in cuts])
         with (
-            self.steps.watched("taking snapshots", n_rows=ledger.days.n_rows),
+            self.steps.watched("taking snapshots", step="snapshot", n_rows=ledger.days.n_rows),
             held_days(engine, ledger) as days,
         ):
             return join_snapshots([self._cutoff(ledger, cut, days) for cut in cuts])

@@ -170,7 +170,7 @@ def _source(proposal: Proposal, path: str) -> Table:
     source, table = proposal.source, tomlkit.table()
     table["kind"] = "events"
     table["path"] = path
-    for key in ("user", "at", "at_format", "time_zone", "event", "event_is", "delimiter"):
+    for key in ("user", "at", "at_format", "time_zone", "event", "event_is", "known_at", "delimiter"):
         value = getattr(source, key)
         if value is not None:
             _reason(table, proposal, f"sources.{key}")

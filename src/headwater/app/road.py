@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headwater.app.config import CONFIG_NAME, read_memory, read_settings, settings_of
+from headwater.app.config import CONFIG_NAME, read_memory, read_settings, read_threads, settings_of
 from headwater.app.deliver import exporter_for
 from headwater.app.plan import Job, task_of, with_baselines
 from headwater.app.store import STORE_NAME
@@ -108,9 +108,11 @@ def ledger(events: Events) -> Ledger:
 
 
 def profile(path: str | Path, *, threads: int = 2, memory: str = "1500MB") -> Profile:
-    """What is in a file, folder or glob: every column, suspicious things first. Raises ``SourceError``."""
+    """What is in a file, folder or glob: every column, suspicious things first. Raises ``SourceError``, ``DataError`` where there is no row."""
     with TemporaryDirectory() as spill:
-        engine = DuckDB(threads=threads, memory=read_memory(memory), spill=Path(spill) / "spill")
+        engine = DuckDB(
+            threads=read_threads(threads), memory=read_memory(memory), spill=Path(spill) / "spill"
+        )
         try:
             return profile_of(engine, Path(path))
         finally:

@@ -18,8 +18,13 @@ _WIDTH = 100
 
 
 def rules_text(found: Suggested) -> str:
-    """``[[repairs]]`` and ``[[rules]]`` to copy, then what all do together and what was not proposed, as comments."""
+    """``[[repairs]]`` and ``[[rules]]`` to copy, then what all do together and what was not proposed, as comments.
+
+    A column of the time a row became known is a comment above them, for it belongs under ``[[sources]]``.
+    """
     document = tomlkit.document()
+    for line in _known(found):
+        document.add(tomlkit.comment(line))
     if found.repairs:
         document["repairs"] = _entries([repair_table(r, why) for r, why in found.repairs])
     if found.rules:
@@ -41,6 +46,14 @@ def repair_table(spec: RepairSpec, why: str) -> Table:
         listed.update({meant: list(spellings) for meant, spellings in spec.aliases.items()})
         table["values"] = listed
     return table
+
+
+def _known(found: Suggested) -> list[str]:
+    if found.known_at is None:
+        return []
+    column, why = found.known_at
+    written = tomlkit.dumps({"known_at": column}).strip()
+    return [*textwrap.wrap(_printable(why), _WIDTH), _printable(f"Under [[sources]]: {written}")]
 
 
 def _said(found: Suggested) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from headwater.app.config import CONFIG_NAME, read_memory
+from headwater.app.config import CONFIG_NAME, read_memory, read_threads
 from headwater.contracts.rules import RULES
 from headwater.core.span import day_of
 from headwater.engine.duckdb import DuckDB
@@ -47,7 +47,9 @@ def make_world(
     planted = read_faults(faults, seed=seed)
     until_day = world.end_day if until is None else min(day_of(until), world.end_day)
     with tempfile.TemporaryDirectory(prefix="headwater-") as spill:
-        engine = DuckDB(threads=threads, memory=read_memory(memory), spill=Path(spill) / "spill")
+        engine = DuckDB(
+            threads=read_threads(threads), memory=read_memory(memory), spill=Path(spill) / "spill"
+        )
         try:
             made = simulate(engine, world, folder=folder, by=by, until_day=until_day, faults=planted, told=_teller(console, world, folder))  # fmt: skip
         finally:

@@ -29,10 +29,10 @@ class Steps:
         self.rehearsal = rehearsal
         self.made: dict[str, StepResult[Any]] = {}
 
-    def watched(self, title: str, *, n_rows: int | None = None) -> AbstractContextManager[None]:
+    def watched(self, title: str, *, step: str, n_rows: int | None = None) -> AbstractContextManager[None]:
         """Work under the watcher's eyes; a rehearsal ends here. Work without a title is not shown."""
         if self.rehearsal:
-            raise WouldRun(title)
+            raise WouldRun(title or step, step=step)
         return self.watcher.step(title, engine=self.engine, n_rows=n_rows) if title else nullcontext()
 
     def step(
@@ -55,7 +55,7 @@ class Steps:
             return self.made[label].value
         result = self.store.find(step, key, shape)
         if result is None:
-            with self.watched(title, n_rows=n_rows):
+            with self.watched(title, step=step, n_rows=n_rows):
                 result = self.store.step(step, key, shape, make, line=line)
         self.made[label] = result
         return result.value

@@ -25,13 +25,13 @@ from pydantic import TypeAdapter
 from headwater import __version__
 from headwater.core.errors import HeadwaterError
 
-__all__ = ["STORE_NAME", "StepResult", "Store", "fingerprint_of", "write_whole"]
+__all__ = ["SHELVES_IN_KEYS", "STORE_NAME", "StepResult", "Store", "fingerprint_of", "write_whole"]
 
 STORE_NAME = ".headwater"
 _MANIFEST = "manifest.json"
 _LINE = "line"
 _HOW = frozenset({"sql", "parts", "layout", "n_scans"})
-_SHELVES = (
+SHELVES_IN_KEYS = (
     "headwater.contracts.alarms",
     "headwater.contracts.repairs",
     "headwater.contracts.rules",
@@ -224,7 +224,7 @@ def _code() -> str:
     package = Path(__file__).parents[1]
     plugins = [
         f"{p.group} {p.name} {p.value} {p.dist.version if p.dist else ''}"
-        for group in _SHELVES
+        for group in SHELVES_IN_KEYS
         for p in sorted(entry_points(group=group), key=lambda point: point.name)
     ]
     known = [__version__, *(f"{d} {version(d)}" for d in _COMPUTING), *plugins]

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from headwater.app.config import Settings, contract_of, read_memory
+from headwater.app.config import Settings, contract_of, read_memory, read_threads
 from headwater.app.dataset import Dataset
 from headwater.app.engines import engine_label, open_engine
 from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of
@@ -111,7 +111,7 @@ class Study:
         self.engine: Engine = engine or open_engine(
             settings.run,
             spill=self.store.spill,
-            threads=threads,
+            threads=read_threads(threads) if threads is not None else None,
             memory=read_memory(memory) if memory is not None else None,
         )
         self._work = Steps(

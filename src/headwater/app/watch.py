@@ -28,4 +28,8 @@ class Silent:
 
 
 class WouldRun(Exception):  # noqa: N818  not an error: the first step a dry run would take
-    """Raised by a rehearsal at the first step that is not there yet."""
+    """Raised by a rehearsal at the first ``step`` that is not there yet; its text says what that step does."""
+
+    def __init__(self, title: str, *, step: str) -> None:
+        super().__init__(title)
+        self.step = step

@@ -19,6 +19,7 @@ from headwater.contracts.neighbors import hold_lookups
 from headwater.contracts.parts import Grouping, SourceFile, carry_part, conformed, group_files, write_part
 from headwater.contracts.plan import QUARANTINE, CheckPlan, event_columns, plan_checks
 from headwater.contracts.query import checked_query
+from headwater.contracts.recognize import no_rows
 from headwater.contracts.repair_log import log_repairs
 from headwater.contracts.repeats import (
     FileSpan,
@@ -31,7 +32,7 @@ from headwater.contracts.repeats import (
 )
 from headwater.contracts.results import rule_results
 from headwater.core.contract import Contract, Events, Part
-from headwater.core.errors import DataError, GateError, SourceError
+from headwater.core.errors import GateError, SourceError
 from headwater.core.finding import Finding
 from headwater.core.identity import IdentityMap
 from headwater.core.span import date_of, day_of
@@ -264,14 +265,9 @@ def require_past(events: Events, today: int) -> None:
 
 
 def require_gate(events: Events) -> None:
-    """Raise ``GateError`` where the load fails the gate, ``DataError`` where nothing is left."""
+    """Raise ``GateError`` where the load fails the gate or nothing is left, ``DataError`` where it has no row."""
     if events.n_rows_in == 0:
-        raise DataError(
-            "source.no_rows",
-            what=f"'{events.contract.source.path}' has columns but no row.",
-            why="An empty load is often a failed export; nothing can be learned from it.",
-            do="Export it again and check the date range.",
-        )
+        raise no_rows(events.contract.source.path)
     if events.events.n_rows == 0:
         worst = max(events.rules, key=lambda r: r.n_rows)
         raise GateError(

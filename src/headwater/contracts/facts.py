@@ -52,6 +52,12 @@ class Roles:
     keep: tuple[Look, ...]
     money_as_text: Look | None
 
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """The columns that play a part besides the time."""
+        parts = (self.user, self.event, self.money, self.quantity, self.order, *self.keep)
+        return tuple(look.column for look in parts if look is not None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:

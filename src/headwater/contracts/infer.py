@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from headwater.contracts.arrival import Arrival, arrivals_of, check_arrivals, known_column
 from headwater.contracts.facts import Facts, Roles, choose_roles, facts_of, repeats_of
 from headwater.contracts.hunches import (
     Currency,
@@ -28,11 +29,10 @@ from headwater.contracts.hunches import (
 from headwater.contracts.infer_measures import propose_measures
 from headwater.contracts.looks import Look, encoding_of, look_at, sample_rows
 from headwater.contracts.mixed import Unread, check_mixed, mixed_columns, unread_of
-from headwater.contracts.recognize import require_data
+from headwater.contracts.recognize import no_rows, require_data
 from headwater.contracts.spellings import spelled, spellings_of
 from headwater.contracts.trial import Trial, evidence, try_rules
 from headwater.core.contract import App, Contract, Measure, RepairSpec, RuleSpec, Source
-from headwater.core.errors import DataError
 from headwater.core.finding import Finding
 from headwater.core.span import date_of
 from headwater.core.table import Kind
@@ -141,16 +141,19 @@ def _looked(
     currency = currency_of(engine, relation, roles, looks)
     repeats = repeats_of(engine, relation)
     mixed = mixed_columns(looks, roles)
+    arrivals = arrivals_of(engine, relation, looks, facts, taken=roles.taken)
     draft = _Draft(
         roles=roles, facts=facts, zone=zone_of(facts), currency=currency, window=window_of(facts.reading.last_day - facts.reading.first_day + 1),
         buying=paying_events(engine, relation, roles), repeats=repeats, path=path, encoding=encoding, format=relation.format, user_named=user is not None, at_named=at is not None,
         mixed=mixed, unread=unread_of(engine, relation, mixed | _amounts(roles, facts)), repairs=_repairs(engine, relation, roles), today=today,
+        known=known_column(arrivals),
     )  # fmt: skip
     proposal = draft.proposal(
         n_looked=min(facts.n_rows, sample_rows(relation)),
         findings=(
             *check_proposal(relation, looks, roles, facts, currency=currency, repeats=repeats),
             *check_mixed([draft.unread[c] for c in mixed]),
+            *check_arrivals(arrivals),
         ),
     )
     tried = [dated(rule, today=today) for rule in proposal.rules]
@@ -235,12 +238,7 @@ def _allowing(proposal: Proposal, trial: Trial) -> Proposal:
 
 def _require_rows(looks: tuple[Look, ...], path: Path) -> None:
     if not looks or looks[0].n_rows == 0:
-        raise DataError(
-            "source.no_rows",
-            what=f"'{path}' has {len(looks)} columns but no row.",
-            why="An empty export says nothing about its columns.",
-            do="Export it again and check the date range.",
-        )
+        raise no_rows(str(path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +259,7 @@ class _Draft:
     unread: Mapping[str, Unread]
     repairs: tuple[tuple[RepairSpec, str], ...]
     today: date | None
+    known: Arrival | None
 
     def proposal(self, *, n_looked: int, findings: tuple[Finding, ...]) -> Proposal:
         measures = propose_measures(self.roles, self.facts, unit=self.currency.code, buying=self.buying)
@@ -294,6 +293,7 @@ class _Draft:
         return Source(
             path=str(self.path), user=roles.user.column, at=self.facts.at.column, at_format=self.facts.reading.at_format, time_zone=self.zone.source,
             event=roles.event.column if roles.event else None, event_is=None if roles.event else self._event_is(),
+            known_at=self.known.column if self.known else None,
             keep=tuple(k.column for k in roles.keep), types=types, encoding=self.encoding,
         )  # fmt: skip
 
@@ -340,6 +340,7 @@ class _Draft:
             Choice(setting="sources.user", reason=self._user_reason(), sure=Sure.SURE if self.user_named else _sure(user.rows_per_value >= 1.2)),
             Choice(setting="sources.at", reason=time, sure=Sure.CONFIRM if facts.rival else Sure.SURE if self.at_named else _sure(len(roles.times) == 1)),
             event,
+            *([Choice(setting="sources.known_at", reason=self.known.reason, sure=Sure.LIKELY if self.known.is_load else Sure.CONFIRM)] if self.known else []),
             *([Choice(setting="sources.keep", reason="Few, short values: good for cohorts. Free text and what looks personal is left out.", sure=Sure.LIKELY)] if roles.keep else []),
             *([Choice(setting="sources.types", reason=self._types_reason(), sure=Sure.SURE)] if self.unread else []),
             *([Choice(setting="sources.encoding", reason="The file is not UTF-8; check that accents look right.", sure=Sure.CONFIRM)] if self.encoding != "utf-8" else []),

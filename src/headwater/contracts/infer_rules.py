@@ -31,6 +31,7 @@ class Suggested:
     """Repairs and rules to copy, each with its evidence; what was tried and is not proposed; and what all do together.
 
     ``n_broken`` of ``n_rows`` rows break at least one rule proposed, or a type: they would go to quarantine.
+    ``known_at`` is the column of the time a row became known with its evidence, where there is one.
     """
 
     repairs: tuple[tuple[RepairSpec, str], ...]
@@ -38,6 +39,7 @@ class Suggested:
     dropped: tuple[str, ...]
     n_rows: int
     n_broken: int | None
+    known_at: tuple[str, str] | None = None
 
 
 def propose_rules(engine: Engine, path: Path, proposal: Proposal, *, today: date | None = None) -> Suggested:
@@ -58,6 +60,7 @@ def propose_rules(engine: Engine, path: Path, proposal: Proposal, *, today: date
     more = [(spec, why) for spec, why in found if (spec.rule, spec.columns) not in given]
     specs = [*proposal.rules, *(spec for spec, _ in more)]
     contract = contract_of(proposal)
+    known = proposal.source.known_at
     trial = try_rules(engine, relation, contract, [dated(s, today=today) for s in specs])
     kept, dropped = _judged(proposal, more, trial)
     whole = (
@@ -71,6 +74,7 @@ def propose_rules(engine: Engine, path: Path, proposal: Proposal, *, today: date
         dropped=tuple(dropped),
         n_rows=trial.n_rows,
         n_broken=whole.n_broken,
+        known_at=(known, _reason(proposal, "sources.known_at")) if known is not None else None,
     )
 
 

@@ -18,7 +18,7 @@ from headwater.contracts.looks import (
     time_readings,
     value_counts,
 )
-from headwater.contracts.recognize import require_data
+from headwater.contracts.recognize import no_rows, require_data
 from headwater.contracts.roles import time_score
 from headwater.contracts.typing import instant_of
 from headwater.core.finding import Finding, Severity
@@ -52,6 +52,8 @@ def profile(engine: Engine, path: Path) -> Profile:
     ------
     SourceError
         The files cannot be read.
+    DataError
+        There are columns but no row (``source.no_rows``).
     """
     require_data(path)
     files = find_files(path)
@@ -67,6 +69,8 @@ def _profiled(engine: Engine, path: Path, files: Sequence[Path]) -> Profile:
     looks = look_at(engine, relation)
     counted = _counted(engine, relation, looks)
     n_rows = counted[0]["n_rows"] if counted else known_rows(files) or 0
+    if not n_rows:
+        raise no_rows(str(path))
     few = [look.column for look in looks if 0 < look.n_distinct <= _FEW]
     tops = dict(zip(few, value_counts(engine, relation, few), strict=True))
     bars = _bars(engine, relation, looks, counted)

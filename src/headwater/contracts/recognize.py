@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from headwater.core.errors import SourceError
+from headwater.core.errors import DataError, SourceError
 from headwater.engine.place_duckdb import tables_of
 from headwater.engine.source_files import format_of, is_packed
 
-__all__ = ["require_data"]
+__all__ = ["no_rows", "require_data"]
 
 _READABLE = ".csv .tsv .txt .jsonl .ndjson .json .parquet .xlsx .xls .ods, the text ones also as .gz and .zst"
 _HEAD = 512
@@ -59,6 +59,16 @@ def require_data(path: Path) -> None:
         _require_inside(path)
     elif not any(c in str(path) for c in "*?["):
         raise _not_there(path)
+
+
+def no_rows(path: str) -> DataError:
+    """The error of a source with columns and no row (``source.no_rows``), in the words of the quality gate."""
+    return DataError(
+        "source.no_rows",
+        what=f"'{path}' has columns but no row.",
+        why="An empty load is often a failed export; nothing can be learned from it.",
+        do="Export it again and check the date range.",
+    )
 
 
 def _require_kind(path: Path) -> None:

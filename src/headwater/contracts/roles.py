@@ -61,7 +61,7 @@ _TIME_MORE: Hints = {
 _TIME_NOT = frozenset({
     "birth", "birthday", "dob", "expire", "expires", "expiry", "expiration", "updated", "modified", "end", "ended", "deleted",
     "delivery", "delivered", "due", "ship", "shipped", "shipping", "registered", "registration", "signup", "install", "first", "last",
-    "ingested", "received", "loaded", "server", "生日", "更新", "到期", "注册", "发货",
+    "ingested", "ingestion", "received", "loaded", "landed", "inserted", "synced", "known", "server", "生日", "更新", "到期", "注册", "发货",
 })  # fmt: skip
 _EVENT: Hints = {
     "event": 6,

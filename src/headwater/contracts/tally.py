@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headwater.contracts.repair_plan import raw_column, repairs_of
+from headwater.contracts.tally_rows import BINS_PER_E, Grouped, Sized, TallyRows, first_of, sizes
 from headwater.core.contract import Events
 from headwater.core.ledger import Ledger
 from headwater.core.table import Kind
@@ -30,6 +31,7 @@ __all__ = [
     "OTHER",
     "Binned",
     "Series",
+    "Sized",
     "Tally",
     "bin_value",
     "log_bin",
@@ -40,7 +42,6 @@ __all__ = [
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-BINS_PER_E = 16
 MISSING, OTHER = "(missing)", "(other)"
 MOST_VALUES = 50
 _LOOKED_AT = 200_000
@@ -89,6 +90,7 @@ class Tally:
     text and how many values each has among the first 200,000 rows.
     ``users``, ``row_days`` and ``money`` are per day: users, user-days, and the first money measure in whole
     currency. ``lags`` are days known after the fact, ``lag_counts`` their rows, shape (days, lags).
+    ``sized`` says of each numeric column how large it is for each series, by day.
     ``skews`` are logarithmic bins of seconds between ``at`` and ``known_at`` (empty where they are one).
     """
 
@@ -105,6 +107,7 @@ class Tally:
     money: Floats
     money_name: str
     binned: tuple[Binned, ...]
+    sized: tuple[Sized, ...] = ()
     lags: Counts
     lag_counts: Counts
     skews: Counts
@@ -124,16 +127,17 @@ def take_tally(engine: Engine, events: Events, ledger: Ledger) -> Tally:
     texts, numbers = _texts(engine, events), _numbers(events)
     dimensions = tuple(c for c, n in texts if 1 < n <= MOST_VALUES)
     late = events.contract.source.known_at is not None
-    rows = engine.arrow(_tally_query(events, dimensions, numbers, late=late))
     days = np.arange(events.first_day, events.end_day, dtype=np.int64)
     kinds = {c.name: c.kind for c in events.events.columns}
-    at = _Rows(rows)
+    at = TallyRows(engine.arrow(_tally_query(events, dimensions, numbers, late=late)))
     hours = _span(at.column("hour")[at.of("hour")])
     zone = ZoneInfo(events.contract.app.time_zone)
     hour_day, hour_of_day = _local(hours, zone)
-    series, daily, hourly = _series(at, dimensions, days, hours)
+    series, groups = _series(at, dimensions)
+    daily, hourly = at.added("n", groups, "app_day", days), at.added("n", groups, "hour", hours)
     turning = turning_dimensions(series, daily)
     stay = np.array([s.dimension not in turning for s in series], dtype=bool)
+    sized = tuple(sizes(at, i, column=c, groups=groups, days=days, stay=stay) for i, c in enumerate(numbers))
     series, daily, hourly = tuple(s for s in series if s.dimension not in turning), daily[stay], hourly[stay]
     lags, lag_counts = _by_day(at, "lag", days)
     skews, skew_counts = _total(at, "skew")
@@ -152,6 +156,7 @@ def take_tally(engine: Engine, events: Events, ledger: Ledger) -> Tally:
         money=money,
         money_name=money_name,
         binned=tuple(_binned(at, c, kinds[c], i, days) for i, c in enumerate(numbers)),
+        sized=sized,
         lags=lags,
         lag_counts=lag_counts,
         skews=skews,
@@ -215,6 +220,23 @@ def log_bin(value: Sql) -> Sql:
     )
 
 
+def _size_bin(value: Sql) -> Sql:
+    """The logarithmic bin of a number's size; NULL for zero and for no number."""
+    return sql(
+        "CASE WHEN {v} <> 0 THEN CAST(floor(ln(abs({v})) * {k}) AS BIGINT) END", v=value, k=float(BINS_PER_E)
+    )
+
+
+def _sums(index: int) -> Sql:
+    """Whole numbers that add up: how many sizes, their bins, the bins' squares, and money as it is written."""
+    return sql(
+        "CAST(count({s}) AS BIGINT) AS {n}, CAST(sum({s}) AS BIGINT) AS {bins}, CAST(sum({s} * {s}) AS BIGINT) AS {squares},"
+        " CAST(sum({m}) AS BIGINT) AS {money}",
+        s=name(f"s{index}"), m=name(f"m{index}"), n=name(f"sizes {index}"), bins=name(f"bins {index}"),
+        squares=name(f"squares {index}"), money=name(f"money {index}"),
+    )  # fmt: skip
+
+
 def bin_value(bins: Counts) -> Floats:
     """The number in the middle of each bin, on a logarithmic scale.
 
@@ -243,6 +265,16 @@ def _tally_query(events: Events, dimensions: Sequence[str], numbers: Sequence[st
         )
         for i, c in enumerate(numbers)
     ]
+    values += [
+        sql(
+            "{b} AS {s}, {m} AS {paid}",
+            b=_size_bin(sql("(CAST({c} AS DOUBLE) * {u})", c=name(c), u=units[c])),
+            m=name(c) if kinds[c] is Kind.MONEY else sql("CAST(NULL AS BIGINT)"),
+            s=name(f"s{i}"),
+            paid=name(f"m{i}"),
+        )
+        for i, c in enumerate(numbers)
+    ]
     second = sql("(CAST(known_us - at_us AS DOUBLE) / 1000000.0)")
     values += [sql("known_day - app_day AS lag"), sql("{b} AS skew", b=log_bin(second))] if late else []
     keys = [*(f"d{i}" for i in range(len(dimensions))), *(f"n{i}" for i in range(len(numbers)))]
@@ -255,47 +287,16 @@ def _tally_query(events: Events, dimensions: Sequence[str], numbers: Sequence[st
         sql("CAST(grouping({k}) AS INTEGER) AS {g}", k=name(k), g=name(f"not {k}")) for k in ["hour", *keys]
     ]
     return sql(
-        "SELECT app_day, hour, {keys}{grouped}, CAST(count(*) AS BIGINT) AS n, min(at_us) AS first_us, max(at_us) AS last_us"
+        "SELECT app_day, hour, {keys}{grouped}, CAST(count(*) AS BIGINT) AS n, {sums}min(at_us) AS first_us, max(at_us) AS last_us"
         " FROM (SELECT app_day, CAST(floor(CAST(at_us AS DOUBLE) / 3600000000.0) AS BIGINT) AS hour, at_us{values} FROM {scan}) e"
         " GROUP BY GROUPING SETS ({sets})",
         keys=sql("{k}, ", k=commas([name(k) for k in keys])) if keys else sql(""),
         grouped=commas(grouped),
+        sums=sql("{s}, ", s=commas([_sums(i) for i in range(len(numbers))])) if numbers else sql(""),
         values=sql(", {v}", v=commas(values)) if values else sql(""),
         scan=table_scan(events.events),
         sets=commas(sets),
     )
-
-
-class _Rows:
-    """The result of the pass, as arrays, and which of its rows belong to which grouping."""
-
-    def __init__(self, rows: pa.Table) -> None:
-        self.rows = rows
-        self.keys = [c.removeprefix("not ") for c in rows.column_names if c.startswith("not ")]
-        self._in = {k: self._numbers(f"not {k}") == 0 for k in self.keys}
-
-    def of(self, *keys: str) -> NDArray[np.bool_]:
-        """The rows grouped by exactly these keys (and the day)."""
-        found = np.ones(self.rows.num_rows, dtype=bool)
-        for key in self.keys:
-            found &= self._in[key] == (key in keys)
-        return found
-
-    def column(self, column: str) -> Counts:
-        """A column of whole numbers; what is aggregated away is 0."""
-        return self._numbers(column)
-
-    def texts(self, column: str, rows: NDArray[np.bool_]) -> list[str]:
-        """A text column, of some rows."""
-        return self.rows.column(column).filter(pa.array(rows)).to_pylist()
-
-    def is_null(self, column: str) -> NDArray[np.bool_]:
-        """Where a column has no value."""
-        return np.asarray(self.rows.column(column).is_null().to_numpy(), dtype=bool)
-
-    def _numbers(self, column: str) -> Counts:
-        filled = self.rows.column(column).cast(pa.int64()).fill_null(0)
-        return np.asarray(filled.to_numpy(), dtype=np.int64)
 
 
 def _span(hours: Counts) -> Counts:
@@ -309,13 +310,11 @@ def _local(hours: Counts, zone: ZoneInfo) -> tuple[Counts, Counts]:
     return days, np.array([m.hour for m in moments], dtype=np.int64)
 
 
-def _series(
-    at: _Rows, dimensions: Sequence[str], days: Counts, hours: Counts
-) -> tuple[tuple[Series, ...], Counts, Counts]:
-    """Counts by day and by hour: everybody's first, then each watched value's."""
+def _series(at: TallyRows, dimensions: Sequence[str]) -> tuple[tuple[Series, ...], Grouped]:
+    """Everybody, then each watched value, and which rows count them."""
     found: list[Series] = [Series()]
-    rows = [at.of("hour")]
-    places = [np.zeros(int(rows[0].sum()), dtype=np.int64)]
+    rows = [np.flatnonzero(at.of("hour"))]
+    places = [np.zeros(len(rows[0]), dtype=np.int64)]
     for i, dimension in enumerate(dimensions):
         mine = at.of("hour", f"d{i}")
         texts = np.asarray(at.texts(f"d{i}", mine), dtype=object)
@@ -328,29 +327,23 @@ def _series(
         place[kept] = len(found) + np.arange(len(kept))
         found += [Series(dimension=dimension, value=str(values[v])) for v in kept]
         found += [Series(dimension=dimension, value=OTHER)] if len(order) > len(kept) else []
-        rows.append(mine)
+        rows.append(np.flatnonzero(mine))
         places.append(place[where])
-    daily = np.zeros((len(found), len(days)), dtype=np.int64)
-    hourly = np.zeros((len(found), len(hours)), dtype=np.int64)
-    for mine, place in zip(rows, places, strict=True):
-        n = at.column("n")[mine]
-        np.add.at(daily, (place, at.column("app_day")[mine] - _first(days)), n)
-        np.add.at(hourly, (place, at.column("hour")[mine] - _first(hours)), n)
-    return tuple(found), daily, hourly
+    return tuple(found), Grouped(rows=np.concatenate(rows), place=np.concatenate(places), n=len(found))
 
 
-def _by_day(at: _Rows, key: str, days: Counts) -> tuple[Counts, Counts]:
+def _by_day(at: TallyRows, key: str, days: Counts) -> tuple[Counts, Counts]:
     """Counts by day and by each value of a key, shape (days, values)."""
     if key not in at.keys:
         return np.zeros(0, np.int64), np.zeros((len(days), 0), np.int64)
     mine = at.of(key) & ~at.is_null(key)
     values, where = np.unique(at.column(key)[mine], return_inverse=True)
     counts = np.zeros((len(days), len(values)), dtype=np.int64)
-    np.add.at(counts, (at.column("app_day")[mine] - _first(days), where), at.column("n")[mine])
+    np.add.at(counts, (at.column("app_day")[mine] - first_of(days), where), at.column("n")[mine])
     return values, counts
 
 
-def _total(at: _Rows, key: str) -> tuple[Counts, Counts]:
+def _total(at: TallyRows, key: str) -> tuple[Counts, Counts]:
     """Counts by each value of a key, over all days."""
     if key not in at.keys:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -359,22 +352,17 @@ def _total(at: _Rows, key: str) -> tuple[Counts, Counts]:
     return values, np.bincount(where, weights=at.column("n")[mine], minlength=len(values)).astype(np.int64)
 
 
-def _binned(at: _Rows, column: str, kind: Kind, index: int, days: Counts) -> Binned:
+def _binned(at: TallyRows, column: str, kind: Kind, index: int, days: Counts) -> Binned:
     key = f"n{index}"
     bins, counts = _by_day(at, key, days)
     missing = np.zeros(len(days), dtype=np.int64)
     none = at.of(key) & at.is_null(key)
     np.add.at(
         missing,
-        at.column("app_day")[none] - _first(days),
+        at.column("app_day")[none] - first_of(days),
         at.column("n")[none],
     )
     return Binned(column=column, kind=kind, bins=bins, counts=counts, missing=missing)
-
-
-def _first(places: Counts) -> int:
-    """The first of consecutive days or hours; 0 where there is none."""
-    return int(places[0]) if len(places) else 0
 
 
 def _ledger_days(engine: Engine, ledger: Ledger, days: Counts) -> tuple[Counts, Floats, str]:
@@ -389,7 +377,7 @@ def _ledger_days(engine: Engine, ledger: Ledger, days: Counts) -> tuple[Counts, 
         )
     )
     at = np.asarray(rows.column("app_day").cast(pa.int64()).to_numpy(), dtype=np.int64)
-    first = _first(days)
+    first = first_of(days)
     inside = (at >= first) & (at < first + len(days))
     users, total = np.zeros(len(days), np.int64), np.zeros(len(days))
     users[at[inside] - first] = np.asarray(rows.column("users").to_numpy())[inside]

@@ -1,7 +1,7 @@
 """A broken file among a thousand is named and set aside; the others are read.
 
-Broken is: empty, no file of its kind (a cut Parquet footer, a damaged packed file), with lines that end in
-several ways, or with other columns than most.
+Broken is: empty, no file of its kind (a cut Parquet footer, a damaged packed file, a web page saved as CSV),
+with lines that end in several ways, or with other columns than most.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from headwater.engine.source_csv import open_csv, sniff
 from headwater.engine.source_files import empty, format_of, is_packed, require_one_format, unreadable
 from headwater.engine.source_parquet import footers
 from headwater.engine.sql import name, sql
+from headwater.engine.web_page import WEB_PAGE, begins_web_page, web_page
 
 __all__ = ["SiftedFiles", "check_broken_files", "find_damage", "sift_files"]
 
-_CHUNK = 1 << 20
+_CHUNK, _HEAD = 1 << 20, 512
 _LISTED = 5
+_MIXED = "its lines end in several ways"
 
 Layout = tuple[str, ...]
 
@@ -59,12 +61,13 @@ def sift_files(
 
     Reads footers and headers, in parallel; a packed file is unpacked once, since nothing else tells
     whether it is whole. Files ``damaged`` inside, as a read has shown, are set aside too. Raises ``SourceError`` (``source.empty``, ``source.unreadable``,
-    ``source.columns_differ``, ``source.mixed_formats``) where more than the share ``max_broken_files`` is
+    ``source.columns_differ``, ``source.web_page``, ``source.mixed_formats``) where more than the share ``max_broken_files`` is
     broken.
     """
     kind = require_one_format(files)
     broken = {f: _broken(f, "source.empty", "it is empty (0 bytes)") for f in files if f.stat().st_size == 0}
     broken |= _damaged_packs([f for f in files if f not in broken], threads=engine.threads)
+    broken |= _web_pages([f for f in files if f not in broken], kind, threads=engine.threads)
     looks = _looks(
         engine, [f for f in files if f not in broken], kind, delimiter=delimiter, encoding=encoding
     )
@@ -95,16 +98,12 @@ def sift_files(
 
 
 def find_damage(files: Sequence[Path], *, threads: int = 2) -> tuple[BrokenFile, ...]:
-    """The Parquet files whose pages cannot be decoded: every page is read, so ask only after a read has failed.
+    """The files that are damaged inside: Parquet with pages that cannot be decoded, text with mixed line ends.
 
-    Files of other kinds are passed over.
+    Every byte is read, so ask only after a read has failed.
     """
-    files = [f for f in files if format_of(f) == "parquet"]
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        found = pool.map(_page_damage, files)
-    return tuple(
-        _broken(f, "source.unreadable", why) for f, why in zip(files, found, strict=True) if why is not None
-    )
+        return tuple(found for found in pool.map(_damage, files) if found is not None)
 
 
 def check_broken_files(sifted: SiftedFiles) -> tuple[Finding, ...]:
@@ -176,14 +175,24 @@ def _mixed_lines(
                 sql("SELECT count({c}) FROM {r} r", c=name(relation.columns[0][0]), r=relation.rows)
             )
         except (DuckDBError, HeadwaterError) as error:
-            named = name_mixed_lines([file])
-            why = (
-                str(error).splitlines()[0][:200]
-                if named is None
-                else named.finding.what.split(": ", 1)[1].rstrip(".")
-            )
-            found[file] = _broken(file, "source.line_ends", f"its lines end in several ways: {why}")
+            why = str(error).splitlines()[0][:200]
+            found[file] = _mixed(file) or _broken(file, "source.line_ends", f"{_MIXED}: {why}")
     return found
+
+
+def _mixed(file: Path) -> BrokenFile | None:
+    named = name_mixed_lines([file])
+    if named is None:
+        return None
+    counts = named.finding.what.split(": ", 1)[1].rstrip(".")
+    return _broken(file, "source.line_ends", f"{_MIXED}: {counts}")
+
+
+def _damage(file: Path) -> BrokenFile | None:
+    if format_of(file) != "parquet":
+        return _mixed(file)
+    why = _page_damage(file)
+    return None if why is None else _broken(file, "source.unreadable", why)
 
 
 def _ends_differ(file: Path) -> bool:
@@ -227,6 +236,19 @@ def _pack_damage(file: Path) -> str | None:
                 pass
 
     return _failure(read)
+
+
+def _web_pages(files: Sequence[Path], kind: str, *, threads: int) -> dict[Path, BrokenFile]:
+    """The text files that are web pages; other kinds cannot be read as tables when they are."""
+    looked = files if kind in {"csv", "jsonl"} else ()
+    with ThreadPoolExecutor(max_workers=max(threads, 2)) as pool:
+        found = zip(looked, pool.map(_begins_web_page, looked), strict=True)
+        return {f: _broken(f, "source.web_page", WEB_PAGE) for f, is_page in found if is_page}
+
+
+def _begins_web_page(file: Path) -> bool:
+    with _unpacked(file) as stream:
+        return begins_web_page(bytes(stream.read(_HEAD)))
 
 
 def _page_damage(file: Path) -> str | None:
@@ -288,6 +310,8 @@ def _refusal(
             return empty([b.path for b in broken if b.code == first.code], n_files=n_files)
         case "source.columns_differ":
             return columns_differ(layouts, reason=f"'{first.path.name}': {first.reason}")
+        case "source.web_page":
+            return web_page(first.path)
         case _:
             return unreadable([first.path], first.reason)
 

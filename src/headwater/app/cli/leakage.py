@@ -5,6 +5,7 @@ from __future__ import annotations
 from headwater.app.cli.speak import Reply
 from headwater.app.plan import Job, learning_cutoffs
 from headwater.app.study import Study
+from headwater.app.watch import WouldRun
 from headwater.core.errors import GateError
 from headwater.snapshots.leakage import check_leakage
 
@@ -14,6 +15,8 @@ __all__ = ["leakage_reply"]
 def leakage_reply(study: Study, job: Job) -> Reply:
     """The verdict of the poison test. Raises ``GateError`` where a feature moved."""
     ledger = study.ledger()
+    if study.rehearsal:
+        raise WouldRun("poisoning what comes after the cutoffs", step="leakage")
     cutoffs = learning_cutoffs(
         ledger,
         origin=ledger.end_day - job.task.horizon_days,

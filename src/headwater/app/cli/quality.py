@@ -84,7 +84,8 @@ def audit(
 def _audited(study: Study, *, jsonl: Path | None, junit: Path | None) -> Reply:
     _require_folders(jsonl=jsonl, junit=junit)
     found = study.audit()
-    _written(check_rows(study.events(gate=False), found), jsonl=jsonl, junit=junit)
+    if not study.rehearsal:
+        _written(check_rows(study.events(gate=False), found), jsonl=jsonl, junit=junit)
     return audit_reply(found)
 
 
@@ -103,7 +104,9 @@ def _written(rows: Sequence[dict[str, Any]], *, jsonl: Path | None, junit: Path 
 def checked(study: Study, *, against: Path | None, jsonl: Path | None, junit: Path | None) -> Reply:
     """The reply of ``check``: files for machines are written first, even where the gate then refuses the load."""
     _require_folders(jsonl=jsonl, junit=junit)
-    _written(check_rows(study.events(gate=False)), jsonl=jsonl, junit=junit)
+    rows = check_rows(study.events(gate=False))
+    if not study.rehearsal:
+        _written(rows, jsonl=jsonl, junit=junit)
     found = None if against is None else _against(study, against)
     reply = check_reply(study)
     if found is None:
@@ -195,7 +198,8 @@ def _infer(options: Options, data: Path, *, user: str | None, at: str | None) ->
         {"repair": spec.repair, "columns": list(spec.columns), "values": {k: list(v) for k, v in spec.aliases.items()}, "evidence": why}
         for spec, why in found.repairs
     ]  # fmt: skip
-    counts = {"n_rows": found.n_rows, "n_broken": found.n_broken}
+    known = {"column": found.known_at[0], "evidence": found.known_at[1]} if found.known_at else None
+    counts = {"n_rows": found.n_rows, "n_broken": found.n_broken, "known_at": known}
     return Reply(text=text, data={**counts, "repairs": repairs, "rules": rules, "not_proposed": list(found.dropped), "text": text})  # fmt: skip
 
 

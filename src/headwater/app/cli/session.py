@@ -12,8 +12,9 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from headwater.app.cli.progress import Bars
+from headwater.app.cli.rehearsal import rehearsed
 from headwater.app.cli.speak import Reply, Speaker
-from headwater.app.config import CONFIG_NAME, read_settings
+from headwater.app.config import CONFIG_NAME, read_memory, read_settings, read_threads
 from headwater.app.store import STORE_NAME
 from headwater.app.study import Study
 from headwater.app.watch import WouldRun
@@ -34,7 +35,7 @@ class Options:
         int | None, typer.Option(min=0, help="Seed of every random draw; default: [run] seed.")
     ] = None
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of the engine; default: [run] threads.")
+        int | None, typer.Option(help="Threads of the engine, 1 to 512; default: [run] threads.")
     ] = None
     memory: Annotated[
         str | None, typer.Option(help="Memory of the engine, such as 4GB; default: [run] memory.")
@@ -49,6 +50,13 @@ class Options:
         """The voice these options ask for."""
         return Speaker(as_json=self.as_json, quiet=self.quiet or self.as_json)
 
+    def require(self) -> None:
+        """Raise ``HeadwaterError`` where threads or memory are none that ``[run]`` would take."""
+        if self.threads is not None:
+            read_threads(self.threads)
+        if self.memory is not None:
+            read_memory(self.memory)
+
     def at(self, folder: Path) -> Options:
         """The same options in another folder."""
         return replace(self, config=folder / CONFIG_NAME)
@@ -62,6 +70,10 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     def run(**given: Any) -> None:
         options = Options(**{name: given.pop(name) for name in shared})
+        try:
+            options.require()
+        except HeadwaterError as error:
+            raise typer.Exit(options.speaker().refuse(command.__name__, error)) from None
         command(options, **given)
 
     parameters = [
@@ -109,10 +121,10 @@ def _of_the_system(error: OSError) -> HeadwaterError:
 
 def in_workspace(options: Options, command: str, work: Callable[[Study], Reply]) -> None:
     """Open the workspace of ``--config``, hold it, and answer; with ``--dry-run`` only say what would be done."""
-    answer(options, command, lambda: _held(options, work))
+    answer(options, command, lambda: _held(options, command, work))
 
 
-def _held(options: Options, work: Callable[[Study], Reply]) -> Reply:
+def _held(options: Options, command: str, work: Callable[[Study], Reply]) -> Reply:
     settings = read_settings(options.config)
     study = Study(
         options.root,
@@ -130,15 +142,5 @@ def _held(options: Options, work: Callable[[Study], Reply]) -> Reply:
         try:
             reply = work(study)
         except WouldRun as first:
-            return _rehearsed(study, str(first))
-    if options.dry_run:
-        return Reply(
-            text="Nothing to do: every step is there already.", data={"dry_run": True, "first_step": None}
-        )
-    return reply
-
-
-def _rehearsed(study: Study, first: str) -> Reply:
-    there = sorted({label.split()[0] for label in study.steps})
-    text = f"Would begin with: {first}.\nThere already: {', '.join(there) or 'nothing'}. Nothing was done."
-    return Reply(text=text, data={"dry_run": True, "first_step": first, "reused": there})
+            return rehearsed(command, study, first)
+    return rehearsed(command, study, None) if options.dry_run else reply

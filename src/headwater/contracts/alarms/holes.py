@@ -89,13 +89,40 @@ class _Grid:
         if not len(there):
             return []
         last = self.n if ends and self.n - there[-1] <= _TRAILING_HOURS else there[-1] + 1
+        since_first = counts.copy()
+        since_first[: there[0]] = np.nan
         counts[: (there[0] // 24 + 1) * 24] = np.nan
         counts[last:] = np.nan
         expected = expected_slots(counts, per_week=168)
         by_hour, days = slot_dispersion(counts, expected), [_by_day(counts), _by_day(expected)]
         usual = days[1][np.nan_to_num(days[1]) > 0]
         by_day = (float(np.median(usual)), min(by_hour, slot_dispersion(*days))) if len(usual) else None
-        return silences(counts, expected, dispersion=by_hour, level=level, by_day=by_day)
+        reached, found = (
+            expected.copy(),
+            silences(counts, expected, dispersion=by_hour, level=level, by_day=by_day),
+        )
+        for s in found:
+            reached[s.first : s.end] *= _reached(
+                _known_by_day(since_first), _known_by_day(expected), s.first // 24
+            )
+        return silences(counts, reached, dispersion=by_hour, level=level, by_day=by_day) if found else []
+
+
+def _reached(held: Floats, expected: Floats, day: int) -> float:
+    """The share (at most 1) that the week before ``day`` holds of what the week from it on should hold.
+
+    On a log that grows the later weeks are the larger ones: what they hold is no measure of the days before. Days
+    without a number (before the first event, holidays) are left out, with the day a week later.
+    """
+    before = np.arange(max(0, day - 7), min(day, len(held) - 7))
+    before = before[np.isfinite(held[before]) & (np.nan_to_num(expected[before + 7]) > 0)]
+    return min(1.0, float(held[before].sum() / expected[before + 7].sum())) if len(before) else 0.0
+
+
+def _known_by_day(slots: Floats) -> Floats:
+    """The sum of a day's known slots; NaN where none is."""
+    days = slots.reshape(-1, 24)
+    return np.where(np.isfinite(days).any(axis=1), np.nansum(days, axis=1), np.nan)
 
 
 def _by_day(slots: Floats) -> Floats:

@@ -1,14 +1,16 @@
-"""Unit jump: the daily median of a numeric column is suddenly a multiple of what it was: cents, another currency."""
+"""Unit jump: a numeric column is suddenly a multiple of what it was, everywhere or in one value: cents, another currency."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
-from headwater.contracts.alarm import Floats, Heard, Metric, Scope, days_text, number_of
+from headwater.contracts.alarm import Floats, Heard, Metric, Scope, days_text, number_of, whole_days
 from headwater.contracts.judged import LEAST_DAYS, MOST_FINDINGS, TOO_SHORT, Stretch, judge, stretches
+from headwater.contracts.jumps import LEAST_SIZES, Jump, jumps_of, rows_of, watched_values
 from headwater.contracts.tally import Binned, Series, bin_value
 from headwater.core.audit import AlarmSpec
 from headwater.core.finding import Finding, Severity
@@ -23,32 +25,42 @@ _FACTORS = {
     1_000_000.0: "micro-units",
 }
 _NEAR = 0.2
-_LEAST_VALUES = 30
 
 
 class UnitJump:
-    """The median size of each numeric column by day, against the days before."""
+    """The median size of each numeric column by day, and its typical size in each watched value, against the days before."""
 
     about: ClassVar[str] = "a numeric column is suddenly several times larger or smaller"
     statistical: ClassVar[bool] = True
-    defaults: ClassVar[Mapping[str, float | str]] = {"least_factor": 2.5}
+    defaults: ClassVar[Mapping[str, float | str]] = {"least_factor": 2.5, "least_factor_within": 5}
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
-        """Settings: ``least_factor`` (2.5: smaller changes of the median are no jump of a unit)."""
-        binned = scope.tally.binned
-        if len(scope.tally.days) <= LEAST_DAYS:
+        """Settings: ``least_factor`` (2.5: smaller changes of the median are no jump of a unit), ``least_factor_within`` (5: the same for one value of a column)."""
+        tally = scope.tally
+        if len(tally.days) <= LEAST_DAYS:
             return Heard(skipped=TOO_SHORT)
-        if not binned:
+        if not tally.binned:
             return Heard(skipped="no column is a number")
-        pairs = [_medians(b) for b in binned]
-        link, noise = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+        pairs = [_medians(b) for b in tally.binned]
+        watched = watched_values(tally.series, tally.sized)
+        link = np.array([*(p[0] for p in pairs), *(w.link for w in watched)])
+        noise = np.array([*(p[1] for p in pairs), *(w.noise for w in watched)])
         judged = judge(scope, link, noise, least=float(np.log(number_of(spec, "least_factor"))))
         if judged is None:
-            return Heard(skipped=f"{TOO_SHORT} with {_LEAST_VALUES} values each")
-        series = [Series(dimension=b.column, value="median size") for b in binned]
-        metric = judged.metric("median_size", series, np.exp(link), back=_size)
-        found = stretches(metric.flagged, judged.base.p)[:MOST_FINDINGS]
-        return judged.heard(metric, [_finding(scope, binned[s.series], metric, s) for s in found])
+            return Heard(skipped=f"{TOO_SHORT} with {LEAST_SIZES} values each")
+        whole, within = (rows_of(judged.base, x) for x in (slice(0, len(pairs)), slice(len(pairs), None)))
+        jumps = jumps_of(
+            watched, within, whole_days(scope), least=float(np.log(number_of(spec, "least_factor_within")))
+        )
+        series = [Series(dimension=b.column, value="median size") for b in tally.binned]
+        metric = replace(judged, base=whole).metric(
+            "median_size", series, np.exp(link[: len(pairs)]), back=_size
+        )
+        found = [
+            _finding(scope, tally.binned[s.series], metric, s) for s in stretches(metric.flagged, whole.p)
+        ]
+        heard = judged.heard(metric, [*found, *(_within(scope, j) for j in jumps)][:MOST_FINDINGS])
+        return replace(heard, n_flagged=heard.n_flagged + sum(len(j.days) for j in jumps))
 
 
 def _size(link: Floats) -> Floats:
@@ -62,7 +74,7 @@ def _medians(one: Binned) -> tuple[Floats, Floats]:
     order = order[size[order] > 0]
     heaped = np.cumsum(one.counts[:, order], axis=1).astype(float)
     total = heaped[:, -1] if len(order) else np.zeros(len(one.counts))
-    enough = total >= _LEAST_VALUES
+    enough = total >= LEAST_SIZES
     logs = np.log(size[order])
     quartiles = [np.full(len(total), np.nan) for _ in range(3)]
     for target, share in zip(quartiles, (0.25, 0.5, 0.75), strict=True):
@@ -73,6 +85,18 @@ def _medians(one: Binned) -> tuple[Floats, Floats]:
     return quartiles[1], noise
 
 
+def _factor(ratio: float) -> tuple[str, str]:
+    """How many times larger or smaller, in words, and what such a factor usually means."""
+    size = ratio if ratio > 1 else 1 / ratio
+    meant = next((w for f, w in _FACTORS.items() if abs(size / f - 1) < _NEAR), "another unit or currency")
+    return f"{ratio:,.3g} times" if ratio > 1 else f"1/{size:,.3g} of", meant
+
+
+def _to_do(scope: Scope, written: str, days: Sequence[int] | np.ndarray) -> str:
+    since = days_text(scope.tally.days[days[:1]])
+    return f"Ask who writes {written} which unit it has since {since}; correct it at the source or split the source there."
+
+
 def _finding(scope: Scope, one: Binned, metric: Metric, stretch: Stretch) -> Finding:
     days, least = stretch.days, stretch.p
     value: Floats = metric.value[stretch.series]
@@ -80,19 +104,43 @@ def _finding(scope: Scope, one: Binned, metric: Metric, stretch: Stretch) -> Fin
     tally = scope.tally
     ratio = float(np.exp(np.mean(np.log(value[days]) - np.log(expected[days]))))
     n_rows = int(one.counts[days].sum())
-    size = ratio if ratio > 1 else 1 / ratio
-    meant = next((w for f, w in _FACTORS.items() if abs(size / f - 1) < _NEAR), "another unit or currency")
-    verb = f"{ratio:,.3g} times" if ratio > 1 else f"1/{size:,.3g} of"
+    times, meant = _factor(ratio)
     users = int(tally.users[days].sum())
     return Finding(
         code="alarm.unit_jump",
         severity=Severity.WARN,
         what=(
-            f"The median size of {one.column} on {days_text(tally.days[days])} is {value[days].mean():,.4g}, {verb} what was expected "
+            f"The median size of {one.column} on {days_text(tally.days[days])} is {value[days].mean():,.4g}, {times} what was expected "
             f"({expected[days].mean():,.4g}, p = {least:.1g}); it looks like {meant}. {n_rows:,} rows of {users:,} user-days and "
             f"{float(tally.money[days].sum()):,.0f} {tally.money_name or 'money'} are touched."
         ),
         why="Every total over those days is off by that factor.",
-        do=f"Ask who writes {one.column} which unit it has since {days_text(tally.days[days[:1]])}; correct it at the source or split the source there.",
+        do=_to_do(scope, one.column, days),
         numbers={"ratio": ratio, "p_value": least, "n_rows": n_rows, "first_day": int(tally.days[days[0]])},
+    )
+
+
+def _within(scope: Scope, jump: Jump) -> Finding:
+    days, one, tally = jump.days, jump.of, scope.tally
+    column, ratio = one.sized.column, float(np.exp(jump.moved))
+    times, meant = _factor(ratio)
+    n_rows, money = int(one.sized.n[one.row, days].sum()), float(one.sized.money[one.row, days].sum())
+    holding = f" that hold {money:,.0f} of {column} as written" if money else ""
+    return Finding(
+        code="alarm.unit_jump",
+        severity=Severity.WARN,
+        what=(
+            f"Where {one.series.label}, the typical size of {column} on {days_text(tally.days[days])} is {jump.seen:,.4g}, {times} what was expected "
+            f"({jump.expected:,.4g}, p = {jump.p:.1g}), and elsewhere it is not; it looks like {meant}. {n_rows:,} rows{holding} are touched."
+        ),
+        why="Every total over those days, and every comparison with that value, is off by that factor.",
+        do=_to_do(scope, f"{column} where {one.series.label}", days),
+        numbers={
+            "series": one.series.label,
+            "ratio": ratio,
+            "p_value": jump.p,
+            "n_rows": n_rows,
+            "money": round(money, 2),
+            "first_day": int(tally.days[days[0]]),
+        },
     )
