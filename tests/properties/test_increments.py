@@ -29,6 +29,7 @@ from headwater.ledgers.build import build_ledger
 FIRST = datetime(2024, 3, 25, tzinfo=UTC)  # the clocks of Europe skip an hour on the sixth day after
 MEASURES = (
     Measure(name="revenue", aggregate=Aggregate.SUM, expression="price", where="price > 0"),
+    Measure(name="margin", aggregate=Aggregate.SUM, expression="price"),
     Measure(name="orders", aggregate=Aggregate.COUNT_DISTINCT, expression="order"),
     Measure(name="lines", aggregate=Aggregate.COUNT),
 )
@@ -137,6 +138,7 @@ def same(one: tuple[Events, Ledger], other: tuple[Events, Ledger]) -> None:
                 )
     assert one[0].day_fingerprints == other[0].day_fingerprints
     assert one[1].day_fingerprints == other[1].day_fingerprints
+    assert (one[1].netted, one[1].findings) == (other[1].netted, other[1].findings)
     assert (one[1].settle_days, one[1].one_row_a_day) == (other[1].settle_days, other[1].one_row_a_day)
 
 

@@ -39,8 +39,9 @@ class Ledger(Shown):
 
     ``user_hours`` holds the first 168 hours of each user, ``keys`` each distinct key by user and day, where
     a measure counts them. ``day_fingerprints`` are those of the rows of each app day, ``built_from`` those
-    of the events they were built from: a day whose events did not change need not be built again. ``first_day`` and ``end_day`` (exclusive)
-    bound the log. 99% of the facts of a day are known ``settle_days`` after it: looking back, a window has
+    of the events they were built from: a day whose events did not change need not be built again. ``netted``
+    holds (day, measure, events below zero, their sum in the measure's scale). ``first_day`` and ``end_day``
+    (exclusive) bound the log. 99% of the facts of a day are known ``settle_days`` after it: looking back, a window has
     matured only then. ``one_row_a_day`` is true where no user-day became known on two days.
     """
 
@@ -50,6 +51,7 @@ class Ledger(Shown):
     keys: Table | None = None
     day_fingerprints: tuple[tuple[int, str], ...] = ()
     built_from: tuple[tuple[int, str], ...] = ()
+    netted: tuple[tuple[int, str, int, int], ...] = ()
     measures: tuple[LedgerMeasure, ...]
     first_day: int
     end_day: int

@@ -23,7 +23,7 @@ from headwater.ledgers.days import (
     on_days,
     write_by_day,
 )
-from headwater.ledgers.findings import ledger_findings
+from headwater.ledgers.findings import ledger_findings, netted_by_day
 from headwater.ledgers.measures import CompiledMeasure, compile_measures
 from headwater.ledgers.users import FIRST_HOURS, Touched, write_hours, write_users
 
@@ -65,6 +65,8 @@ def build_ledger(engine: Engine, events: Events, *, folder: Path, earlier: Ledge
     users = write_users(engine, events, days, folder=folder, touched=touched)
     hours = write_hours(engine, events, compiled, users, folder=folder, touched=touched)
     settle_days = _settle_days(engine, days) if late else 0
+    sums = [(c.measure, c.amount) for c in compiled if c.amount is not None and not c.measure.counts]
+    netted = netted_by_day(engine, events, sums, changed=changed, earlier=earlier)
     return Ledger(
         days=days,
         users=users,
@@ -72,6 +74,7 @@ def build_ledger(engine: Engine, events: Events, *, folder: Path, earlier: Ledge
         keys=keys,
         day_fingerprints=prints,
         built_from=events.day_fingerprints,
+        netted=netted,
         measures=tuple(c.measure for c in compiled),
         first_day=events.first_day,
         end_day=events.end_day,
@@ -84,7 +87,8 @@ def build_ledger(engine: Engine, events: Events, *, folder: Path, earlier: Ledge
             days,
             n_users=users.n_rows,
             settle_days=settle_days,
-            sums=[(c.measure, c.amount) for c in compiled if c.amount is not None and not c.measure.counts],
+            sums=[measure for measure, _ in sums],
+            netted=netted,
         ),
         sql=engine.text(query),
     )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from headwater.core.contract import Events
 from headwater.core.finding import Finding, Severity
-from headwater.core.ledger import LedgerMeasure
+from headwater.core.ledger import Ledger, LedgerMeasure
 from headwater.core.table import Table
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, commas, name, sql
+from headwater.ledgers.days import on_days
 
-__all__ = ["ledger_findings"]
+__all__ = ["ledger_findings", "netted_by_day"]
 
+Netted = tuple[int, str, int, int]
 _FEW_DAYS, _MANY_DAYS = 20, 1_000
 
 
@@ -23,17 +25,18 @@ def ledger_findings(
     *,
     n_users: int,
     settle_days: int,
-    sums: Sequence[tuple[LedgerMeasure, Sql]],
+    sums: Sequence[LedgerMeasure],
+    netted: Iterable[Netted],
 ) -> tuple[Finding, ...]:
-    """Look once at the ledger and once at the amounts of the events."""
+    """Look at the ledger as it was built; what was ``netted`` is told by ``netted_by_day``."""
     measures = [m.name for m in events.contract.measures]
     looks = commas([sql("count(*)"), *(sql("sum(abs({n}))", n=name(m)) for m in measures)])
     _, *totals = engine.one(sql("SELECT {looks} FROM {s} s", looks=looks, s=table_scan(days)))
     found = [_all_zero(m, events) for m, total in zip(measures, totals, strict=True) if not total]
     if n_users < 2:
         found.append(_one_user(n_users, events))
-    found += [f for m, _ in sums for f in _concentrated(engine, m, days)]
-    return (*found, *_late(settle_days), *_netted(engine, events, sums))
+    found += [f for m in sums for f in _concentrated(engine, m, days)]
+    return (*found, *_late(settle_days), *_given_back(sums, netted))
 
 
 def _concentrated(engine: Engine, measure: LedgerMeasure, days: Table) -> list[Finding]:
@@ -75,23 +78,53 @@ def _late(settle_days: int) -> list[Finding]:
     ]
 
 
-def _netted(engine: Engine, events: Events, sums: Sequence[tuple[LedgerMeasure, Sql]]) -> list[Finding]:
-    if not sums:
-        return []
+def netted_by_day(
+    engine: Engine,
+    events: Events,
+    sums: Sequence[tuple[LedgerMeasure, Sql]],
+    *,
+    changed: Collection[int],
+    earlier: Ledger | None,
+) -> tuple[Netted, ...]:
+    """By day and measure, the kept events below zero and their sum; only days ``changed`` are looked at again."""
+    kept = [] if earlier is None else [n for n in earlier.netted if n[0] not in changed]
+    if not sums or not changed:
+        return tuple(kept)
     looks = [
-        sql("count(*) FILTER (WHERE {a} < 0), coalesce(sum({a}) FILTER (WHERE {a} < 0), 0)", a=amount)
+        sql(
+            "count(*) FILTER (WHERE {a} < 0), CAST(coalesce(sum({a}) FILTER (WHERE {a} < 0), 0) AS BIGINT)",
+            a=amount,
+        )
         for _, amount in sums
     ]
-    row = engine.one(sql("SELECT {l} FROM {s} s", l=commas(looks), s=table_scan(events.events)))
-    pairs = zip(row[::2], row[1::2], strict=True)
-    return [
-        _given_back(measure, n, float(total) / measure.scale)
-        for (measure, _), (n, total) in zip(sums, pairs, strict=True)
+    found = engine.rows(
+        sql(
+            "SELECT app_day, {looks} FROM {s} s WHERE {days} GROUP BY app_day",
+            looks=commas(looks),
+            s=table_scan(events.events_on(changed)),
+            days=on_days(changed),
+        )
+    )
+    anew = [
+        (int(day), measure.name, int(n), int(total))
+        for day, *counts in found
+        for (measure, _), n, total in zip(sums, counts[::2], counts[1::2], strict=True)
         if n
     ]
+    return tuple(sorted(kept + anew))
 
 
-def _given_back(measure: LedgerMeasure, n_rows: int, total: float) -> Finding:
+def _given_back(sums: Sequence[LedgerMeasure], netted: Iterable[Netted]) -> list[Finding]:
+    found: list[Finding] = []
+    for measure in sums:
+        own = [(n, total) for _, name_of, n, total in netted if name_of == measure.name]
+        n_rows, total = sum(n for n, _ in own), sum(t for _, t in own) / measure.scale
+        if n_rows:
+            found.append(_given_back_of(measure, n_rows, total))
+    return found
+
+
+def _given_back_of(measure: LedgerMeasure, n_rows: int, total: float) -> Finding:
     return Finding(
         code="measure.netted",
         severity=Severity.NOTE,
