@@ -24,6 +24,7 @@ __all__ = [
     "added",
     "frame_library",
     "joined",
+    "of_marks",
     "row_fingerprint",
     "set_table_reader",
 ]
@@ -133,6 +134,16 @@ def joined(parts: Sequence[Table], *, columns: Sequence[Column] | None = None) -
         columns=shown,
         n_rows=n_rows,
         fingerprint=row_fingerprint([c.name for c in shown], n_rows=n_rows, total=total),
+    )
+
+
+def of_marks(name: str, *, files: Sequence[str], columns: Sequence[Column], marks: Sequence[str]) -> Table:
+    """A table known by the fingerprints of sets of rows that make it up; no file is read."""
+    counts = [mark.split(".")[1:] for mark in marks]
+    n_rows, total = (sum(int(c[i], 16) for c in counts) for i in (0, 1))
+    fingerprint = row_fingerprint([c.name for c in columns], n_rows=n_rows, total=total)
+    return Table(
+        name=name, files=tuple(files), columns=tuple(columns), n_rows=n_rows, fingerprint=fingerprint
     )
 
 

@@ -60,6 +60,7 @@ def build_ledger(engine: Engine, events: Events, *, folder: Path, earlier: Ledge
         columns=day_columns(compiled),
         built=changed,
         earlier=None if earlier is None else earlier.days,
+        prints=() if earlier is None else earlier.day_fingerprints,
     )
     touched = None if earlier is None else Touched(days=frozenset(changed), earlier=earlier)
     users = write_users(engine, events, days, folder=folder, touched=touched)

@@ -6,9 +6,10 @@ A table by day is one Parquet folder for each app day, so that a day can be buil
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from headwater.core.table import Column, Kind, Purpose, Table
+from headwater.core.table import Column, Kind, Purpose, Table, joined, of_marks
 from headwater.engine.engine import Engine, adopt_by_day, table_scan
 from headwater.engine.folders import link_file
 from headwater.engine.sql import Sql, name, shim, sql, union_all
@@ -57,26 +58,33 @@ def write_by_day(
     columns: Sequence[Column],
     built: Iterable[int],
     earlier: Table | None,
+    prints: Sequence[tuple[int, str]] = (),
     part: Sql | None = None,
 ) -> tuple[Table, tuple[tuple[int, str], ...]]:
     """Write the days ``built`` that ``query`` gives, keep the other days of ``earlier``; fingerprints by day.
 
-    ``part`` says by which day rows lie apart (``app_day`` unless given); day fingerprints are by ``app_day``
-    and empty for a table that has none.
+    ``prints`` are the day fingerprints of ``earlier``: with them kept days are not read again. ``part`` says
+    by which day rows lie apart (``app_day`` unless given); day fingerprints are by ``app_day`` and empty for
+    a table that has none.
     """
     target = folder / table
     by = part if part is not None else name("app_day")
     parted = sql("SELECT q.*, {by} AS {part} FROM ({q}) q", by=by, part=name(_PART), q=query)
     found = engine.write_parts(parted, target, by=(_PART,))
-    files = [file for made in found.values() for file in made]
-    files += _kept(earlier, target, without=set(built)) if earlier is not None else []
-    if not files:
+    fresh = sorted(file for made in found.values() for file in made)
+    kept = sorted(_kept(earlier, target, without=set(built))) if earlier is not None else []
+    if not fresh and not kept:
         empty = sql("SELECT * FROM ({q}) q LIMIT 0", q=query)
-        files = [Path(f) for f in engine.write(empty, target, table="none", columns=columns).files]
-    files.sort()
-    if any(c.name == "app_day" for c in columns):
-        return adopt_by_day(engine, files, table=table, columns=columns)
-    return engine.adopt(files, table=table, columns=columns), ()
+        fresh = [Path(f) for f in engine.write(empty, target, table="none", columns=columns).files]
+    if all(c.name != "app_day" for c in columns):
+        return engine.adopt(sorted([*fresh, *kept]), table=table, columns=columns), ()
+    if not (fresh and kept and prints):
+        return adopt_by_day(engine, sorted([*fresh, *kept]), table=table, columns=columns)
+    own, anew = adopt_by_day(engine, fresh, table=table, columns=columns)
+    stayed = tuple((day, mark) for day, mark in prints if day not in set(built))
+    old = of_marks(table, files=[str(f) for f in kept], columns=columns, marks=[mark for _, mark in stayed])
+    whole = joined([own, old])
+    return replace(whole, files=tuple(sorted(whole.files))), tuple(sorted(stayed + anew))
 
 
 def on_days(days: Iterable[int]) -> Sql:
