@@ -171,13 +171,13 @@ def test_text_files_with_other_columns_are_set_aside(tmp_path: Path, engine: Duc
     assert [(b.path.name, b.code) for b in relation.broken_files] == [("050.csv", "source.columns_differ")]
 
 
-def test_damage_inside_the_pages_is_found_when_asked_for(tmp_path: Path) -> None:
+def test_damage_inside_the_pages_is_found_when_asked_for(tmp_path: Path, engine: DuckDB) -> None:
     good = _write(tmp_path / "good.parquet", text=[f"value {i * 7919 % 1000}" for i in range(50_000)])
     bad = tmp_path / "bad.parquet"
     data = bytearray(good.read_bytes())
     data[200:2000] = bytes(1800)
     bad.write_bytes(bytes(data))
-    assert [b.path for b in find_damage([good, bad])] == [bad]
+    assert [b.path for b in find_damage(engine, [good, bad])] == [bad]
 
 
 def _pack(path: Path, data: bytes) -> None:

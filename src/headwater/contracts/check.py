@@ -91,11 +91,14 @@ def check(
         earlier=earlier,
         rates=rates,
     )
+    sifted = _sifted(engine, contract, files)
     try:
-        return checked(_sifted(engine, contract, files))
+        return checked(sifted)
     except SourceError as error:
-        unreadable = error.finding.code == "source.unreadable"
-        damaged = find_damage(files, threads=engine.threads) if unreadable else ()
+        if error.finding.code != "source.unreadable":
+            raise
+        source = contract.source
+        damaged = find_damage(engine, sifted.files, delimiter=source.delimiter, encoding=source.encoding)
         if not damaged:
             raise
     return checked(_sifted(engine, contract, files, damaged=damaged))

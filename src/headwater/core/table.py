@@ -118,33 +118,37 @@ def added(one: str, other: str) -> str:
     >>> added("ca978112.2.ff", "ca978112.1.1")
     'ca978112.3.100'
     """
-    (columns, n, total), (_, n_more, more) = one.split("."), other.split(".")
-    return f"{columns}.{int(n, 16) + int(n_more, 16):x}.{int(total, 16) + int(more, 16):x}"
+    n_rows, total = _summed([one, other])
+    return f"{one.split('.', maxsplit=1)[0]}.{n_rows:x}.{total:x}"
+
+
+def of_marks(name: str, *, files: Sequence[str], columns: Sequence[Column], marks: Sequence[str]) -> Table:
+    """A table known by the fingerprints of sets of rows that make it up; no file is read."""
+    n_rows, total = _summed(marks)
+    return Table(
+        name=name,
+        files=tuple(files),
+        columns=tuple(columns),
+        n_rows=n_rows,
+        fingerprint=row_fingerprint([c.name for c in columns], n_rows=n_rows, total=total),
+    )
 
 
 def joined(parts: Sequence[Table], *, columns: Sequence[Column] | None = None) -> Table:
     """The rows of all parts as one table; at least one part. ``columns`` are the first part's unless given."""
     first = parts[0]
-    shown = first.columns if columns is None else tuple(columns)
-    total = sum(int(p.fingerprint.rsplit(".", 1)[1], 16) for p in parts)
-    n_rows = sum(p.n_rows for p in parts)
-    return Table(
-        name=first.name,
-        files=tuple(f for p in parts for f in p.files),
-        columns=shown,
-        n_rows=n_rows,
-        fingerprint=row_fingerprint([c.name for c in shown], n_rows=n_rows, total=total),
+    return of_marks(
+        first.name,
+        files=[f for p in parts for f in p.files],
+        columns=first.columns if columns is None else columns,
+        marks=[p.fingerprint for p in parts],
     )
 
 
-def of_marks(name: str, *, files: Sequence[str], columns: Sequence[Column], marks: Sequence[str]) -> Table:
-    """A table known by the fingerprints of sets of rows that make it up; no file is read."""
+def _summed(marks: Sequence[str]) -> tuple[int, int]:
+    """How many rows fingerprints cover, and the sum of their hashes."""
     counts = [mark.split(".")[1:] for mark in marks]
-    n_rows, total = (sum(int(c[i], 16) for c in counts) for i in (0, 1))
-    fingerprint = row_fingerprint([c.name for c in columns], n_rows=n_rows, total=total)
-    return Table(
-        name=name, files=tuple(files), columns=tuple(columns), n_rows=n_rows, fingerprint=fingerprint
-    )
+    return sum(int(n, 16) for n, _ in counts), sum(int(total, 16) for _, total in counts)
 
 
 def frame_library(name: str) -> Any:

@@ -34,7 +34,6 @@ __all__ = ["SiftedFiles", "check_broken_files", "find_damage", "sift_files"]
 
 _CHUNK, _HEAD = 1 << 20, 512
 _LISTED = 5
-_MIXED = "its lines end in several ways"
 
 Layout = tuple[str, ...]
 
@@ -97,13 +96,20 @@ def sift_files(
     )
 
 
-def find_damage(files: Sequence[Path], *, threads: int = 2) -> tuple[BrokenFile, ...]:
-    """The files that are damaged inside: Parquet with pages that cannot be decoded, text with mixed line ends.
+def find_damage(
+    engine: Engine, files: Sequence[Path], *, delimiter: str | None = None, encoding: str = "utf-8"
+) -> tuple[BrokenFile, ...]:
+    """The files that are damaged inside: Parquet with pages that cannot be decoded, text that cannot be read to its end.
 
-    Every byte is read, so ask only after a read has failed.
+    Every byte is read, so ask only after a read has failed. Files of other kinds are passed over.
     """
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        return tuple(found for found in pool.map(_damage, files) if found is not None)
+    pages = [f for f in files if format_of(f) == "parquet"]
+    with ThreadPoolExecutor(max_workers=engine.threads) as pool:
+        whys = pool.map(_page_damage, pages)
+    found = {f: _broken(f, "source.unreadable", why) for f, why in zip(pages, whys, strict=True) if why}
+    texts = [f for f in files if format_of(f) == "csv"]
+    found |= _unread(engine, texts, delimiter=delimiter, encoding=encoding)
+    return tuple(found[f] for f in files if f in found)
 
 
 def check_broken_files(sifted: SiftedFiles) -> tuple[Finding, ...]:
@@ -167,32 +173,31 @@ def _mixed_lines(
         return {}
     with ThreadPoolExecutor(max_workers=max(engine.threads, 2)) as pool:
         suspects = [f for f, odd in zip(files, pool.map(_ends_differ, files), strict=True) if odd]
+    return _unread(engine, suspects, delimiter=delimiter, encoding=encoding)
+
+
+def _unread(
+    engine: Engine, files: Sequence[Path], *, delimiter: str | None, encoding: str
+) -> dict[Path, BrokenFile]:
+    """The text files that the engine cannot read to their end, each read alone."""
     found: dict[Path, BrokenFile] = {}
-    for file in suspects:
+    for file in files:
         try:
             relation = open_csv(engine.reader, (file,), delimiter=delimiter, encoding=encoding)
             engine.reader.one(
                 sql("SELECT count({c}) FROM {r} r", c=name(relation.columns[0][0]), r=relation.rows)
             )
         except (DuckDBError, HeadwaterError) as error:
-            why = str(error).splitlines()[0][:200]
-            found[file] = _mixed(file) or _broken(file, "source.line_ends", f"{_MIXED}: {why}")
+            found[file] = _unread_for(file, str(error).splitlines()[0][:200])
     return found
 
 
-def _mixed(file: Path) -> BrokenFile | None:
+def _unread_for(file: Path, why: str) -> BrokenFile:
     named = name_mixed_lines([file])
-    if named is None:
-        return None
-    counts = named.finding.what.split(": ", 1)[1].rstrip(".")
-    return _broken(file, "source.line_ends", f"{_MIXED}: {counts}")
-
-
-def _damage(file: Path) -> BrokenFile | None:
-    if format_of(file) != "parquet":
-        return _mixed(file)
-    why = _page_damage(file)
-    return None if why is None else _broken(file, "source.unreadable", why)
+    if named is None and not _ends_differ(file):
+        return _broken(file, "source.unreadable", why)
+    counts = why if named is None else named.finding.what.split(": ", 1)[1].rstrip(".")
+    return _broken(file, "source.line_ends", f"its lines end in several ways: {counts}")
 
 
 def _ends_differ(file: Path) -> bool:

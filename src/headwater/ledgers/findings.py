@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from headwater.core.contract import Events
 from headwater.core.finding import Finding, Severity
@@ -26,7 +26,7 @@ def ledger_findings(
     n_users: int,
     settle_days: int,
     sums: Sequence[LedgerMeasure],
-    netted: Iterable[Netted],
+    netted: Sequence[Netted],
 ) -> tuple[Finding, ...]:
     """Look at the ledger as it was built; what was ``netted`` is told by ``netted_by_day``."""
     measures = [m.name for m in events.contract.measures]
@@ -36,7 +36,7 @@ def ledger_findings(
     if n_users < 2:
         found.append(_one_user(n_users, events))
     found += [f for m in sums for f in _concentrated(engine, m, days)]
-    return (*found, *_late(settle_days), *_given_back(sums, netted))
+    return (*found, *_late(settle_days), *_netted(sums, netted))
 
 
 def _concentrated(engine: Engine, measure: LedgerMeasure, days: Table) -> list[Finding]:
@@ -114,17 +114,17 @@ def netted_by_day(
     return tuple(sorted(kept + anew))
 
 
-def _given_back(sums: Sequence[LedgerMeasure], netted: Iterable[Netted]) -> list[Finding]:
+def _netted(sums: Sequence[LedgerMeasure], netted: Sequence[Netted]) -> list[Finding]:
     found: list[Finding] = []
     for measure in sums:
-        own = [(n, total) for _, name_of, n, total in netted if name_of == measure.name]
-        n_rows, total = sum(n for n, _ in own), sum(t for _, t in own) / measure.scale
-        if n_rows:
-            found.append(_given_back_of(measure, n_rows, total))
+        own = [(n, total) for _, of, n, total in netted if of == measure.name]
+        if own:
+            n_rows, total = sum(n for n, _ in own), sum(t for _, t in own)
+            found.append(_given_back(measure, n_rows, total / measure.scale))
     return found
 
 
-def _given_back_of(measure: LedgerMeasure, n_rows: int, total: float) -> Finding:
+def _given_back(measure: LedgerMeasure, n_rows: int, total: float) -> Finding:
     return Finding(
         code="measure.netted",
         severity=Severity.NOTE,

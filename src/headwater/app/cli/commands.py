@@ -20,7 +20,7 @@ from headwater.app.cli.replies import (
     run_reply,
     snapshot_reply,
 )
-from headwater.app.cli.session import Options, answer, in_workspace, with_options
+from headwater.app.cli.session import JsonLines, JUnit, Options, answer, in_workspace, with_options
 from headwater.app.cli.speak import Reply, finding_data, finding_line
 from headwater.app.demo import EXAMPLES, lay_out, require_example
 from headwater.app.doctor import examine
@@ -96,12 +96,8 @@ def check(
     against: Annotated[
         Path | None, typer.Option(help="An earlier load (file, folder or glob) to compare with.")
     ] = None,
-    jsonl: Annotated[
-        Path | None, typer.Option(help="Write the results as JSON lines, into a folder that is there.")
-    ] = None,
-    junit: Annotated[
-        Path | None, typer.Option(help="Write the results as JUnit XML, into a folder that is there.")
-    ] = None,
+    jsonl: JsonLines = None,
+    junit: JUnit = None,
 ) -> None:
     """The quality gate: what is kept, what is in quarantine, and why. Exit code 4 where the load fails."""
     in_workspace(options, "check", lambda study: checked(study, against=against, jsonl=jsonl, junit=junit))

@@ -11,7 +11,7 @@ import typer
 
 from headwater.app.cli.program import app
 from headwater.app.cli.replies import check_reply
-from headwater.app.cli.session import Options, answer, in_workspace, with_options
+from headwater.app.cli.session import JsonLines, JUnit, Options, answer, in_workspace, with_options
 from headwater.app.cli.speak import Reply, finding_data, finding_line
 from headwater.app.cli.tables import grid_text
 from headwater.app.cli.written import files_told, require_folder
@@ -70,12 +70,8 @@ def infer(
 @with_options
 def audit(
     options: Options,
-    jsonl: Annotated[
-        Path | None, typer.Option(help="Write the results as JSON lines, into a folder that is there.")
-    ] = None,
-    junit: Annotated[
-        Path | None, typer.Option(help="Write the results as JUnit XML, into a folder that is there.")
-    ] = None,
+    jsonl: JsonLines = None,
+    junit: JUnit = None,
 ) -> None:
     """What the alarms say of the load as a whole: volume, mix, holes, bots and more. Nothing is deleted."""
     in_workspace(options, "audit", lambda study: _audited(study, jsonl=jsonl, junit=junit))

@@ -20,7 +20,14 @@ from headwater.app.study import Study
 from headwater.app.watch import WouldRun
 from headwater.core.errors import HeadwaterError
 
-__all__ = ["Options", "answer", "in_workspace", "with_options"]
+__all__ = ["JUnit", "JsonLines", "Options", "answer", "in_workspace", "with_options"]
+
+JsonLines = Annotated[
+    Path | None, typer.Option(help="Write the results as JSON lines, into a folder that is there.")
+]
+JUnit = Annotated[
+    Path | None, typer.Option(help="Write the results as JUnit XML, into a folder that is there.")
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
