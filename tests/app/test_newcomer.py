@@ -15,9 +15,12 @@ from typing import Any
 import pytest
 
 from headwater.app.card import card_blocks
+from headwater.app.cli import commands, quality, replies
 from headwater.app.config import read_settings
-from headwater.core.block import Grid
+from headwater.app.run import Published
+from headwater.core.block import Callout, Grid, Page
 from headwater.core.contract import RuleResult
+from headwater.core.finding import Finding, Severity
 from headwater.engine.web_page import begins_web_page
 
 Run = Callable[..., Any]
@@ -177,6 +180,61 @@ def test_a_rehearsal_says_what_is_there_what_would_run_and_what_follows(shop, he
     assert then["step"] == "snapshot", "of the end of the log, which no test on the past has read"
     assert then["later_steps"] == ["fit", "forecast", "report"]
     assert not (shop.folder / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["ledger"], ["audit"], ["backtest"], ["fit"], ["fit", "--model", "rate_so_far"], ["predict"]],
+    ids=" ".join,
+)
+def test_a_rehearsal_names_the_steps_that_the_command_then_makes(shop, headwater, words: list[str]) -> None:
+    told = headwater(*words, "--dry-run", "--json", at=small(shop).folder).json
+    assert headwater(*words, "--quiet", at=shop.folder).code == 0
+    assert {told["step"], *told["later_steps"]} == {p.name for p in (shop.store / "steps").iterdir()}
+
+
+def test_a_rehearsed_comparison_compares_nothing_and_is_named(
+    shop, headwater, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[object] = []
+    real = quality.compare_loads
+
+    def counted(*given: Any, **more: Any) -> Any:
+        compared.append(given)
+        return real(*given, **more)
+
+    monkeypatch.setattr(quality, "compare_loads", counted)
+    last = shop.folder / "last.csv"
+    last.write_bytes((shop.folder / "orders.csv").read_bytes())
+    words = ["check", "--against", last]
+    told = headwater(*words, "--dry-run", "--json", at=shop.folder).json
+    assert (told["step"], told["later_steps"]) == ("check", ["compare"])
+    assert headwater("check", "--quiet", at=shop.folder).code == 0
+    told = headwater(*words, "--dry-run", "--json", at=shop.folder).json
+    assert (told["step"], told["later_steps"], told["reused"]) == ("compare", [], ["check"])
+    said = headwater(*words, "--dry-run", at=shop.folder).out
+    assert "nothing was computed" in said
+    assert "compare (comparing with 'last.csv')" in said
+    assert compared == []
+    assert headwater(*words, "--json", at=shop.folder).json["against"]["n_rows_last"] > 0
+    assert len(compared) == 1
+
+
+@pytest.mark.parametrize(("n", "told"), [(1, "read the warning in"), (2, "read the 2 warnings in")])
+def test_one_warning_is_told_as_one(
+    shop, headwater, monkeypatch: pytest.MonkeyPatch, n: int, told: str
+) -> None:
+    finding = Finding(code="planted", severity=Severity.WARN, what="A.", why="B.", do="C.")
+    blocks = tuple(Callout(finding=replace(finding, what=f"{i}.")) for i in range(n))
+    page = Page(name="planted", title="Planted", blocks=blocks)
+    real = replies.run_reply
+
+    def planted(study: Any, published: Published) -> Any:
+        document = replace(published.told.document, pages=(page,))
+        return real(study, replace(published, told=replace(published.told, document=document)))
+
+    monkeypatch.setattr(commands, "run_reply", planted)
+    assert told in headwater("run", "--quiet", at=small(shop).folder).out
 
 
 def test_a_rehearsal_of_what_is_done_writes_no_report(shop, headwater) -> None:

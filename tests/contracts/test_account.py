@@ -250,6 +250,34 @@ def test_the_gate_of_the_whole_load(bench):
     assert len(check_gate(check(bench, data, max_share=0.49))) == 1
 
 
+def test_a_gate_that_fails_names_the_rules_and_tells_small_shares(bench):
+    data = HEADER + GOOD % (1, 1) * 2_999 + FAULTS["negative"][0]
+    one = RuleSpec(rule="range", columns=("price",), settings={"above": 0}, max_share=0.0001)
+    told = check_gate(check(bench, data, rules=(one,), max_share=0.0002))
+    assert told == (
+        "0.033% of rows break range(price above 0) (allowed 0.01%)",
+        "0.033% of rows are in quarantine (allowed 0.02%): range(price above 0) 1",
+    )
+
+
+@pytest.mark.parametrize(("n_old", "told"), [(1, True), (2, True), (30, False)])
+def test_a_few_rows_long_before_the_log_are_told(bench, n_old, told):
+    """A clock that was never set says 1970: at most one row in a hundred, half a year or more before the others."""
+    old = "".join(f"u{i},{1970 + i}-01-01\n" for i in range(n_old))
+    new = "".join(f"u{i % 50},2024-01-{1 + i % 28:02d}\n" for i in range(2_400))
+    found = [f for f in bench.check("user,at\n" + old + new).findings if f.code == "log.far_past"]
+    assert bool(found) is told
+    if found:
+        assert found[0].numbers["n_rows"] == n_old
+        assert "1970-01-01" in found[0].what
+        assert 'on = "2024-01-01"' in found[0].do
+
+
+def test_a_log_with_a_pause_of_months_begins_where_it_begins(bench):
+    rows = "".join(f"u{i},{year}-01-{1 + i % 28:02d}\n" for year in (2022, 2024) for i in range(1_000))
+    assert "log.far_past" not in {f.code for f in bench.check("user,at\n" + rows).findings}
+
+
 def test_a_load_with_nothing_left_names_the_worst_rule(bench):
     with pytest.raises(GateError, match=r"type\(at\) \(2 rows\)") as refused:
         require_gate(check(bench, HEADER + FAULTS["bad time"][0] * 2))

@@ -148,7 +148,7 @@ def test_a_load_time_equal_to_the_event_tells_nothing(engine: DuckDB, tmp_path: 
 def test_a_history_loaded_anew_is_told_not_taken(
     engine: DuckDB, tmp_path: Path, known: list[datetime | str]
 ) -> None:
-    """Half of forty days, reloaded after them, came over 31 days late in more than 5% of rows."""
+    """Half of forty days, reloaded after them, came over 7 days late."""
     p = propose(engine, written(tmp_path / "e.csv", "loaded_at", known), today=TODAY)
     assert p.source.known_at is None
     assert "init.loaded_at_once" in {f.code for f in p.findings}
@@ -163,3 +163,71 @@ def test_rules_are_tried_under_the_load_time_proposed(engine: DuckDB, tmp_path: 
     assert p.source.known_at == "loaded_at"
     assert propose_rules(engine, path, p, today=TODAY).n_broken == 2
     assert gated(engine, p, tmp_path).quarantine.n_rows == 2
+
+
+def late_in_part(n_late: int, days: float, n: int = N) -> list[datetime | str]:
+    """Prompt rows, of which ``n_late`` came so many days late, spread over the log."""
+    late = {(i * n) // n_late for i in range(n_late)}
+    assert len(late) == n_late
+    return [happened(i) + (timedelta(days=days) if i in late else LAG) for i in range(n)]
+
+
+@pytest.mark.parametrize(("n_late", "days"), [(24, 40), (199, 40), (24, 400)])
+def test_a_late_tail_is_what_a_load_time_is_for(
+    engine: DuckDB, tmp_path: Path, n_late: int, days: int
+) -> None:
+    """Planted: most rows prompt, some over a month late. It is proposed, and says how many came so late."""
+    p = propose(
+        engine, written(tmp_path / "e.csv", "loaded_at", late_in_part(n_late, days)), today=date(2027, 1, 1)
+    )
+    assert p.source.known_at == "loaded_at"
+    assert "init.loaded_at_once" not in {f.code for f in p.findings}
+    choice = p.choice("sources.known_at")
+    assert choice is not None
+    assert f"{n_late} of {N} rows ({n_late / N:.2%}) came more than 31 days late" in choice.reason
+
+
+def test_no_late_tail_is_told_where_none_is(engine: DuckDB, tmp_path: Path) -> None:
+    """31 days are not more than 31 days."""
+    p = propose(engine, written(tmp_path / "e.csv", "loaded_at", late_in_part(24, 31)), today=TODAY)
+    choice = p.choice("sources.known_at")
+    assert choice is not None
+    assert "31 days" not in choice.reason
+    assert "quarantine" not in choice.reason
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ([happened(N) + timedelta(days=1)] * N, "all 400 rows came on one day for 40 days of events:"),
+        (late_in_part(300, 8), "300 of 400 rows (75.00%) came more than 7 days after they happened"),
+    ],
+    ids=["one load", "most rows late"],
+)
+def test_what_is_told_of_a_history_loaded_anew_is_what_was_planted(
+    engine: DuckDB, tmp_path: Path, known: list[datetime | str], told: str
+) -> None:
+    p = propose(engine, written(tmp_path / "e.csv", "loaded_at", known), today=TODAY)
+    (found,) = [f for f in p.findings if f.code == "init.loaded_at_once"]
+    assert told in found.what
+    assert "median" not in found.what
+
+
+def test_rows_without_the_load_time_are_told_as_the_gate_takes_them(engine: DuckDB, tmp_path: Path) -> None:
+    """Planted: three of 400 rows, two empty and one that is no time. The gate sets aside those three."""
+    known = prompt()
+    known[3] = known[77] = ""
+    known[200] = "never"
+    p = propose(engine, written(tmp_path / "e.csv", "loaded_at", known), today=TODAY)
+    choice = p.choice("sources.known_at")
+    assert choice is not None
+    assert "in 397 of 397 rows" in choice.reason
+    assert "3 of 400 rows (0.75%) have no such time that can be read: the gate puts them in quarantine" in (
+        choice.reason
+    )
+    events = gated(engine, p, tmp_path)
+    assert (events.quarantine.n_rows, events.events.n_rows) == (3, 397)
+    assert {r.code: r.n_rows for r in events.rules if r.n_rows} == {
+        "required(loaded_at)": 2,
+        "type(loaded_at)": 1,
+    }

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from headwater.core.errors import ConfigError
 from headwater.core.identity import Identity
 from headwater.core.span import day_of
 from headwater.core.table import Kind
+from headwater.engine import sift
 
 E12 = 1_000_000_000_000
 DAY = day_of("2024-01-01")
@@ -149,6 +151,28 @@ def test_damage_inside_a_file_among_many_is_found_by_reading_and_named(bench: An
     assert events.findings[0].code == "source.broken_files"
     assert "1 of 120 files" in events.findings[0].what
     assert f"'{bad.name}'" in events.findings[0].what
+
+
+def test_while_a_damaged_file_stays_only_what_is_new_is_looked_through(bench: Any, monkeypatch: Any) -> None:
+    root = bench.folder()
+    (root / "log").mkdir()
+    for i in range(120):
+        pq.write_table(
+            pa.table({"device": [f"d{i}"] * 900, "login": [f"u{i}-{k * 7919 % 1000}" for k in range(900)],
+                      "at": ["2024-01-01 10:00:00"] * 900, "price": ["1.00"] * 900, "cur": ["GBP"] * 900}),
+            root / "log" / f"{i:03d}.parquet", compression="zstd",
+        )  # fmt: skip
+    bad = root / "log" / "042.parquet"
+    whole = bad.read_bytes()
+    bad.write_bytes(whole[:40] + bytes(160) + whole[200:])
+    first = _checked(bench, root, {}, None, path="log/*.parquet")
+    looked: list[str] = []
+    plain = sift._page_damage
+    monkeypatch.setattr(sift, "_page_damage", lambda f: (looked.append(f.name), plain(f))[1])
+    again = _checked(bench, root, {}, first, path="log/*.parquet")
+    assert looked == ["042.parquet"]
+    assert again.events.fingerprint == first.events.fingerprint
+    assert again.findings[0].code == "source.broken_files"
 
 
 def test_text_files_of_many_days_meet_the_rate_of_their_own_day(bench: Any) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from headwater.app.rules_text import rules_text
 from headwater.contracts.compare_loads import compare_loads, stability_index
 from headwater.contracts.infer import propose
 from headwater.contracts.infer_rules import propose_rules
@@ -87,6 +88,29 @@ def test_profile_tells_repeated_rows(engine, written):
 def test_profile_of_nothing_is_an_error(engine, tmp_path):
     with pytest.raises(SourceError):
         profile(engine, tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize("damage", ["no Parquet", "zeroed pages"])
+def test_files_that_cannot_be_read_are_named_by_who_looks(engine, tmp_path, damage):
+    """Two of four files: what the others hold is looked at, and nobody takes it for the whole."""
+    for k in range(4):
+        orders(400, seed=k).drop(columns="empty").to_parquet(tmp_path / f"{k}.parquet", compression="zstd")
+    for k in (1, 2):
+        file = tmp_path / f"{k}.parquet"
+        whole = file.read_bytes()
+        file.write_bytes(b"x" * 100 if damage == "no Parquet" else whole[:40] + bytes(1_500) + whole[1_540:])
+    found = profile(engine, tmp_path)
+    assert (found.n_rows, found.n_files) == (800, 2)
+    proposal = propose(engine, tmp_path, today=None)
+    suggested = propose_rules(engine, tmp_path, proposal)
+    for findings in (found.findings, proposal.findings, suggested.findings):
+        (told,) = [f.what for f in findings if f.code == "source.broken_files"]
+        assert told.startswith("2 of 4 files")
+        assert "'1.parquet'" in told
+        assert "'2.parquet'" in told
+    assert "2 of 4 files" in rules_text(suggested).replace("\n# ", " ")
+    with pytest.raises(SourceError):
+        compare_loads(engine, tmp_path, tmp_path / "0.parquet")
 
 
 @pytest.mark.parametrize(

@@ -115,13 +115,13 @@ def test_the_finding_says_which_how_many_and_what_share(tmp_path: Path, engine: 
     files = _many(tmp_path, 200)
     files[7].write_bytes(b"x" * 100)
     sifted = sift_files(engine, find_files(tmp_path))
-    (finding,) = check_broken_files(sifted)
+    (finding,) = check_broken_files(sifted.files, sifted.broken)
     total = sum(f.stat().st_size for f in files)
     assert finding.code == "source.broken_files"
     assert "1 of 200 files (0.50% of files" in finding.what
     assert f"{100 / total:.2%} of bytes" in finding.what
     assert "'0007.parquet'" in finding.what
-    assert check_broken_files(sift_files(engine, files[8:])) == ()
+    assert check_broken_files(sift_files(engine, files[8:]).files, sift_files(engine, files[8:]).broken) == ()
 
 
 def test_more_broken_files_than_allowed_stop_the_load(tmp_path: Path, engine: DuckDB) -> None:

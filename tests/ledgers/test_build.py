@@ -264,3 +264,11 @@ def test_findings_of_a_ledger_with_nothing_in_it(bench):
     zero = Measure(name="zero", aggregate=Aggregate.SUM, expression="quantity * 0")
     ledger = bench.ledger(f"{HEADER}a,2020-03-01,o,1,1,0\n", types=TYPES, measures=(zero,))
     assert {f.code for f in ledger.findings} == {"measure.all_zero", "ledger.one_user"}
+
+
+def test_refunds_larger_than_a_whole_number_of_64_bits_are_netted(bench):
+    """Twice -6e12 on one day: -1.2e19 in micro-units, beyond a signed 64-bit number; the finding tells the sum."""
+    data = HEADER + "".join(f"{u},2020-03-02,o1,1,-6000000000000,1\n" for u in "ab")
+    ledger = bench.ledger(data, **CONTRACT)
+    (told,) = [f for f in ledger.findings if f.code == "measure.netted" and "revenue" in f.what]
+    assert told.numbers == {"n_rows": 2, "total": -1.2e13}

@@ -23,7 +23,7 @@ def rules_text(found: Suggested) -> str:
     A column of the time a row became known is a comment above them, for it belongs under ``[[sources]]``.
     """
     document = tomlkit.document()
-    for line in _known(found):
+    for line in (*_set_aside(found), *_known(found)):
         document.add(tomlkit.comment(line))
     if found.repairs:
         document["repairs"] = _entries([repair_table(r, why) for r, why in found.repairs])
@@ -46,6 +46,10 @@ def repair_table(spec: RepairSpec, why: str) -> Table:
         listed.update({meant: list(spellings) for meant, spellings in spec.aliases.items()})
         table["values"] = listed
     return table
+
+
+def _set_aside(found: Suggested) -> list[str]:
+    return [line for f in found.findings for line in textwrap.wrap(_printable(f"{f.what} {f.why}"), _WIDTH)]
 
 
 def _known(found: Suggested) -> list[str]:

@@ -29,7 +29,7 @@ _WORDS: Mapping[str, int] = {
 _MOST = 4
 _NOT_BEFORE, _FILLED = 0.99, 0.99
 _SECOND_US, _MINUTE_US, _HOUR_US, _DAY_US = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
-_MEDIAN_US, _TAIL_US = 7 * _DAY_US, 31 * _DAY_US
+_WEEK_US, _MONTH_US = 7 * _DAY_US, 31 * _DAY_US
 _MANY_DAYS = 3
 
 
@@ -37,19 +37,22 @@ _MANY_DAYS = 3
 class Arrival:
     """A column that may say when a row became known, against the time of the event.
 
-    ``n_both`` of ``n_rows`` rows have both times; in ``n_not_before`` of them it is not before the event, in
-    ``n_later`` it is later. ``median_us`` and ``tail_us`` are about the median and the 95% quantile of the
-    delay in microseconds. ``n_days`` are its different days, ``n_event_days`` those of the events.
+    ``n_filled`` of ``n_rows`` rows have it, ``n_both`` the event's own time too; in ``n_not_before`` of these it is
+    not before the event, in ``n_later`` it is later, in ``n_week`` by more than 7 days, in ``n_month`` by more
+    than 31. ``median_us`` is about the median delay in microseconds. ``n_days`` are its different days,
+    ``n_event_days`` those of the events.
     """
 
     column: str
     is_load: bool
     n_rows: int
+    n_filled: int
     n_both: int
     n_not_before: int
     n_later: int
+    n_week: int
+    n_month: int
     median_us: float
-    tail_us: float
     n_days: int
     n_event_days: int
 
@@ -60,10 +63,14 @@ class Arrival:
         return filled and self.n_later > 0 and self.n_not_before >= _NOT_BEFORE * self.n_both
 
     @property
+    def is_one_load(self) -> bool:
+        """Whether events of many days came on one."""
+        return self.n_days == 1 and self.n_event_days >= _MANY_DAYS
+
+    @property
     def came_at_once(self) -> bool:
-        """Whether rows came long after they happened, as when a whole history is loaded anew."""
-        one_load = self.n_days == 1 and self.n_event_days >= _MANY_DAYS
-        return one_load or self.median_us > _MEDIAN_US or self.tail_us > _TAIL_US
+        """Whether a history was loaded anew: in one load, or half of the rows more than 7 days after they happened."""
+        return self.is_one_load or 2 * self.n_week >= self.n_both
 
     @property
     def reason(self) -> str:
@@ -74,7 +81,22 @@ class Arrival:
         return (
             f"'{self.column}' is named like {named}; it is not before the event in {self.n_not_before:,} of {self.n_both:,} rows"
             f" ({_share(self.n_not_before, self.n_both)}), and later by {delay_text(self.median_us)} in the median: a snapshot knows a row from then on."
+            f"{self._late}{self._empty}"
         )
+
+    @property
+    def _late(self) -> str:
+        if not self.n_month:
+            return ""
+        share = _share(self.n_month, self.n_both)
+        return f" {self.n_month:,} of {self.n_both:,} rows ({share}) came more than 31 days late; leave it out where these were loaded anew."
+
+    @property
+    def _empty(self) -> str:
+        n = self.n_rows - self.n_filled
+        if not n:
+            return ""
+        return f" {n:,} of {self.n_rows:,} rows ({_share(n, self.n_rows)}) have no such time that can be read: the gate puts them in quarantine."
 
 
 def arrivals_of(
@@ -118,12 +140,24 @@ def check_arrivals(arrivals: Sequence[Arrival]) -> tuple[Finding, ...]:
         Finding(
             code="init.loaded_at_once",
             severity=Severity.NOTE,
-            what=f"'{late.column}' is named like a load time, but rows came {delay_text(late.median_us)} after they happened in the median, on {late.n_days:,} days for {late.n_event_days:,} days of events: a history loaded anew.",
+            what=f"'{late.column}' is named like a load time, but {_came(late)}: a history loaded anew.",
             why="As known_at it would hide the history from every past cutoff; without it, late rows count as known at once.",
             do=f'Keep it out, or write known_at = "{late.column}" where the rows really came so late.',
-            numbers={"n_load_days": late.n_days, "n_event_days": late.n_event_days},
+            numbers={
+                "n_load_days": late.n_days,
+                "n_event_days": late.n_event_days,
+                "n_over_7_days": late.n_week,
+                "n_rows": late.n_both,
+            },
         ),
     )
+
+
+def _came(late: Arrival) -> str:
+    if late.is_one_load:
+        return f"all {late.n_both:,} rows came on one day for {late.n_event_days:,} days of events"
+    share = _share(late.n_week, late.n_both)
+    return f"{late.n_week:,} of {late.n_both:,} rows ({share}) came more than 7 days after they happened, on {late.n_days:,} days for {late.n_event_days:,} days of events"
 
 
 def delay_text(us: float) -> str:
@@ -168,10 +202,12 @@ def _times(relation: Relation, facts: Facts, named: Sequence[Look]) -> Sql:
 def _counts(known: Sql) -> list[Sql]:
     delay = sql("{k} - at_us", k=known)
     return [
+        sql("count({k})", k=known),
         sql("count({d})", d=delay),
         sql("count(*) FILTER (WHERE {k} >= at_us)", k=known),
         sql("count(*) FILTER (WHERE {k} > at_us)", k=known),
-        shim("approx_quantiles", sql("CAST({d} AS DOUBLE)", d=delay), 0.5, 0.95),
+        *(sql("count(*) FILTER (WHERE {d} > {us})", d=delay, us=us) for us in (_WEEK_US, _MONTH_US)),
+        shim("approx_quantiles", sql("CAST({d} AS DOUBLE)", d=delay), 0.5),
         sql("count(DISTINCT {day})", day=_day(known)),
     ]
 
@@ -181,11 +217,12 @@ def _day(us: Sql) -> Sql:
 
 
 def _arrival(look: Look, n_rows: int, n_event_days: int, found: Sequence[Any]) -> Arrival:
-    n_both, n_not_before, n_later, quantiles, n_days = found
-    median, tail = quantiles or (0.0, 0.0)
+    n_filled, n_both, n_not_before, n_later, n_week, n_month, quantiles, n_days = found
+    (median,) = quantiles or (0.0,)
     return Arrival(
-        column=look.column, is_load=_strength(look) > 1, n_rows=n_rows, n_both=n_both, n_not_before=n_not_before,
-        n_later=n_later, median_us=float(median), tail_us=float(tail), n_days=n_days, n_event_days=n_event_days,
+        column=look.column, is_load=_strength(look) > 1, n_rows=n_rows, n_filled=n_filled, n_both=n_both,
+        n_not_before=n_not_before, n_later=n_later, n_week=n_week, n_month=n_month, median_us=float(median),
+        n_days=n_days, n_event_days=n_event_days,
     )  # fmt: skip
 
 

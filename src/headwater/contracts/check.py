@@ -30,17 +30,22 @@ from headwater.contracts.repeats import (
     repeats_of,
     spans_of,
 )
-from headwater.contracts.results import rule_results
+from headwater.contracts.results import failed_gates, rule_results
 from headwater.core.contract import Contract, Events, Part
-from headwater.core.errors import GateError, SourceError
+from headwater.core.errors import GateError
 from headwater.core.finding import Finding
 from headwater.core.identity import IdentityMap
 from headwater.core.span import date_of, day_of
 from headwater.core.table import joined
 from headwater.engine.engine import Engine
-from headwater.engine.relation import BrokenFile, Relation
-from headwater.engine.sift import SiftedFiles, check_broken_files, find_damage, sift_files
-from headwater.engine.sources import find_files, open_relation
+from headwater.engine.sources import (
+    Relation,
+    SiftedFiles,
+    check_broken_files,
+    find_files,
+    open_relation,
+    read_sifted,
+)
 
 __all__ = ["check", "check_gate", "require_gate", "require_past"]
 
@@ -91,17 +96,17 @@ def check(
         earlier=earlier,
         rates=rates,
     )
-    sifted = _sifted(engine, contract, files)
-    try:
-        return checked(sifted)
-    except SourceError as error:
-        if error.finding.code != "source.unreadable":
-            raise
-        source = contract.source
-        damaged = find_damage(engine, sifted.files, delimiter=source.delimiter, encoding=source.encoding)
-        if not damaged:
-            raise
-    return checked(_sifted(engine, contract, files, damaged=damaged))
+    source = contract.source
+    carried = {f for p in (earlier.parts if earlier is not None else ()) for f in p.sources}
+    return read_sifted(
+        engine,
+        files,
+        checked,
+        delimiter=source.delimiter,
+        encoding=source.encoding,
+        max_broken_files=contract.max_broken_files,
+        sound={f for f, mark in (prints or {}).items() if (str(f), mark) in carried},
+    )
 
 
 def _checked(
@@ -154,32 +159,19 @@ def _checked(
         source_fingerprint=source_fingerprint,
         sql_text=engine.text(checked_query(contract, plan)),
     )
+    told = (*check_broken_files(sifted.files, sifted.broken), *_of_users(known_users))
     return replace(
         result,
-        findings=(*check_broken_files(sifted), *_of_users(known_users), *result.findings),
+        findings=(*told, *result.findings),
         repairs=repairs,
         repaired=repaired,
-        n_scans=repeats.plan.n_scans + (relation.format == "parquet") + bool(prints),
+        n_scans=sifted.n_reads + repeats.plan.n_scans + (relation.format == "parquet") + bool(prints),
         identity=known_users,
     )
 
 
 def _of_users(known: IdentityMap | None) -> tuple[Finding, ...]:
     return known.findings if known is not None else ()
-
-
-def _sifted(
-    engine: Engine, contract: Contract, files: Sequence[Path], *, damaged: Sequence[BrokenFile] = ()
-) -> SiftedFiles:
-    source = contract.source
-    return sift_files(
-        engine,
-        files,
-        delimiter=source.delimiter,
-        encoding=source.encoding,
-        max_broken_files=contract.max_broken_files,
-        damaged=damaged,
-    )
 
 
 def _opened(engine: Engine, contract: Contract, files: Sequence[Path]) -> Relation:
@@ -242,15 +234,12 @@ class _Work:
 
 def check_gate(events: Events) -> tuple[str, ...]:
     """Which gates the load fails, as sentences; none when it passes."""
-    failed = [
-        f"{r.share:.1%} of rows break {r.code} (allowed {r.max_share:.1%})"
-        for r in events.rules
-        if r.max_share is not None and r.share > r.max_share
-    ]
-    share = events.quarantine.n_rows / events.n_rows_in if events.n_rows_in else 0.0
-    if share > events.contract.max_share:
-        failed.append(f"{share:.1%} of rows are in quarantine (allowed {events.contract.max_share:.1%})")
-    return tuple(failed)
+    return failed_gates(
+        events.rules,
+        n_quarantine=events.quarantine.n_rows,
+        n_rows_in=events.n_rows_in,
+        max_share=events.contract.max_share,
+    )
 
 
 def require_past(events: Events, today: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,15 @@ from headwater.core.contract import Source
 from headwater.core.errors import ConfigError, near_miss
 from headwater.core.table import Kind
 from headwater.engine.engine import Engine
-from headwater.engine.line_ends import naming_mixed_lines
 from headwater.engine.renamed import renamed_columns
-from headwater.engine.sources import MOST_BROKEN_LOOKED_AT, Relation, find_files, open_relation
+from headwater.engine.sources import (
+    Relation,
+    SiftedFiles,
+    check_broken_files,
+    find_files,
+    open_relation,
+    read_sifted,
+)
 from headwater.engine.sql import Sql, commas, name, sql
 
 __all__ = ["compare_loads", "stability_index"]
@@ -67,14 +74,21 @@ def compare_loads(
     """
     for path in (now, last):
         require_data(path)
-    with naming_mixed_lines([f for path in (now, last) for f in find_files(path)]):
-        ours, theirs = (
-            open_relation(
-                engine, p, delimiter=delimiter, encoding=encoding, max_broken_files=MOST_BROKEN_LOOKED_AT
-            )
-            for p in (now, last)
+    read = partial(read_sifted, engine, delimiter=delimiter, encoding=encoding)
+
+    def opened(sifted: SiftedFiles) -> Relation:
+        found = open_relation(engine, sifted.files, delimiter=delimiter, encoding=encoding)
+        return replace(found, broken_files=sifted.broken)
+
+    def beside(this: SiftedFiles) -> LoadComparison:
+        return read(
+            find_files(last),
+            lambda that: _compared(
+                engine, (now, opened(this)), (last, opened(that)), at=at, at_format=at_format
+            ),
         )
-        return _compared(engine, (now, ours), (last, theirs), at=at, at_format=at_format)
+
+    return read(find_files(now), beside)
 
 
 def _compared(
@@ -103,7 +117,8 @@ def _compared(
             renamed=renamed_columns(gone, added, last=_heads(engine, theirs, gone), now=_heads(engine, ours, added)),
             retyped=_retyped(here, there, looks, before),
             at=when, days=_days(sides), new_values=new, lost_values=lost, shifts=shifts, findings=(),
-        )
+        ),
+        (ours, theirs),
     )  # fmt: skip
 
 
@@ -339,5 +354,6 @@ def _days(sides: Sequence[_Side]) -> tuple[Day, ...]:
     return tuple(Day(day=d, n_now=now.get(d, 0), n_last=last.get(d, 0)) for d in sorted(set(now) | set(last)))
 
 
-def _with_findings(found: LoadComparison) -> LoadComparison:
-    return replace(found, findings=findings_of(found))
+def _with_findings(found: LoadComparison, relations: Sequence[Relation]) -> LoadComparison:
+    broken = [f for r in relations for f in check_broken_files(r.files, r.broken_files)]
+    return replace(found, findings=(*broken, *findings_of(found)))

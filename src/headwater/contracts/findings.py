@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
+from itertools import pairwise
 
 from headwater.core.contract import Contract, Events, Part, RuleResult
 from headwater.core.finding import Finding, Severity
-from headwater.core.table import Table, added
+from headwater.core.span import date_of
+from headwater.core.table import Table, added, rows_of
 from headwater.engine.sources import Relation
 
 __all__ = ["check_result"]
+
+_FEW_ROWS, _EMPTY_DAYS = 0.01, 180
 
 
 def check_result(
@@ -28,6 +33,7 @@ def check_result(
     days = _days_of(parts)
     findings = [
         *_quarantined(events, quarantine, rules),
+        *_far_past(days, n_rows=events.n_rows),
         *_clocks(
             contract,
             offsets=len({o for p in parts for o in p.offsets}),
@@ -62,6 +68,29 @@ def _days_of(parts: Sequence[Part]) -> tuple[tuple[int, str], ...]:
     for day, print_ in (d for p in parts for d in p.days):
         found[day] = added(found[day], print_) if day in found else print_
     return tuple(sorted(found.items()))
+
+
+def _far_past(days: Sequence[tuple[int, str]], *, n_rows: int) -> list[Finding]:
+    """A few rows far before all others: a clock that was never set."""
+    n_before, gap = 0, None
+    for (day, mark), (after, _) in pairwise(days):
+        n_before += rows_of(mark)
+        if after - day >= _EMPTY_DAYS and n_before < n_rows / 2:
+            gap = n_before, after
+    if gap is None or gap[0] > _FEW_ROWS * n_rows:
+        return []
+    return [_begins_late(gap[0], date_of(days[0][0]), date_of(gap[1]))]
+
+
+def _begins_late(n_rows: int, first: date, begins: date) -> Finding:
+    return Finding(
+        code="log.far_past",
+        severity=Severity.WARN,
+        what=f"{n_rows:,} rows are dated from {first} on, far before {begins}, where the log begins in earnest.",
+        why="The log seems to be that long: alarms find their usual day empty and say nothing, users seem that old, and steps by day take long.",
+        do=f'Add a rule: rule = "not_before" with on = "{begins}", or correct the times.',
+        numbers={"n_rows": n_rows},
+    )
 
 
 def _quarantined(events: Table, quarantine: Table, rules: tuple[RuleResult, ...]) -> list[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from headwater.contracts.infer_measures import propose_measures
 from headwater.contracts.looks import Look, encoding_of, look_at, sample_rows
 from headwater.contracts.mixed import Unread, check_mixed, mixed_columns, unread_of
 from headwater.contracts.recognize import no_rows, require_data
+from headwater.contracts.rule_dates import dated, future_rule
 from headwater.contracts.spellings import spelled, spellings_of
 from headwater.contracts.trial import Trial, evidence, try_rules
 from headwater.core.contract import App, Contract, Measure, RepairSpec, RuleSpec, Source
@@ -37,14 +38,20 @@ from headwater.core.finding import Finding
 from headwater.core.span import date_of
 from headwater.core.table import Kind
 from headwater.engine.engine import Engine
-from headwater.engine.line_ends import naming_mixed_lines
-from headwater.engine.source_csv import require_whole
-from headwater.engine.sources import MOST_BROKEN_LOOKED_AT, Relation, find_files, open_relation
+from headwater.engine.sources import (
+    MOST_BROKEN_LOOKED_AT,
+    Relation,
+    SiftedFiles,
+    check_broken_files,
+    find_files,
+    open_relation,
+    read_sifted,
+    require_closed_quotes,
+)
 
-__all__ = ["Choice", "Proposal", "Sure", "contract_of", "dated", "future_rule", "propose"]
+__all__ = ["Choice", "Proposal", "Sure", "contract_of", "propose"]
 
 _RARE = 0.05
-_ALIVE_DAYS = 31
 _SPELLED = 200
 
 
@@ -125,19 +132,32 @@ def propose(
     """
     require_data(path)
     files = find_files(path)
-    with naming_mixed_lines(files):
-        return _looked(engine, path, encoding_of(files), user=user, at=at, today=today)
+    encoding = encoding_of(files)
+    return read_sifted(
+        engine,
+        files,
+        lambda sifted: _looked(engine, path, sifted, encoding=encoding, user=user, at=at, today=today),
+        encoding=encoding,
+        max_broken_files=MOST_BROKEN_LOOKED_AT,
+    )
 
 
 def _looked(
-    engine: Engine, path: Path, encoding: str, *, user: str | None, at: str | None, today: date | None
+    engine: Engine,
+    path: Path,
+    sifted: SiftedFiles,
+    *,
+    encoding: str,
+    user: str | None,
+    at: str | None,
+    today: date | None,
 ) -> Proposal:
-    relation = open_relation(engine, path, encoding=encoding, max_broken_files=MOST_BROKEN_LOOKED_AT)
-    require_whole(engine, relation)
+    relation = open_relation(engine, sifted.files, encoding=encoding)
     looks = look_at(engine, relation)
     _require_rows(looks, path)
     roles = choose_roles(looks, user=user, at=at)
-    facts = facts_of(engine, relation, roles, today=today)
+    facts = facts_of(engine, replace(relation, rows=relation.rows_keeping_aside), roles, today=today)
+    require_closed_quotes(engine, relation)
     currency = currency_of(engine, relation, roles, looks)
     repeats = repeats_of(engine, relation)
     mixed = mixed_columns(looks, roles)
@@ -151,6 +171,7 @@ def _looked(
     proposal = draft.proposal(
         n_looked=min(facts.n_rows, sample_rows(relation)),
         findings=(
+            *check_broken_files(sifted.files, sifted.broken),
             *check_proposal(relation, looks, roles, facts, currency=currency, repeats=repeats),
             *check_mixed([draft.unread[c] for c in mixed]),
             *check_arrivals(arrivals),
@@ -168,30 +189,6 @@ def contract_of(proposal: Proposal) -> Contract:
         measures=proposal.measures,
         rules=(),
         repairs=proposal.repairs,
-    )
-
-
-def dated(rule: RuleSpec, *, today: date | None) -> RuleSpec:
-    """A rule as the gate reads it: ``"today"`` stands for a date."""
-    if today is None or rule.settings.get("after") != "today":
-        return rule
-    return replace(rule, settings={**rule.settings, "after": today.isoformat()})
-
-
-def future_rule(last_on: date, *, today: date, zone: str) -> tuple[RuleSpec, str]:
-    """No event after today where the log is alive, after its last day where it ended long ago; with the reason.
-
-    ``last_on`` is in UTC; in another zone the last day may be one later.
-    """
-    if (today - last_on).days <= _ALIVE_DAYS:
-        return (
-            RuleSpec(rule="not_future", settings={"after": "today"}),
-            'The log is alive, so "today" is meant, the day a run is made on; files of days long past are not judged again when it moves.',
-        )
-    last = last_on if zone == "UTC" else last_on + timedelta(days=1)
-    return (
-        RuleSpec(rule="not_future", settings={"after": last.isoformat()}),
-        f'The log ends on {last_on}, long before today, so its last day is meant: a run gives the same rows whenever it is made. Where days are added, write after = "today".',
     )
 
 

@@ -10,13 +10,23 @@ from datetime import date
 from pathlib import Path
 
 from headwater.contracts.facts import is_reserved
-from headwater.contracts.infer import Proposal, contract_of, dated, future_rule
+from headwater.contracts.infer import Proposal, contract_of
 from headwater.contracts.looks import Look, look_at, time_readings
+from headwater.contracts.rule_dates import dated, future_rule
 from headwater.contracts.spellings import spelled, spellings_of
 from headwater.contracts.trial import Trial, evidence, try_rules
 from headwater.core.contract import RepairSpec, RuleSpec
+from headwater.core.finding import Finding
 from headwater.engine.engine import Engine
-from headwater.engine.sources import MOST_BROKEN_LOOKED_AT, Relation, open_relation
+from headwater.engine.sources import (
+    MOST_BROKEN_LOOKED_AT,
+    Relation,
+    SiftedFiles,
+    check_broken_files,
+    find_files,
+    open_relation,
+    read_sifted,
+)
 
 __all__ = ["Suggested", "propose_rules"]
 
@@ -31,7 +41,8 @@ class Suggested:
     """Repairs and rules to copy, each with its evidence; what was tried and is not proposed; and what all do together.
 
     ``n_broken`` of ``n_rows`` rows break at least one rule proposed, or a type: they would go to quarantine.
-    ``known_at`` is the column of the time a row became known with its evidence, where there is one.
+    ``known_at`` is the column of the time a row became known with its evidence, where there is one; ``findings``
+    name the files that could not be read.
     """
 
     repairs: tuple[tuple[RepairSpec, str], ...]
@@ -40,6 +51,7 @@ class Suggested:
     n_rows: int
     n_broken: int | None
     known_at: tuple[str, str] | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def propose_rules(engine: Engine, path: Path, proposal: Proposal, *, today: date | None = None) -> Suggested:
@@ -49,9 +61,17 @@ def propose_rules(engine: Engine, path: Path, proposal: Proposal, *, today: date
     of them break is dropped and told: it describes the first rows, not the data. ``max_share`` is four times
     the share seen, rounded up, and at least 0.1%.
     """
-    relation = open_relation(
-        engine, path, encoding=proposal.source.encoding, max_broken_files=MOST_BROKEN_LOOKED_AT
+    return read_sifted(
+        engine,
+        find_files(path),
+        lambda sifted: _proposed(engine, sifted, proposal, today=today),
+        encoding=proposal.source.encoding,
+        max_broken_files=MOST_BROKEN_LOOKED_AT,
     )
+
+
+def _proposed(engine: Engine, sifted: SiftedFiles, proposal: Proposal, *, today: date | None) -> Suggested:
+    relation = open_relation(engine, sifted.files, encoding=proposal.source.encoding)
     looks = look_at(engine, relation)
     found = _candidates(engine, relation, looks, proposal)
     if today is not None:
@@ -75,6 +95,7 @@ def propose_rules(engine: Engine, path: Path, proposal: Proposal, *, today: date
         n_rows=trial.n_rows,
         n_broken=whole.n_broken,
         known_at=(known, _reason(proposal, "sources.known_at")) if known is not None else None,
+        findings=check_broken_files(sifted.files, sifted.broken),
     )
 
 

@@ -22,6 +22,9 @@ _WEEK = 7
 _BEFORE = 28
 _MOVES_ALONG = 0.5
 _ECHO = 0.85
+_STEPPED = 0.5
+_STEP_DAYS = 3
+_SLACK = 1.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,7 +42,9 @@ class Watched:
 class Jump:
     """A value that jumped: days (positions), how far on the logarithmic scale, the smallest p of the days.
 
-    ``seen`` and ``expected`` are the typical size (geometric mean) over those days.
+    ``seen`` and ``expected`` are the typical size (geometric mean) over those days. ``elsewhere`` is how far the rest
+    of the column moved (first week against the four weeks before), ``away`` how far each day of the log was from
+    what was expected (NaN where it was not judged), both on the logarithmic scale.
     """
 
     of: Watched
@@ -48,6 +53,8 @@ class Jump:
     seen: float
     expected: float
     p: float
+    elsewhere: float
+    away: Floats
 
 
 def watched_values(series: Sequence[Series], sized: Sequence[Sized]) -> list[Watched]:
@@ -68,14 +75,15 @@ def jumps_of(watched: Sequence[Watched], base: Baseline, usable: Flags, *, least
     """The jumps of at least ``least`` (logarithm of a factor) that last two judged days and more, the farthest first.
 
     ``base`` judged the ``watched``, row by row. A jump is told of a value only where the rest of its column does not
-    move half as far (else the jump is everybody's), and not where it only echoes a farther one: a country most of
-    whose users are on the platform that jumped.
+    move half as far (else the jump is everybody's), and not where it may be the echo of a farther one: a country most
+    of whose users are on the platform that jumped. An echo moves the same way, steps on the day on which the other
+    begins, and no farther than the rows of the other could move it.
     """
     found = [
         jump
         for i, one in enumerate(watched)
-        for jump in _stretches(one, i, base, least)
-        if not _everybody(jump, usable)
+        for jump in _stretches(one, i, base, usable, least)
+        if jump.elsewhere / jump.moved < _MOVES_ALONG
     ]
     told: list[Jump] = []
     for jump in sorted(found, key=lambda j: -abs(j.moved)):
@@ -84,53 +92,72 @@ def jumps_of(watched: Sequence[Watched], base: Baseline, usable: Flags, *, least
     return told
 
 
-def rows_of(base: Baseline, rows: slice) -> Baseline:
-    """The verdicts on some of the series."""
+def rows_of(base: Baseline, link: Floats, rows: slice, *, least: float) -> Baseline:
+    """The verdicts on some of the series, flagged where their ``link`` is at least ``least`` from what was expected."""
+    expected = base.expected[rows]
     return replace(
-        base, expected=base.expected[rows], low=base.low[rows], high=base.high[rows], spread=base.spread[rows],
-        p=base.p[rows], flagged=base.flagged[rows],
+        base, expected=expected, low=base.low[rows], high=base.high[rows], spread=base.spread[rows], p=base.p[rows],
+        flagged=base.flagged[rows] & (np.abs(link[rows] - expected) >= least),
     )  # fmt: skip
 
 
-def _stretches(one: Watched, row: int, base: Baseline, least: float) -> list[Jump]:
-    """Flagged days of one value in a row; days that could not be judged do not end a stretch."""
-    judged = np.flatnonzero(np.isfinite(base.p[row]))
-    away = one.link[judged] - base.expected[row, judged]
+def _stretches(one: Watched, row: int, base: Baseline, usable: Flags, least: float) -> list[Jump]:
+    """Flagged days of one value in a row; days that could not be judged, or lie half as far, do not end a stretch."""
+    away = np.where(np.isfinite(base.p[row]), one.link - base.expected[row], np.nan)
+    judged = np.flatnonzero(np.isfinite(away))
     found: list[Jump] = []
-    for up in (True, False):
-        far = base.flagged[row, judged] & ((away >= least) if up else (away <= -least))
-        for first, end in runs_of(far):
-            if end - first >= _LEAST_DAYS_LONG:
-                days = judged[first:end]
+    for side in (1.0, -1.0):
+        moved = side * away[judged]
+        far = base.flagged[row, judged] & (moved >= least)
+        for first, end in runs_of(moved >= least / 2):
+            runs = [(first + a, first + b) for a, b in runs_of(far[first:end])]
+            if any(b - a >= _LEAST_DAYS_LONG for a, b in runs):
+                days = judged[runs[0][0] : runs[-1][1]]
                 seen, expected = one.link[days].mean(), base.expected[row, days].mean()
                 found.append(
                     Jump(
                         of=one, days=days, moved=float(seen - expected), seen=float(np.exp(seen)),
                         expected=float(np.exp(expected)), p=float(base.p[row, days].min()),
+                        elsewhere=_elsewhere(one, days, usable), away=away,
                     )
                 )  # fmt: skip
     return found
 
 
-def _everybody(jump: Jump, usable: Flags) -> bool:
-    """Whether the rest of the column's values moved at least half as far, or there is no rest to tell."""
-    one, row = jump.of.sized, jump.of.row
-    start = int(jump.days[0])
-    after = np.zeros(len(usable), dtype=bool)
-    after[jump.days[:_WEEK]] = True
-    before = usable & (np.arange(len(usable)) < start) & (np.arange(len(usable)) >= start - _BEFORE)
+def _elsewhere(one: Watched, days: NDArray[np.int64], usable: Flags) -> float:
+    """How far the rest of the column's values moved in the first week of the days; NaN where there is no rest to tell."""
+    place = np.arange(len(usable))
+    after = np.isin(place, days[:_WEEK])
+    before = usable & (place < days[0]) & (place >= days[0] - _BEFORE)
     rest = [
-        [(total[0, days] - total[row, days]).sum(keepdims=True) for total in (one.n, one.bins, one.squares)]
-        for days in (before, after)
+        [
+            (total[0, span] - total[one.row, span]).sum(keepdims=True)
+            for total in (one.sized.n, one.sized.bins, one.sized.squares)
+        ]
+        for span in (before, after)
     ]
     earlier, later = (float(mean_logs(*sums, least=LEAST_SIZES)[0][0]) for sums in rest)
-    return not (later - earlier) / jump.moved < _MOVES_ALONG
+    return later - earlier
 
 
 def _echoes(jump: Jump, other: Jump) -> bool:
+    """Whether a jump may be what the rows it shares with a farther one of another column make of it."""
+    both = np.intersect1d(jump.days, other.days)
     return (
-        jump.of.sized.column == other.of.sized.column
+        len(both) > 0
+        and jump.of.sized.column == other.of.sized.column
         and jump.of.series.dimension != other.of.series.dimension
-        and abs(jump.moved) < _ECHO * abs(other.moved)
-        and len(np.intersect1d(jump.days, other.days)) > 0
+        and 0 < jump.moved / other.moved < _ECHO
+        and _step(jump, int(other.days[0])) / jump.moved >= _STEPPED
+        and abs(jump.moved) * _n_sizes(jump, both) <= _SLACK * abs(other.moved) * _n_sizes(other, both)
     )
+
+
+def _step(jump: Jump, day: int) -> float:
+    """How much farther a value is on the three judged days from ``day`` on than on the three before."""
+    before, after = (days[np.isfinite(days)] for days in (jump.away[:day], jump.away[day:]))
+    return float(after[:_STEP_DAYS].mean() - (before[-_STEP_DAYS:].mean() if len(before) else 0.0))
+
+
+def _n_sizes(jump: Jump, days: NDArray[np.int64]) -> int:
+    return int(jump.of.sized.n[jump.of.row, days].sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from headwater.contracts.currency import RATE_USED, Rates, hold_rates, in_app_currency
@@ -13,16 +14,20 @@ from headwater.contracts.neighbors import hold_lookups, mark_neighbors
 from headwater.contracts.parts import write_part
 from headwater.contracts.plan import QUARANTINE, CheckPlan
 from headwater.contracts.query import checked_query
-from headwater.contracts.results import rule_results
+from headwater.contracts.results import failed_gates, rule_results
 from headwater.core.contract import App, Contract, RuleResult, Source
 from headwater.core.errors import ConfigError, GateError
 from headwater.core.finding import Finding, Severity
 from headwater.core.sources import OtherSource, Sourced
 from headwater.core.table import Column, Kind, Table
 from headwater.engine.engine import Engine, table_scan
-from headwater.engine.sift import check_broken_files, sift_files
-from headwater.engine.source_files import find_files
-from headwater.engine.sources import open_relation
+from headwater.engine.sources import (
+    SiftedFiles,
+    check_broken_files,
+    find_files,
+    open_relation,
+    read_sifted,
+)
 from headwater.engine.sql import Sql, commas, name, sql
 
 __all__ = ["check_source", "require_source_gate"]
@@ -58,14 +63,37 @@ def check_source(
     SourceError
         The files cannot be read.
     """
-    found = tuple(files) if files is not None else find_files(root / source.path)
-    sifted = sift_files(
+    checked = partial(
+        _checked,
         engine,
-        found,
+        source,
+        app=app,
+        root=root,
+        folder=folder,
+        source_fingerprint=source_fingerprint,
+        rates=rates,
+    )
+    return read_sifted(
+        engine,
+        tuple(files) if files is not None else find_files(root / source.path),
+        checked,
         delimiter=source.delimiter,
         encoding=source.encoding,
         max_broken_files=source.max_broken_files,
     )
+
+
+def _checked(
+    engine: Engine,
+    source: OtherSource,
+    sifted: SiftedFiles,
+    *,
+    app: App,
+    root: Path,
+    folder: Path,
+    source_fingerprint: str,
+    rates: Rates | None,
+) -> Sourced:
     relation = open_relation(engine, sifted.files, delimiter=source.delimiter, encoding=source.encoding)
     plan = _priced(engine, source, plan_source(source, app, relation, root=root), app=app, rates=rates)
     hold_lookups(engine, plan)
@@ -83,7 +111,10 @@ def check_source(
         quarantine=quarantine,
         n_rows_in=n_rows_in,
         rules=rules,
-        findings=(*check_broken_files(sifted), *_quarantined(source, rules, rows, quarantine)),
+        findings=(
+            *check_broken_files(sifted.files, sifted.broken),
+            *_quarantined(source, rules, rows, quarantine),
+        ),
         source_fingerprint=source_fingerprint,
         sql=engine.text(checked_query(contract, plan)),
     )
@@ -91,14 +122,12 @@ def check_source(
 
 def require_source_gate(checked: Sourced) -> None:
     """Raise ``GateError`` (``gate.failed``) where more rows break a rule, or are in quarantine, than the source allows."""
-    failed = [
-        f"{r.share:.1%} of rows break {r.code} (allowed {r.max_share:.1%})"
-        for r in checked.rules
-        if r.max_share is not None and r.share > r.max_share
-    ]
-    share = checked.quarantine.n_rows / checked.n_rows_in if checked.n_rows_in else 0.0
-    if share > checked.source.max_share:
-        failed.append(f"{share:.1%} of rows are in quarantine (allowed {checked.source.max_share:.1%})")
+    failed = failed_gates(
+        checked.rules,
+        n_quarantine=checked.quarantine.n_rows,
+        n_rows_in=checked.n_rows_in,
+        max_share=checked.source.max_share,
+    )
     if failed:
         raise GateError(
             "gate.failed",

@@ -270,7 +270,7 @@ def _unreadable_time(column: str, condition: Sql) -> BrokenWhen:
         code=f"type({column})",
         about=f"{column} is not a time between the years 1 and 9999",
         condition=condition,
-        proposal='Say how times are written: at_format = "%d/%m/%Y %H:%M" under [[sources]].',
+        proposal='Where most rows break this, say how times are written: at_format = "%d/%m/%Y %H:%M" under [[sources]]; where few do, ask who writes these rows.',
     )
 
 

@@ -24,9 +24,17 @@ from headwater.contracts.typing import instant_of
 from headwater.core.finding import Finding, Severity
 from headwater.core.profile import ColumnProfile, Profile
 from headwater.engine.engine import Engine
-from headwater.engine.line_ends import naming_mixed_lines
-from headwater.engine.source_csv import require_whole
-from headwater.engine.sources import MOST_BROKEN_LOOKED_AT, Relation, find_files, known_rows, open_relation
+from headwater.engine.sources import (
+    MOST_BROKEN_LOOKED_AT,
+    Relation,
+    SiftedFiles,
+    check_broken_files,
+    find_files,
+    known_rows,
+    open_relation,
+    read_sifted,
+    require_closed_quotes,
+)
 from headwater.engine.sql import Sql, commas, name, shim, sql
 
 __all__ = ["profile"]
@@ -57,18 +65,22 @@ def profile(engine: Engine, path: Path) -> Profile:
     """
     require_data(path)
     files = find_files(path)
-    with naming_mixed_lines(files):
-        return _profiled(engine, path, files)
-
-
-def _profiled(engine: Engine, path: Path, files: Sequence[Path]) -> Profile:
-    relation = open_relation(
-        engine, path, encoding=encoding_of(files), max_broken_files=MOST_BROKEN_LOOKED_AT
+    encoding = encoding_of(files)
+    return read_sifted(
+        engine,
+        files,
+        lambda sifted: _profiled(engine, path, sifted, encoding=encoding),
+        encoding=encoding,
+        max_broken_files=MOST_BROKEN_LOOKED_AT,
     )
-    require_whole(engine, relation)
+
+
+def _profiled(engine: Engine, path: Path, sifted: SiftedFiles, *, encoding: str) -> Profile:
+    relation = open_relation(engine, sifted.files, encoding=encoding)
     looks = look_at(engine, relation)
     counted = _counted(engine, relation, looks)
-    n_rows = counted[0]["n_rows"] if counted else known_rows(files) or 0
+    require_closed_quotes(engine, relation)
+    n_rows = counted[0]["n_rows"] if counted else known_rows(sifted.files) or 0
     if not n_rows:
         raise no_rows(str(path))
     few = [look.column for look in looks if 0 < look.n_distinct <= _FEW]
@@ -81,11 +93,14 @@ def _profiled(engine: Engine, path: Path, files: Sequence[Path]) -> Profile:
     return Profile(
         path=str(path),
         format=relation.format,
-        n_files=len(files),
+        n_files=len(sifted.files),
         n_rows=n_rows,
         n_looked=min(n_rows, sample_rows(relation)),
         columns=tuple(sorted(columns, key=lambda c: -len(c.suspicions))),
-        findings=_findings(engine, relation, n_rows),
+        findings=(
+            *check_broken_files(sifted.files, sifted.broken),
+            *_findings(engine, relation, n_rows),
+        ),
     )
 
 
@@ -104,7 +119,9 @@ def _counted(engine: Engine, relation: Relation, looks: Sequence[Look]) -> list[
         parts += _ends(look, text)
     if not parts:
         return []
-    row = engine.one(sql("SELECT count(*), {p} FROM {rows}", p=commas(parts), rows=relation.rows))
+    row = engine.one(
+        sql("SELECT count(*), {p} FROM {rows}", p=commas(parts), rows=relation.rows_keeping_aside)
+    )
     width = 7
     found: list[dict[str, Any]] = []
     for i, look in enumerate(looks):

@@ -20,7 +20,7 @@ from headwater.engine.engine import Engine, table_scan
 from headwater.engine.expression import MICROS, columns_of, compile_condition, compile_expression
 from headwater.engine.sql import Sql, commas, name, sql
 
-__all__ = ["rule_results"]
+__all__ = ["failed_gates", "rule_results"]
 
 _EXAMPLES = 3
 _MOST = 9e12  # one row's money beyond this, in whole units, counts as this: it must fit a sum that is exact
@@ -232,3 +232,25 @@ def _with_touched(
     if value is None or micros is None:
         return touched
     return replace(touched, money=micros / MICROS, money_of=value.measure, money_unit=value.unit)
+
+
+def failed_gates(
+    rules: Sequence[RuleResult], *, n_quarantine: int, n_rows_in: int, max_share: float
+) -> tuple[str, ...]:
+    """Which gates a load fails, as sentences, with the rules most broken; none when it passes."""
+    failed = [
+        f"{_percent(r.share)} of rows break {r.code} (allowed {_percent(r.max_share)})"
+        for r in rules
+        if r.max_share is not None and r.share > r.max_share
+    ]
+    share = n_quarantine / n_rows_in if n_rows_in else 0.0
+    if share > max_share:
+        worst = sorted((r for r in rules if r.n_rows), key=lambda r: -r.n_rows)[:3]
+        most = ", ".join(f"{r.code} {r.n_rows:,}" for r in worst)
+        failed.append(f"{_percent(share)} of rows are in quarantine (allowed {_percent(max_share)}): {most}")
+    return tuple(failed)
+
+
+def _percent(share: float) -> str:
+    """A share in percent; a small one to two digits, so that it is not told as none."""
+    return f"{share:.1%}" if share >= 0.001 or share == 0 else f"{share * 100:.2g}%"

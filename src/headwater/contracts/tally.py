@@ -231,7 +231,7 @@ def _sums(index: int) -> Sql:
     """Whole numbers that add up: how many sizes, their bins, the bins' squares, and money as it is written."""
     return sql(
         "CAST(count({s}) AS BIGINT) AS {n}, CAST(sum({s}) AS BIGINT) AS {bins}, CAST(sum({s} * {s}) AS BIGINT) AS {squares},"
-        " CAST(sum({m}) AS BIGINT) AS {money}",
+        " sum(CAST({m} AS DECIMAL(20, 0))) AS {money}",
         s=name(f"s{index}"), m=name(f"m{index}"), n=name(f"sizes {index}"), bins=name(f"bins {index}"),
         squares=name(f"squares {index}"), money=name(f"money {index}"),
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ __all__ = ["BINS_PER_E", "Grouped", "Sized", "TallyRows", "first_of", "mean_logs
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
+_N = TypeVar("_N", np.int64, np.float64)
 
 BINS_PER_E = 16
 _MICRO = 1e-6
@@ -85,9 +87,17 @@ class TallyRows:
 
     def added(self, what: str, groups: Grouped, key: str, span: Counts) -> Counts:
         """A column added up for each series and each of consecutive days or hours, shape (series, span)."""
-        total = np.zeros((groups.n, len(span)), dtype=np.int64)
+        return self._added(self.column(what), groups, key, span)
+
+    def amounts(self, what: str, groups: Grouped, key: str, span: Counts) -> Floats:
+        """The same of sums that may be larger than any whole number of 64 bits."""
+        values = self.rows.column(what).cast(pa.float64()).fill_null(0)
+        return self._added(np.asarray(values.to_numpy(), dtype=np.float64), groups, key, span)
+
+    def _added(self, values: NDArray[_N], groups: Grouped, key: str, span: Counts) -> NDArray[_N]:
+        total = np.zeros((groups.n, len(span)), dtype=values.dtype)
         at = self.column(key)[groups.rows] - first_of(span)
-        np.add.at(total, (groups.place, at), self.column(what)[groups.rows])
+        np.add.at(total, (groups.place, at), values[groups.rows])
         return total
 
     def _numbers(self, column: str) -> Counts:
@@ -99,11 +109,11 @@ def sizes(
     at: TallyRows, index: int, *, column: str, groups: Grouped, days: Counts, stay: NDArray[np.bool_]
 ) -> Sized:
     """The sizes of one numeric column, of the series that ``stay``."""
-    n, bins, squares, money = (
-        at.added(f"{what} {index}", groups, "app_day", days)[stay]
-        for what in ("sizes", "bins", "squares", "money")
+    n, bins, squares = (
+        at.added(f"{what} {index}", groups, "app_day", days)[stay] for what in ("sizes", "bins", "squares")
     )
-    return Sized(column=column, n=n, bins=bins, squares=squares, money=money.astype(np.float64) * _MICRO)
+    money = at.amounts(f"money {index}", groups, "app_day", days)[stay]
+    return Sized(column=column, n=n, bins=bins, squares=squares, money=money * _MICRO)
 
 
 def first_of(places: Counts) -> int:

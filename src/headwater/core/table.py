@@ -26,6 +26,7 @@ __all__ = [
     "joined",
     "of_marks",
     "row_fingerprint",
+    "rows_of",
     "set_table_reader",
 ]
 
@@ -143,6 +144,15 @@ def joined(parts: Sequence[Table], *, columns: Sequence[Column] | None = None) -
         columns=first.columns if columns is None else columns,
         marks=[p.fingerprint for p in parts],
     )
+
+
+def rows_of(mark: str) -> int:
+    """How many rows a fingerprint covers.
+
+    >>> rows_of("ca978112.2.ff")
+    2
+    """
+    return _summed([mark])[0]
 
 
 def _summed(marks: Sequence[str]) -> tuple[int, int]:

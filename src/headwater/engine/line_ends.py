@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from headwater.core.errors import SourceError
 from headwater.engine.source_files import format_of, is_packed
 
-__all__ = ["ends_differ", "name_mixed_lines", "naming_mixed_lines"]
+__all__ = ["ends_differ", "name_mixed_lines"]
 
 _CHUNK, _LOOKED = 1 << 20, 1 << 18
 _BY_NAME = {b"\r\n": "CR LF (Windows)", b"\n": "LF (Unix)", b"\r": "CR alone"}
@@ -38,18 +37,6 @@ def name_mixed_lines(files: Sequence[Path]) -> SourceError | None:
             if len(counts) > 1:
                 return _mixed(file, counts)
     return None
-
-
-@contextmanager
-def naming_mixed_lines(files: Sequence[Path]) -> Generator[None]:
-    """A read that fails within says which file it was, where that is because its lines end in several ways."""
-    try:
-        yield
-    except SourceError as error:
-        named = name_mixed_lines(files) if error.finding.code == "source.unreadable" else None
-        if named is None:
-            raise
-        raise named from error
 
 
 def _counted(file: Path) -> dict[bytes, int]:

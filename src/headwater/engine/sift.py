@@ -7,9 +7,11 @@ with lines that end in several ways, or with other columns than most.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,7 +34,8 @@ from headwater.engine.web_page import WEB_PAGE, begins_web_page, web_page
 
 __all__ = ["SiftedFiles", "check_broken_files", "find_damage", "sift_files"]
 
-_CHUNK, _HEAD = 1 << 20, 512
+_CHUNK = 1 << 20
+_HEADS = {"csv": _CHUNK, "jsonl": 1 << 16}
 _LISTED = 5
 
 Layout = tuple[str, ...]
@@ -40,11 +43,25 @@ Layout = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiftedFiles:
-    """The files of a source that can be opened, those that were set aside, and the bytes of both."""
+    """The files of a source that can be opened, and those that were set aside.
+
+    ``n_reads``: how often files were read in vain before: once until one failed, once to find which.
+    """
 
     files: tuple[Path, ...]
     broken: tuple[BrokenFile, ...]
-    n_bytes: int
+    n_reads: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    """What the first bytes of a text file show. ``first_line`` is the digest of its first line; lines that
+    end in several ways are a suspicion: such a file is read to be sure.
+    """
+
+    is_page: bool
+    first_line: bytes
+    ends_differ: bool
 
 
 def sift_files(
@@ -66,14 +83,15 @@ def sift_files(
     kind = require_one_format(files)
     broken = {f: _broken(f, "source.empty", "it is empty (0 bytes)") for f in files if f.stat().st_size == 0}
     broken |= _damaged_packs([f for f in files if f not in broken], threads=engine.threads)
-    broken |= _web_pages([f for f in files if f not in broken], kind, threads=engine.threads)
-    looks = _looks(
-        engine, [f for f in files if f not in broken], kind, delimiter=delimiter, encoding=encoding
-    )
+    heads = _heads([f for f in files if f not in broken], kind, threads=engine.threads)
+    broken |= {f: _broken(f, "source.web_page", WEB_PAGE) for f, head in heads.items() if head.is_page}
+    left = [f for f in files if f not in broken]
+    looks = _looks(engine, left, kind, heads, delimiter=delimiter, encoding=encoding)
     broken |= {f: _broken(f, "source.unreadable", why) for f, why in looks.items() if isinstance(why, str)}
     layouts = {f: look for f, look in looks.items() if not isinstance(look, str)}
-    if kind == "csv":
-        mixed = _mixed_lines(engine, list(layouts), delimiter=delimiter, encoding=encoding)
+    if kind == "csv" and not encoding.startswith("utf-16"):
+        suspects = [f for f in layouts if heads[f].ends_differ]
+        mixed = _unread(engine, suspects, delimiter=delimiter, encoding=encoding)
         broken |= mixed
         layouts = {f: look for f, look in layouts.items() if f not in mixed}
     usual = Counter(layouts.values()).most_common(1)[0][0] if layouts else ()
@@ -92,7 +110,6 @@ def sift_files(
     return SiftedFiles(
         files=tuple(f for f in files if f not in broken),
         broken=aside,
-        n_bytes=sum(f.stat().st_size for f in files),
     )
 
 
@@ -112,15 +129,16 @@ def find_damage(
     return tuple(found[f] for f in files if f in found)
 
 
-def check_broken_files(sifted: SiftedFiles) -> tuple[Finding, ...]:
-    """Which files were set aside, how many, and what share of files and bytes (``source.broken_files``)."""
-    broken, n_files = sifted.broken, len(sifted.files) + len(sifted.broken)
+def check_broken_files(files: Sequence[Path], broken: Sequence[BrokenFile]) -> tuple[Finding, ...]:
+    """Which files were set aside beside ``files``, how many, and what share of files and bytes (``source.broken_files``)."""
     if not broken:
         return ()
+    n_files = len(files) + len(broken)
     n_bytes = sum(b.n_bytes for b in broken)
+    all_bytes = n_bytes + sum(f.stat().st_size for f in files)
     named = "; ".join(f"'{b.path.name}': {b.reason}" for b in broken[:_LISTED])
     more = f"; and {len(broken) - _LISTED} more" if len(broken) > _LISTED else ""
-    share_of_bytes = n_bytes / sifted.n_bytes if sifted.n_bytes else 0.0
+    share_of_bytes = n_bytes / all_bytes if all_bytes else 0.0
     return (
         Finding(
             code="source.broken_files",
@@ -134,7 +152,13 @@ def check_broken_files(sifted: SiftedFiles) -> tuple[Finding, ...]:
 
 
 def _looks(
-    engine: Engine, files: Sequence[Path], kind: str, *, delimiter: str | None, encoding: str
+    engine: Engine,
+    files: Sequence[Path],
+    kind: str,
+    heads: Mapping[Path, _Head],
+    *,
+    delimiter: str | None,
+    encoding: str,
 ) -> dict[Path, Layout | str]:
     """The columns of each file, or why they cannot be read."""
     match kind:
@@ -145,7 +169,8 @@ def _looks(
                 for f, s in zip(files, read, strict=True)
             }
         case "csv":
-            return _text_layouts(engine, files, delimiter=delimiter, encoding=encoding)
+            headers = {f: heads[f].first_line for f in files}
+            return _text_layouts(engine, headers, delimiter=delimiter, encoding=encoding)
         case "excel":
             return {f: _sheet_layout(f) for f in files}
         case _:
@@ -153,27 +178,14 @@ def _looks(
 
 
 def _text_layouts(
-    engine: Engine, files: Sequence[Path], *, delimiter: str | None, encoding: str
+    engine: Engine, headers: Mapping[Path, bytes], *, delimiter: str | None, encoding: str
 ) -> dict[Path, Layout | str]:
     """The engine looks at one file for each different first line; the others have the same columns."""
-    with ThreadPoolExecutor(max_workers=max(engine.threads, 2)) as pool:
-        headers = dict(zip(files, pool.map(_first_line, files), strict=True))
     known: dict[bytes, Layout | str] = {}
     for file, header in headers.items():
         if header not in known:
             known[header] = _sniffed(engine, file, delimiter=delimiter, encoding=encoding)
     return {f: known[header] for f, header in headers.items()}
-
-
-def _mixed_lines(
-    engine: Engine, files: Sequence[Path], *, delimiter: str | None, encoding: str
-) -> dict[Path, BrokenFile]:
-    """The files whose lines end in several ways, where the engine then cannot read them: a suspect is read to be sure."""
-    if encoding.startswith("utf-16"):
-        return {}
-    with ThreadPoolExecutor(max_workers=max(engine.threads, 2)) as pool:
-        suspects = [f for f, odd in zip(files, pool.map(_ends_differ, files), strict=True) if odd]
-    return _unread(engine, suspects, delimiter=delimiter, encoding=encoding)
 
 
 def _unread(
@@ -194,16 +206,29 @@ def _unread(
 
 def _unread_for(file: Path, why: str) -> BrokenFile:
     named = name_mixed_lines([file])
-    if named is None and not _ends_differ(file):
+    if named is None and not _head(file, _HEADS["csv"]).ends_differ:
         return _broken(file, "source.unreadable", why)
     counts = why if named is None else named.finding.what.split(": ", 1)[1].rstrip(".")
     return _broken(file, "source.line_ends", f"its lines end in several ways: {counts}")
 
 
-def _ends_differ(file: Path) -> bool:
+def _heads(files: Sequence[Path], kind: str, *, threads: int) -> dict[Path, _Head]:
+    """What the head of each text file shows; other kinds cannot be read as tables when they are web pages."""
+    if kind not in _HEADS:
+        return {}
+    with ThreadPoolExecutor(max_workers=max(threads, 2)) as pool:
+        return dict(zip(files, pool.map(partial(_head, n_bytes=_HEADS[kind]), files), strict=True))
+
+
+def _head(file: Path, n_bytes: int) -> _Head:
+    """One read serves every look; the bytes are let go."""
     with _unpacked(file) as stream:
-        head = bytes(stream.read(_CHUNK))
-    return ends_differ(head, file)
+        head = bytes(stream.read(n_bytes))
+    return _Head(
+        is_page=begins_web_page(head),
+        first_line=sha256(head.split(b"\n", 1)[0]).digest(),
+        ends_differ=format_of(file) == "csv" and ends_differ(head, file),
+    )
 
 
 def _sniffed(engine: Engine, file: Path, *, delimiter: str | None, encoding: str) -> Layout | str:
@@ -211,11 +236,6 @@ def _sniffed(engine: Engine, file: Path, *, delimiter: str | None, encoding: str
         return tuple(sniff(engine.reader, file, delimiter=delimiter, encoding=encoding)[0])
     except (DuckDBError, HeadwaterError) as error:
         return str(error).splitlines()[0][:200]
-
-
-def _first_line(file: Path) -> bytes:
-    with _unpacked(file) as stream:
-        return bytes(stream.read(_CHUNK)).split(b"\n", 1)[0]
 
 
 def _sheet_layout(file: Path) -> Layout | str:
@@ -241,19 +261,6 @@ def _pack_damage(file: Path) -> str | None:
                 pass
 
     return _failure(read)
-
-
-def _web_pages(files: Sequence[Path], kind: str, *, threads: int) -> dict[Path, BrokenFile]:
-    """The text files that are web pages; other kinds cannot be read as tables when they are."""
-    looked = files if kind in {"csv", "jsonl"} else ()
-    with ThreadPoolExecutor(max_workers=max(threads, 2)) as pool:
-        found = zip(looked, pool.map(_begins_web_page, looked), strict=True)
-        return {f: _broken(f, "source.web_page", WEB_PAGE) for f, is_page in found if is_page}
-
-
-def _begins_web_page(file: Path) -> bool:
-    with _unpacked(file) as stream:
-        return begins_web_page(bytes(stream.read(_HEAD)))
 
 
 def _page_damage(file: Path) -> str | None:

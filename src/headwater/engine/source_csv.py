@@ -10,10 +10,10 @@ from headwater.engine.relation import FILE, ROW, Relation
 from headwater.engine.source_files import partition_columns, partition_keys, paths
 from headwater.engine.sql import Sql, commas, name, sql
 
-__all__ = ["forget_rejects", "open_csv", "rejected_lines", "require_closed_quotes", "require_whole", "sniff"]
+__all__ = ["forget_rejects", "open_csv", "rejected_lines", "require_closed_quotes", "sniff"]
 
 _REJECTS = sql("reject_errors")
-_SHOWN_OF_LINE = 10_000
+_SHOWN_BYTES = 10_000 - 3  # DuckDB shows so much of a broken line, to the end of a character
 
 
 def open_csv(engine: Engine, files: tuple[Path, ...], *, delimiter: str | None, encoding: str) -> Relation:
@@ -53,13 +53,6 @@ def open_csv(engine: Engine, files: tuple[Path, ...], *, delimiter: str | None, 
     )
 
 
-def require_whole(engine: Engine, relation: Relation) -> None:
-    """Raise ``SourceError`` where a quote that is not closed hides the rest of a text file from who only looks at it."""
-    if relation.format == "csv":
-        engine.one(sql("SELECT count(*) FROM {r} r", r=relation.rows_keeping_aside))
-        require_closed_quotes(engine, relation)
-
-
 def require_closed_quotes(engine: Engine, relation: Relation) -> None:
     """Raise ``SourceError`` where a quote runs on so long that the lines it took in cannot be listed.
 
@@ -68,9 +61,9 @@ def require_closed_quotes(engine: Engine, relation: Relation) -> None:
     if relation.format != "csv" or engine.name == "spark":  # Spark's workers have asked already
         return
     endless = sql(
-        "SELECT min(line) FROM {e} WHERE error_type = 'UNQUOTED VALUE' AND length(csv_line) >= {n}",
+        "SELECT min(line) FROM {e} WHERE error_type = 'UNQUOTED VALUE' AND strlen(csv_line) >= {n}",
         e=_REJECTS,
-        n=_SHOWN_OF_LINE,
+        n=_SHOWN_BYTES,
     )
     (line,) = engine.one(endless)
     if line is not None:

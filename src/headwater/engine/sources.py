@@ -6,17 +6,20 @@ that cannot be opened are set aside with their reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 from duckdb import Error as DuckDBError
 from python_calamine import CalamineError
 
+from headwater.core.errors import SourceError
 from headwater.engine.engine import Engine
 from headwater.engine.relation import FILE, ROW, BrokenFile, Relation
-from headwater.engine.sift import sift_files
+from headwater.engine.sift import SiftedFiles, check_broken_files, find_damage, sift_files
 from headwater.engine.source_csv import open_csv, require_closed_quotes
 from headwater.engine.source_excel import open_excel
 from headwater.engine.source_files import find_files, known_rows, require_one_format, unreadable
@@ -31,15 +34,58 @@ __all__ = [
     "ROW",
     "BrokenFile",
     "Relation",
+    "SiftedFiles",
+    "check_broken_files",
     "find_files",
     "known_rows",
     "open_relation",
+    "read_sifted",
     "require_closed_quotes",
 ]
 
 
 MOST_BROKEN_LOOKED_AT = 0.5
-"""Who only looks at data may see past more broken files than who builds on it: up to half, each of them named."""
+"""Who only looks at data may see past more broken files than who builds on it: up to half; tell them (``check_broken_files``)."""
+
+Read = TypeVar("Read")
+
+
+def read_sifted(
+    engine: Engine,
+    files: Sequence[Path],
+    read: Callable[[SiftedFiles], Read],
+    *,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    max_broken_files: float = 0.01,
+    sound: Collection[Path] = (),
+) -> Read:
+    """What ``read`` makes of the files that can be read; where it meets damage inside one, without that file.
+
+    Parameters
+    ----------
+    sound
+        Files known to be whole: they are not looked through for damage.
+
+    Raises
+    ------
+    SourceError
+        More than the share ``max_broken_files`` is broken, or no file is and yet they cannot be read.
+    """
+    sift = partial(
+        sift_files, engine, files, delimiter=delimiter, encoding=encoding, max_broken_files=max_broken_files
+    )
+    sifted = sift()
+    try:
+        return read(sifted)
+    except SourceError as error:
+        if error.finding.code != "source.unreadable":
+            raise
+        suspects = [f for f in sifted.files if f not in sound]
+        damaged = find_damage(engine, suspects, delimiter=delimiter, encoding=encoding)
+        if not damaged:
+            raise
+    return read(replace(sift(damaged=damaged), n_reads=2))
 
 
 def open_relation(

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from headwater.core.errors import SourceError
 
 __all__ = ["WEB_PAGE", "begins_web_page", "web_page"]
 
-WEB_PAGE = "it is a web page (HTML), not data: a sign-in or error page saved under this name"
-_BEGINNINGS = (b"<!doctype html", b"<html")
+WEB_PAGE = "it is a web page (HTML) or a server's error message (XML), not data: a sign-in or error page saved under this name"
+_BEGINNING = re.compile(
+    rb"(?:\xef\xbb\xbf)?"
+    rb"(?>\s|<\?xml.*?\?>|<!--.*?-->)*+"
+    rb"<(?:!doctype\s+html|html|head|body|error)(?:[\s/>]|$)",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 def begins_web_page(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of a web page.
+    """Whether the first bytes of a file are those of a web page, or of the XML error message of an object store.
 
-    >>> begins_web_page(b"\\n<!DOCTYPE HTML>"), begins_web_page(b"user_id,at")
+    An XML declaration and comments before it are passed over.
+
+    >>> begins_web_page(b"\\n<!-- saved --><HTML>"), begins_web_page(b"user_id,at")
     (True, False)
     """
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:14].lower().startswith(_BEGINNINGS)
+    return _BEGINNING.match(head) is not None
 
 
 def web_page(file: Path) -> SourceError:

@@ -67,12 +67,12 @@ def write_by_day(
     by which day rows lie apart (``app_day`` unless given); day fingerprints are by ``app_day`` and empty for
     a table that has none.
     """
-    target = folder / table
+    target, anew_days = folder / table, set(built)
     by = part if part is not None else name("app_day")
     parted = sql("SELECT q.*, {by} AS {part} FROM ({q}) q", by=by, part=name(_PART), q=query)
     found = engine.write_parts(parted, target, by=(_PART,))
     fresh = sorted(file for made in found.values() for file in made)
-    kept = sorted(_kept(earlier, target, without=set(built))) if earlier is not None else []
+    kept = sorted(_kept(earlier, target, without=anew_days)) if earlier is not None else []
     if not fresh and not kept:
         empty = sql("SELECT * FROM ({q}) q LIMIT 0", q=query)
         fresh = [Path(f) for f in engine.write(empty, target, table="none", columns=columns).files]
@@ -81,7 +81,7 @@ def write_by_day(
     if not (fresh and kept and prints):
         return adopt_by_day(engine, sorted([*fresh, *kept]), table=table, columns=columns)
     own, anew = adopt_by_day(engine, fresh, table=table, columns=columns)
-    stayed = tuple((day, mark) for day, mark in prints if day not in set(built))
+    stayed = tuple((day, mark) for day, mark in prints if day not in anew_days)
     old = of_marks(table, files=[str(f) for f in kept], columns=columns, marks=[mark for _, mark in stayed])
     whole = joined([own, old])
     return replace(whole, files=tuple(sorted(whole.files))), tuple(sorted(stayed + anew))

@@ -92,7 +92,7 @@ def netted_by_day(
         return tuple(kept)
     looks = [
         sql(
-            "count(*) FILTER (WHERE {a} < 0), CAST(coalesce(sum({a}) FILTER (WHERE {a} < 0), 0) AS BIGINT)",
+            "count(*) FILTER (WHERE {a} < 0), coalesce(sum(CAST({a} AS DECIMAL(20, 0))) FILTER (WHERE {a} < 0), 0)",
             a=amount,
         )
         for _, amount in sums

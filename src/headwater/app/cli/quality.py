@@ -19,6 +19,7 @@ from headwater.app.emit import check_rows, write_jsonl, write_junit
 from headwater.app.rules_text import rules_text
 from headwater.app.store import Store
 from headwater.app.study import Study
+from headwater.app.watch import WouldRun
 from headwater.contracts.compare_loads import compare_loads
 from headwater.contracts.infer import propose
 from headwater.contracts.infer_rules import propose_rules
@@ -103,11 +104,12 @@ def checked(study: Study, *, against: Path | None, jsonl: Path | None, junit: Pa
     rows = check_rows(study.events(gate=False))
     if not study.rehearsal:
         _written(rows, jsonl=jsonl, junit=junit)
-    found = None if against is None else _against(study, against)
     reply = check_reply(study)
-    if found is None:
+    if against is None:
         return reply
-    more = comparison_reply(found)
+    if study.rehearsal:
+        raise WouldRun(f"comparing with '{against.name}'", step="compare")
+    more = comparison_reply(_against(study, against))
     return Reply(text=f"{reply.text}\n\n{more.text}", data={**reply.data, "against": more.data})
 
 
@@ -195,7 +197,12 @@ def _infer(options: Options, data: Path, *, user: str | None, at: str | None) ->
         for spec, why in found.repairs
     ]  # fmt: skip
     known = {"column": found.known_at[0], "evidence": found.known_at[1]} if found.known_at else None
-    counts = {"n_rows": found.n_rows, "n_broken": found.n_broken, "known_at": known}
+    counts = {
+        "n_rows": found.n_rows,
+        "n_broken": found.n_broken,
+        "known_at": known,
+        "findings": [finding_data(f) for f in found.findings],
+    }
     return Reply(text=text, data={**counts, "repairs": repairs, "rules": rules, "not_proposed": list(found.dropped), "text": text})  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from headwater.app.cli.speak import Reply
 from headwater.app.config import Settings
@@ -12,27 +12,18 @@ from headwater.app.watch import WouldRun
 __all__ = ["rehearsed"]
 
 _OF_A_TARGET = ("snapshot", "backtest", "fit", "forecast")
-_DATA = ("check", "ledger", "audit")
-_WHOLE = (*_DATA, *_OF_A_TARGET, "report")
-_ROADS = {
-    "check": ("check",),
-    "ledger": ("check", "ledger"),
-    "audit": _DATA,
-    "leakage": ("check", "ledger", "leakage"),
-    "snapshot": (*_DATA, "snapshot"),
-    "backtest": (*_DATA, "snapshot", "backtest"),
-    "fit": (*_DATA, "snapshot", "backtest", "fit"),
-    "predict": (*_DATA, *_OF_A_TARGET),
-}
+_WHOLE = ("check", "ledger", "audit", *_OF_A_TARGET, "report")
 
 
-def rehearsed(command: str, study: Study, first: WouldRun | None) -> Reply:
+def rehearsed(command: str, study: Study, first: WouldRun | None, *, given: Collection[str]) -> Reply:
     """What a command would do; ``first`` is the first step that is not there, None where all are.
 
     What comes after the first step depends on its result, so the steps after it are named, not promised.
+    ``given`` names the options of the command that were given.
     """
     there = tuple(dict.fromkeys(label.split()[0] for label in study.steps))
-    later = later_steps(command, study.settings, first.step, there) if first else ()
+    road = road_of(command, given)
+    later = later_steps(road, study.settings, first.step, there) if first else ()
     data = {
         "dry_run": True,
         "first_step": str(first) if first else None,
@@ -40,35 +31,47 @@ def rehearsed(command: str, study: Study, first: WouldRun | None) -> Reply:
         "later_steps": list(later),
         "reused": sorted(there),
     }
-    return Reply(text=_text(command, study, first, there, later), data=data)
+    text = _text(f"headwater {command}", first, there, later)
+    if first is None and "report" in road:
+        text += f"\nThe report would be put into '{study.settings.deliver.folder}' again where it is missing there."
+    return Reply(text=text, data=data)
 
 
-def later_steps(command: str, settings: Settings, first: str, there: Sequence[str]) -> tuple[str, ...]:
-    """The steps of a command that may have to run after the first: those behind it on the road that are not there.
+def road_of(command: str, given: Collection[str]) -> tuple[str, ...]:
+    """The steps of a command in their order: the whole road as far as the step of that name, but for what options change."""
+    match command:
+        case "check":
+            return ("check", "compare") if "against" in given else ("check",)
+        case "leakage":
+            return ("check", "ledger", "leakage")
+        case "fit" if "model" in given:
+            return tuple(s for s in road_of(command, ()) if s != "backtest")
+        case "predict":
+            return _WHOLE[:-1]
+        case _:
+            return _WHOLE[: _WHOLE.index(command) + 1] if command in _WHOLE else _WHOLE
 
-    Each target and horizon walks the same steps, so where there are several the road turns back to them.
+
+def later_steps(road: Sequence[str], settings: Settings, first: str, there: Sequence[str]) -> tuple[str, ...]:
+    """The steps of a road that may have to run after the first: those behind it that are not there.
+
+    Each target and horizon walks the same steps, so where there are several the whole road turns back to them.
     """
-    road = _ROADS.get(command, _WHOLE)
+    is_whole = "report" in road
     begun = road.index(first) + 1 if first in road else 0
-    several = sum(len(p.horizons) for p in settings.predict) > 1 and command not in _ROADS
+    several = sum(len(p.horizons) for p in settings.predict) > 1 and is_whole
     again = _OF_A_TARGET if first in _OF_A_TARGET else ()
     mine = [s for s in road if s in road[begun:] or s in again]
     behind = [s for s in mine if several or s not in {first, *there}]
     seen = first == "source" or "source" in there or len(settings.sources) == 1
-    return tuple(behind) if seen or command in _ROADS else ("source", *behind)
+    return ("source", *behind) if is_whole and not seen else tuple(behind)
 
 
-def _text(
-    command: str, study: Study, first: WouldRun | None, there: Sequence[str], later: Sequence[str]
-) -> str:
-    head = f"Dry run of 'headwater {command}': nothing was computed, and no result or report was written."
+def _text(command: str, first: WouldRun | None, there: Sequence[str], later: Sequence[str]) -> str:
+    head = f"Dry run of '{command}': nothing was computed, and no result or report was written."
     lines = [head, f"  up to date, would be reused: {', '.join(there) or 'nothing yet'}"]
     if first is None:
-        lines.append("Every step is there already: nothing would be computed.")
-        if command not in _ROADS:
-            folder = study.settings.deliver.folder
-            lines.append(f"The report would be put into '{folder}' again where it is missing there.")
-        return "\n".join(lines)
+        return "\n".join([*lines, "Every step is there already: nothing would be computed."])
     lines.append(f"  would run first:             {first.step} ({first})")
     if later:
         lines += [

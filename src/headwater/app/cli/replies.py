@@ -166,7 +166,8 @@ def run_reply(study: Study, published: Published) -> Reply:
     lines += [finding_line(f) for _, f in told.refused]
     n_warnings = _warnings_in(told.document)
     if n_warnings:
-        lines += ["", f"Before you act, read the {n_warnings} warnings in the report."]
+        warnings = "warning" if n_warnings == 1 else f"{n_warnings} warnings"
+        lines += ["", f"Before you act, read the {warnings} in the report."]
     lines += ["", *(str(p) for p in published.paths)]
     data = {
         "lead": told.document.lead,

@@ -47,6 +47,8 @@ class Options:
     memory: Annotated[
         str | None, typer.Option(help="Memory of the engine, such as 4GB; default: [run] memory.")
     ] = None
+    own: frozenset[str] = frozenset()
+    """The command's own options that were given."""
 
     @property
     def root(self) -> Path:
@@ -73,10 +75,12 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """A command whose first parameter is ``Options``, with each of them as an option of its own."""
     own = list(inspect.signature(command).parameters.values())[1:]
     hints = get_type_hints(command, include_extras=True)
-    shared = get_type_hints(Options, include_extras=True)
+    hints_of_all = get_type_hints(Options, include_extras=True)
+    shared = [f for f in fields(Options) if f.name != "own"]
 
     def run(**given: Any) -> None:
-        options = Options(**{name: given.pop(name) for name in shared})
+        values = {f.name: given.pop(f.name) for f in shared}
+        options = Options(**values, own=frozenset(o for o, value in given.items() if value is not None))
         try:
             options.require()
         except HeadwaterError as error:
@@ -89,9 +93,9 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     ]
     parameters += [
         inspect.Parameter(
-            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=shared[f.name]
+            f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints_of_all[f.name]
         )
-        for f in fields(Options)
+        for f in shared
     ]
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     run.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -149,5 +153,5 @@ def _held(options: Options, command: str, work: Callable[[Study], Reply]) -> Rep
         try:
             reply = work(study)
         except WouldRun as first:
-            return rehearsed(command, study, first)
-    return rehearsed(command, study, None) if options.dry_run else reply
+            return rehearsed(command, study, first, given=options.own)
+    return rehearsed(command, study, None, given=options.own) if options.dry_run else reply

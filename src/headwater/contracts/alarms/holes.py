@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ __all__ = ["Holes"]
 _HOUR_US = 3_600_000_000
 _TRAILING_HOURS = 72
 _NIGHT = 16
+_WEEK = 168
 
 
 class Holes:
@@ -93,36 +95,34 @@ class _Grid:
         since_first[: there[0]] = np.nan
         counts[: (there[0] // 24 + 1) * 24] = np.nan
         counts[last:] = np.nan
-        expected = expected_slots(counts, per_week=168)
+        expected = expected_slots(counts, per_week=_WEEK)
         by_hour, days = slot_dispersion(counts, expected), [_by_day(counts), _by_day(expected)]
         usual = days[1][np.nan_to_num(days[1]) > 0]
         by_day = (float(np.median(usual)), min(by_hour, slot_dispersion(*days))) if len(usual) else None
-        reached, found = (
-            expected.copy(),
-            silences(counts, expected, dispersion=by_hour, level=level, by_day=by_day),
-        )
+        found = silences(counts, expected, dispersion=by_hour, level=level, by_day=by_day)
+        held, kept = since_first, list[Silence]()
         for s in found:
-            reached[s.first : s.end] *= _reached(
-                _known_by_day(since_first), _known_by_day(expected), s.first // 24
-            )
-        return silences(counts, reached, dispersion=by_hour, level=level, by_day=by_day) if found else []
+            share = _reached(held, expected, s.first // 24)
+            inside = slice(s.first, s.end)
+            for left in silences(
+                counts[inside], share * expected[inside], dispersion=by_hour, level=level, by_day=by_day
+            ):
+                one = replace(left, first=s.first + left.first, end=s.first + left.end)
+                held[one.first : one.end] = np.nan
+                kept.append(one)
+        return kept
 
 
 def _reached(held: Floats, expected: Floats, day: int) -> float:
-    """The share (at most 1) that the week before ``day`` holds of what the week from it on should hold.
+    """The share (at most 1) that the last known week before ``day`` holds of what the week after each of its hours should hold.
 
-    On a log that grows the later weeks are the larger ones: what they hold is no measure of the days before. Days
-    without a number (before the first event, holidays) are left out, with the day a week later.
+    On a log that grows the later weeks are the larger ones: what they hold is no measure of the days before. Hours
+    without a number (before the first event, holidays, holes already found) are left out, with the hour a week later.
     """
-    before = np.arange(max(0, day - 7), min(day, len(held) - 7))
-    before = before[np.isfinite(held[before]) & (np.nan_to_num(expected[before + 7]) > 0)]
-    return min(1.0, float(held[before].sum() / expected[before + 7].sum())) if len(before) else 0.0
-
-
-def _known_by_day(slots: Floats) -> Floats:
-    """The sum of a day's known slots; NaN where none is."""
-    days = slots.reshape(-1, 24)
-    return np.where(np.isfinite(days).any(axis=1), np.nansum(days, axis=1), np.nan)
+    before = np.arange(max(0, min(24 * day, len(held) - _WEEK)))
+    before = before[np.isfinite(held[before]) & np.isfinite(expected[before + _WEEK])][-_WEEK:]
+    before = before[expected[before + _WEEK] > 0]
+    return min(1.0, float(held[before].sum() / expected[before + _WEEK].sum())) if len(before) else 0.0
 
 
 def _by_day(slots: Floats) -> Floats:

@@ -35,7 +35,10 @@ class UnitJump:
     defaults: ClassVar[Mapping[str, float | str]] = {"least_factor": 2.5, "least_factor_within": 5}
 
     def listen(self, spec: AlarmSpec, scope: Scope) -> Heard:
-        """Settings: ``least_factor`` (2.5: smaller changes of the median are no jump of a unit), ``least_factor_within`` (5: the same for one value of a column)."""
+        """Settings, both the smallest factor that counts as a jump of a unit.
+
+        ``least_factor`` (2.5) for the median of a column, ``least_factor_within`` (5) for one value of a watched column.
+        """
         tally = scope.tally
         if len(tally.days) <= LEAST_DAYS:
             return Heard(skipped=TOO_SHORT)
@@ -45,13 +48,15 @@ class UnitJump:
         watched = watched_values(tally.series, tally.sized)
         link = np.array([*(p[0] for p in pairs), *(w.link for w in watched)])
         noise = np.array([*(p[1] for p in pairs), *(w.noise for w in watched)])
-        judged = judge(scope, link, noise, least=float(np.log(number_of(spec, "least_factor"))))
+        least, least_within = (
+            float(np.log(number_of(spec, s))) for s in ("least_factor", "least_factor_within")
+        )
+        judged = judge(scope, link, noise, least=min(least, least_within))
         if judged is None:
             return Heard(skipped=f"{TOO_SHORT} with {LEAST_SIZES} values each")
-        whole, within = (rows_of(judged.base, x) for x in (slice(0, len(pairs)), slice(len(pairs), None)))
-        jumps = jumps_of(
-            watched, within, whole_days(scope), least=float(np.log(number_of(spec, "least_factor_within")))
-        )
+        whole = rows_of(judged.base, link, slice(0, len(pairs)), least=least)
+        within = rows_of(judged.base, link, slice(len(pairs), None), least=least_within)
+        jumps = jumps_of(watched, within, whole_days(scope), least=least_within)
         series = [Series(dimension=b.column, value="median size") for b in tally.binned]
         metric = replace(judged, base=whole).metric(
             "median_size", series, np.exp(link[: len(pairs)]), back=_size
@@ -123,6 +128,7 @@ def _finding(scope: Scope, one: Binned, metric: Metric, stretch: Stretch) -> Fin
 def _within(scope: Scope, jump: Jump) -> Finding:
     days, one, tally = jump.days, jump.of, scope.tally
     column, ratio = one.sized.column, float(np.exp(jump.moved))
+    elsewhere = float(np.exp(jump.elsewhere))
     times, meant = _factor(ratio)
     n_rows, money = int(one.sized.n[one.row, days].sum()), float(one.sized.money[one.row, days].sum())
     holding = f" that hold {money:,.0f} of {column} as written" if money else ""
@@ -131,13 +137,14 @@ def _within(scope: Scope, jump: Jump) -> Finding:
         severity=Severity.WARN,
         what=(
             f"Where {one.series.label}, the typical size of {column} on {days_text(tally.days[days])} is {jump.seen:,.4g}, {times} what was expected "
-            f"({jump.expected:,.4g}, p = {jump.p:.1g}), and elsewhere it is not; it looks like {meant}. {n_rows:,} rows{holding} are touched."
+            f"({jump.expected:,.4g}, p = {jump.p:.1g}); elsewhere it is {elsewhere:,.3g} times what it was. It looks like {meant}. {n_rows:,} rows{holding} are touched."
         ),
         why="Every total over those days, and every comparison with that value, is off by that factor.",
         do=_to_do(scope, f"{column} where {one.series.label}", days),
         numbers={
             "series": one.series.label,
             "ratio": ratio,
+            "ratio_elsewhere": elsewhere,
             "p_value": jump.p,
             "n_rows": n_rows,
             "money": round(money, 2),

@@ -19,12 +19,13 @@ class Required:
     def compile(self, spec: RuleSpec, columns: Columns) -> tuple[BrokenWhen, ...]:
         """One check a column."""
         refuse_settings(spec, set())
+        guests = {columns.user: "; a guest without an id stays out of all user numbers"}
         return tuple(
             BrokenWhen(
                 code=f"required({column})",
                 about=f"{column} is missing",
                 condition=sql("NOT ({there})", there=columns.there[known_column(column, spec, columns)]),
-                proposal=f"Find where {column} is lost; a guest without an id stays out of all user numbers.",
+                proposal=f"Find where {column} is lost{guests.get(column, '')}.",
             )
             for column in spec.columns
         )
