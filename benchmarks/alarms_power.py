@@ -426,7 +426,7 @@ def main() -> None:
             f"Clean loads: {o.clean:,} of {o.days} days, {1 + sum(map(len, DIMENSIONS.values()))} series, one number; seed {o.seed}"
         )
         print(
-            f"  raised any false alarm: {wolves} ({wolves / o.clean:.2%}; at most {FALSE_ALARMS:.0%} is promised)"
+            f"  raised any false alarm: {wolves} ({wolves / max(o.clean, 1):.2%}; at most {FALSE_ALARMS:.0%} is promised)"
         )
         print(
             f"  by alarm: {dict(Counter(a for r in raised for a in r)) or 'none'}   [{time.perf_counter() - began:.0f} s]"

@@ -277,6 +277,109 @@ def test_a_value_ten_times_as_large_for_one_day_or_three_times_for_good_is_no_ju
     assert told.numbers["series"] == "country = gb"
 
 
+def told_of(heard) -> dict[str, tuple[float, int]]:
+    """The factor and the first day (counted from the log's) of each value that a jump is told of."""
+    return {
+        f.numbers["series"]: (f.numbers["ratio"], f.numbers["first_day"] - FIRST)
+        for f in unit_jumps(heard)
+        if "series" in f.numbers
+    }
+
+
+def test_a_rise_is_no_echo_of_a_farther_fall(listen):
+    """By hand: jp is divided by 1,000 while 40% of it, as of all, is times 100: 10 ** -3 * 100 ** 0.4, a 158th."""
+    log = people()
+    country = countries(log)
+    log.amount = np.where((log.day >= FIRST + 50) & (log.platform == "android"), log.amount * 100, log.amount)
+    log.amount = np.where((log.day >= FIRST + 55) & (country == "jp"), log.amount / 1_000, log.amount)
+    told = told_of(listen(log.table(country=country.tolist()), keep=("platform", "country")))
+    assert {series: day for series, (_, day) in told.items()} == {
+        "country = jp": 55,
+        "platform = android": 50,
+    }
+    assert told["country = jp"][0] == pytest.approx(10**-3 * 100**0.4, rel=TYPICAL)
+
+
+def disjoint(log: Log) -> np.ndarray:
+    """Makes 15% of the rows the platform web, and gives channels: x is web alone, beta is 20% of the rest."""
+    web = countries(log) == "jp"
+    log.platform = np.where(web, "web", log.platform)
+    beta = np.random.default_rng(3).random(len(log.at)) < 0.2
+    return np.where(web, "x", np.where(beta, "beta", "stable"))
+
+
+def test_a_jump_that_begins_weeks_after_a_farther_one_is_no_echo_of_it(listen):
+    log = people(per_day=3_000)
+    channel = disjoint(log)
+    for rows, factor in (
+        ((log.day >= FIRST + 40) & (log.platform == "web"), 1_000.0),
+        ((log.day >= FIRST + 58) & (channel == "beta"), 10.0),
+    ):
+        log.amount = np.where(rows, log.amount * factor, log.amount)
+    told = told_of(listen(log.table(channel=channel.tolist()), keep=("platform", "channel")))
+    assert {series: day for series, (_, day) in told.items()} == {
+        "platform = web": 40,
+        "channel = x": 40,  # the same rows as web: which of the two it is cannot be known
+        "channel = beta": 58,
+    }
+    assert told["channel = beta"][0] == pytest.approx(10, rel=TYPICAL)
+
+
+def test_a_jump_farther_than_the_rows_of_another_could_make_it_is_no_echo(listen):
+    """Both on day 50. Tv is 3% of the rows: were all of them beta, beta's mean would move by 1,000 ** (3 / 20), 2.8 times."""
+    log = people(per_day=6_000)
+    channel = disjoint(log)
+    tv = np.random.default_rng(5).random(len(log.at)) < 0.03
+    log.platform = np.where(tv, "tv", log.platform)
+    for rows, factor in ((tv, 1_000.0), ((channel == "beta") & ~tv, 10.0)):
+        log.amount = np.where((log.day >= FIRST + 50) & rows, log.amount * factor, log.amount)
+    told = told_of(listen(log.table(channel=channel.tolist()), keep=("platform", "channel")))
+    assert {series: day for series, (_, day) in told.items()} == {"platform = tv": 50, "channel = beta": 50}
+
+
+@pytest.mark.parametrize(
+    ("factor", "settings"),
+    [
+        (10.0, {"least_factor": 50}),
+        (10.0, {"least_factor": 50, "least_factor_within": 5}),
+        (2.2, {"least_factor_within": 1.5}),
+    ],
+)
+def test_each_of_the_two_least_factors_counts_for_its_own_part(listen, factor, settings):
+    log = people()
+    country = countries(log)
+    jumped = (log.day >= FIRST + 50) & (country == "jp")
+    log.amount = np.where(jumped, log.amount * factor, log.amount)
+    spec = AlarmSpec(alarm="unit_jump", settings=settings)
+    heard = listen(log.table(country=country.tolist()), keep=("platform", "country"), alarms=[spec])
+    (told,) = unit_jumps(heard)
+    assert (told.numbers["series"], told.numbers["first_day"]) == ("country = jp", FIRST + 50)
+    assert told.numbers["ratio"] == pytest.approx(factor, rel=TYPICAL)
+
+
+def test_a_whole_column_that_moves_less_than_its_own_least_factor_is_not_flagged(listen):
+    """Times 2 for everybody, where only a value's jump may be as small as 1.5."""
+    log = people()
+    log.amount = np.where(log.day >= FIRST + 50, log.amount * 2, log.amount)
+    spec = AlarmSpec(alarm="unit_jump", settings={"least_factor_within": 1.5})
+    heard = listen(log, alarms=[spec])
+    assert unit_jumps(heard) == []
+    assert next(a for a in heard.alarms if a.alarm == "unit_jump").n_flagged == 0
+
+
+def test_a_jump_of_one_value_says_how_the_rest_of_its_column_moved(listen):
+    """Everybody but jp is times 8 and jp times 100: said of the rest is 8, which is less than half as far."""
+    log = people()
+    country = countries(log)
+    factor = np.where(country == "jp", 100.0, 8.0)
+    log.amount = np.where(log.day >= FIRST + 50, log.amount * factor, log.amount)
+    heard = listen(log.table(country=country.tolist()), keep=("country",))
+    (told,) = [f for f in unit_jumps(heard) if "series" in f.numbers]
+    assert told.numbers["series"] == "country = jp"
+    assert told.numbers["ratio_elsewhere"] == pytest.approx(8.0, rel=TYPICAL)
+    assert f"elsewhere it is {told.numbers['ratio_elsewhere']:.3g} times what it was" in told.what
+
+
 def test_the_sizes_of_each_value_against_a_sum_in_python(bench):
     log = people(n_days=5, per_day=300)
     log.amount[:40] = 0.0
@@ -371,6 +474,24 @@ def test_a_second_week_lost_but_for_one_event_is_still_found(listen):
         d for h in listen(log.keep(kept)).holes for d in range(h.first_us // DAY_US, -(-h.end_us // DAY_US))
     }
     assert days >= set(range(FIRST + 30, FIRST + 37))
+
+
+def without(log: Log, *holes: tuple[int, int, int]) -> Log:
+    """The log without some hours: each hole is a day of the log, an hour and how many hours."""
+    kept = np.ones(len(log.at), dtype=bool)
+    for day, hour, n_hours in holes:
+        first = ((FIRST + day) * 24 + hour) * HOUR_US
+        kept &= (log.at < first) | (log.at >= first + n_hours * HOUR_US)
+    return log.keep(kept)
+
+
+@pytest.mark.parametrize("second", [(38, 12, 4), (37, 12, 6), (37, 12, 36)])
+@pytest.mark.parametrize("per_day", [250, 500])
+def test_a_hole_does_not_hide_the_next_one(listen, per_day, second):
+    """What a lost week does not hold is no measure of the days after it, though the week before the second hole be all lost."""
+    holes = listen(without(people(per_day=per_day), (30, 0, 7 * 24), second)).holes
+    hours = [(h.first_us // HOUR_US - FIRST * 24, h.hours) for h in holes]
+    assert hours == [(30 * 24, 7 * 24), (second[0] * 24 + second[1], second[2])]
 
 
 def test_a_planted_hole_of_hours_for_everybody_is_found_to_the_hour(listen):

@@ -86,7 +86,7 @@ def _begins_late(n_rows: int, first: date, begins: date) -> Finding:
     return Finding(
         code="log.far_past",
         severity=Severity.WARN,
-        what=f"{n_rows:,} rows are dated from {first} on, far before {begins}, where the log begins in earnest.",
+        what=f"Rows kept that lie far before {begins}, where the log begins in earnest: {n_rows:,}, the first on {first}.",
         why="The log seems to be that long: alarms find their usual day empty and say nothing, users seem that old, and steps by day take long.",
         do=f'Add a rule: rule = "not_before" with on = "{begins}", or correct the times.',
         numbers={"n_rows": n_rows},

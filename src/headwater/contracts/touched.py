@@ -11,10 +11,12 @@ from headwater.contracts.tally import Tally
 
 __all__ = ["Touched", "touched_by"]
 
+_AROUND = 14
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Touched:
-    """Rows too many or missing, and the users and the money of the days they fall on, scaled to them."""
+    """Rows too many or missing, and about how many users and how much money such rows have on the days around."""
 
     rows: float
     users: float
@@ -28,11 +30,14 @@ class Touched:
 
 
 def touched_by(tally: Tally, days: NDArray[np.int64], rows: float) -> Touched:
-    """What ``rows`` rows on some days (positions) amount to, at those days' users and money for each row.
+    """What ``rows`` rows on some days (positions) amount to, at the users and the money for each row of the days around.
 
-    Days without any row take the load's own average.
+    The days themselves are no measure: what is left of a day without its hours is a few rows of nearly as many
+    users. Where the days around hold nothing, the load's own average is taken.
     """
-    near = days if tally.daily[0, days].sum() else np.arange(len(tally.days))
+    around = np.arange(max(0, int(days.min()) - _AROUND), min(len(tally.days), int(days.max()) + _AROUND + 1))
+    near = np.setdiff1d(around, days)
+    near = near if tally.daily[0, near].sum() else np.arange(len(tally.days))
     total = max(float(tally.daily[0, near].sum()), 1.0)
     return Touched(
         rows=rows,

@@ -38,6 +38,8 @@ _CHUNK = 1 << 20
 _HEADS = {"csv": _CHUNK, "jsonl": 1 << 16}
 _LISTED = 5
 
+_TOLD_TOGETHER = {"source.unreadable", "source.web_page"}
+
 Layout = tuple[str, ...]
 
 
@@ -306,7 +308,8 @@ def _refusal(
     broken: Sequence[BrokenFile], *, n_files: int, layouts: dict[Path, Layout], most: float
 ) -> SourceError:
     first = broken[0]
-    if 1 < n_files != len(broken) and len({b.code for b in broken}) > 1:
+    codes = {b.code for b in broken}
+    if 1 < n_files != len(broken) and (len(codes) > 1 or codes & _TOLD_TOGETHER):
         named = "; ".join(f"'{b.path.name}': {b.reason}" for b in broken[:_LISTED])
         return SourceError(
             first.code,

@@ -92,7 +92,7 @@ class _Grid:
             return []
         last = self.n if ends and self.n - there[-1] <= _TRAILING_HOURS else there[-1] + 1
         since_first = counts.copy()
-        since_first[: there[0]] = np.nan
+        since_first[: there[0] // 24 * 24] = np.nan
         counts[: (there[0] // 24 + 1) * 24] = np.nan
         counts[last:] = np.nan
         expected = expected_slots(counts, per_week=_WEEK)
@@ -117,7 +117,7 @@ def _reached(held: Floats, expected: Floats, day: int) -> float:
     """The share (at most 1) that the last known week before ``day`` holds of what the week after each of its hours should hold.
 
     On a log that grows the later weeks are the larger ones: what they hold is no measure of the days before. Hours
-    without a number (before the first event, holidays, holes already found) are left out, with the hour a week later.
+    without a number (before the day of the first event, holidays, holes already found) are left out, with the hour a week later.
     """
     before = np.arange(max(0, min(24 * day, len(held) - _WEEK)))
     before = before[np.isfinite(held[before]) & np.isfinite(expected[before + _WEEK])][-_WEEK:]
