@@ -44,7 +44,10 @@ def test_a_file_of_two_line_ends_is_named_and_set_aside(engine, tmp_path, ends, 
     (told,) = sifted.broken
     assert (told.path, told.code) == (bad, "source.line_ends")
     assert sifted.files == tuple(files)
-    assert "'mixed.csv': its lines end in several ways" in check_broken_files(sifted.files, sifted.broken)[0].what
+    assert (
+        "'mixed.csv': its lines end in several ways"
+        in check_broken_files(sifted.files, sifted.broken)[0].what
+    )
     assert n_rows(engine, tmp_path, max_broken_files=0.2) == 8 * len(LINES)
 
 
