@@ -34,13 +34,13 @@ class Job:
 
 
 def jobs_of(
-    settings: Sequence[PredictSettings], ledger: Ledger, all_models: Sequence[str]
+    settings: Sequence[PredictSettings], ledger: Ledger, default_models: Sequence[str]
 ) -> tuple[Job, ...]:
     """The jobs of the ``[[predict]]`` sections, horizons in order."""
     return tuple(
         Job(
             task=task_of(ledger, p.target, as_days(h), occasions=p.occasions, level=p.level),
-            models=with_baselines(p.models or all_models),
+            models=with_baselines(p.models or default_models),
             every_days=as_days(p.cutoffs.every),
             n_origins=p.cutoffs.origins,
         )

@@ -145,7 +145,7 @@ class Study:
 
     def jobs(self) -> tuple[Job, ...]:
         """What ``[[predict]]`` asks for."""
-        return jobs_of(self.settings.predict, self.ledger(), LTV_MODELS.names())
+        return jobs_of(self.settings.predict, self.ledger(), _default_models())
 
     def backtest(self, job: Job, *, seed: int | None = None) -> Backtest:
         """Every model at every origin. Raises ``DataError`` where none can be tested."""
@@ -311,6 +311,10 @@ def _untested(model: str, proof: Backtest) -> DataError:
 def seeded(seed: int, *what: str) -> np.random.Generator:
     """A generator of its own for each thing drawn, whatever is drawn before it."""
     return np.random.default_rng([seed, int(fingerprint_of(list(what))[:12], 16)])
+
+
+def _default_models() -> tuple[str, ...]:
+    return tuple(n for n in LTV_MODELS.names() if LTV_MODELS.load(n).by_default)
 
 
 def _ledger_key(ledger: Ledger) -> dict[str, object]:

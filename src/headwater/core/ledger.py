@@ -124,8 +124,13 @@ class Snapshot(Shown):
 
     @property
     def features(self) -> tuple[Column, ...]:
-        """The columns a model may learn from."""
+        """The numeric columns a model may learn from."""
         return tuple(c for c in self.rows.columns if c.purpose is Purpose.FEATURE)
+
+    @property
+    def attributes(self) -> tuple[Column, ...]:
+        """The text columns known by the cutoff that a model may learn from and that group users: country, channel."""
+        return tuple(c for c in self.rows.columns if c.purpose is Purpose.ATTRIBUTE)
 
     def target(self, measure: str, horizon_days: int) -> str:
         """The name of a target column: ``revenue_gbp_next_90d``."""

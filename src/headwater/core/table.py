@@ -44,10 +44,11 @@ class Kind(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What a column is for, so that no target is ever used as a feature."""
+    """What a column is for, so that no target is ever used as a feature. An attribute is a feature in words (a channel, a country)."""
 
     KEY = "key"
     FEATURE = "feature"
+    ATTRIBUTE = "attribute"
     TARGET = "target"
     FLAG = "flag"
     FACT = "fact"

@@ -7,7 +7,7 @@ how far the predictor was off on windows that have matured.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -83,22 +83,48 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What a model may learn from: the snapshot (nothing in it is later than it was built for) and the task."""
+    """What a model may learn from: the snapshot (nothing in it is later than it was built for) and the task.
+
+    ``standing_at`` is an earlier cutoff from which the same snapshot is seen (``back_at``).
+    """
 
     snapshot: Snapshot
     task: Task
     engine: Engine
     rng: np.random.Generator
     threads: int = field(default=2)
+    standing_at: int | None = None
 
     @property
     def now(self) -> int:
-        """The latest cutoff."""
-        return max(self.snapshot.cutoffs)
+        """The latest cutoff, or the earlier one at which this training stands."""
+        return max(self.snapshot.cutoffs) if self.standing_at is None else self.standing_at
 
-    def mature(self, columns: tuple[str, ...]) -> pa.Table:
-        """Rows whose target window ended inside the snapshot's log."""
-        return mature_rows(self.snapshot, self.task.target, columns)
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The horizons of the snapshot up to the task's own, in days, the task's last."""
+        return tuple(h for h in sorted(self.snapshot.horizons) if h <= self.task.horizon_days)
+
+    @property
+    def past_cutoffs(self) -> tuple[int, ...]:
+        """Cutoffs before now whose window has ended by now: where a model can be tried before it is trusted."""
+        return tuple(c for c in sorted(self.snapshot.cutoffs) if c + self.task.horizon_days <= self.now)
+
+    def back_at(self, cutoff: int) -> Training:
+        """The same training as it stood at an earlier cutoff of the snapshot: nothing later is seen."""
+        return replace(self, standing_at=cutoff)
+
+    def target_of(self, rung: int) -> str:
+        """The target column of another horizon of the snapshot."""
+        return f"{self.task.value}_next_{rung}d"
+
+    def mature(self, columns: tuple[str, ...], *, rung: int | None = None) -> pa.Table:
+        """Rows whose target window (of ``rung`` days, the task's unless given) ended by now."""
+        days = self.task.horizon_days if rung is None else rung
+        rows = mature_rows(self.snapshot, self.target_of(days), columns)
+        if self.standing_at is None:
+            return rows
+        return rows.filter(pc.less_equal(pc.add(rows.column("cutoff"), days), self.standing_at))
 
     def last_matured(self, columns: tuple[str, ...]) -> pa.Table:
         """Rows of the latest cutoff whose window has ended: each user once, the most recent behavior."""
@@ -111,10 +137,15 @@ class Training:
 
 
 class Model(Protocol):
-    """A forecasting model on the shelf. ``simplicity`` ranks models: the lower, the simpler."""
+    """A forecasting model on the shelf.
+
+    ``simplicity`` ranks models: the lower, the simpler. ``by_default`` says whether it stands in a backtest
+    for which no models are named: not where it needs an extra, or long, or another model says much the same.
+    """
 
     about: ClassVar[str]
     simplicity: ClassVar[int]
+    by_default: ClassVar[bool]
 
     def fit(self, training: Training) -> Predictor:
         """Learn. Raises ``DataError`` where the data cannot carry the model."""

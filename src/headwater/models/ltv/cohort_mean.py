@@ -27,6 +27,7 @@ class CohortMean:
 
     about: ClassVar[str] = "the mean of users of the same age, in four-week bands"
     simplicity: ClassVar[int] = 2
+    by_default: ClassVar[bool] = True
 
     def fit(self, training: Training) -> Predictor:
         """Average the matured outcomes by band. Raises ``DataError`` where nothing has matured."""

@@ -35,6 +35,7 @@ class LightgbmHurdle:
 
     about: ClassVar[str] = "gradient boosting: probability of any value, times the amount"
     simplicity: ClassVar[int] = 5
+    by_default: ClassVar[bool] = True
 
     def fit(self, training: Training) -> Predictor:
         """Learn from matured windows. Raises ``DataError`` where none has matured."""

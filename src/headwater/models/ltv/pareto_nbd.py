@@ -26,6 +26,7 @@ class ParetoNbd:
 
     about: ClassVar[str] = "Pareto/NBD for purchases, Gamma-Gamma for money"
     simplicity: ClassVar[int] = 4
+    by_default: ClassVar[bool] = True
 
     def fit(self, training: Training) -> Predictor:
         """Fit on the latest cutoff; needs no matured window. Raises ``DataError`` with too few repeat users."""

@@ -26,6 +26,7 @@ class RateSoFar:
 
     about: ClassVar[str] = "the user's own rate since the first occasion, carried on"
     simplicity: ClassVar[int] = 1
+    by_default: ClassVar[bool] = True
 
     def fit(self, training: Training) -> Predictor:
         """Nothing is estimated but the mean value of an occasion, for the spread of users with none."""
