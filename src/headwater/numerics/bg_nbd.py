@@ -60,8 +60,11 @@ def log_likelihood(params: BgNbdParams, *, rows: RfmRows) -> float:
     return _evaluate(params.as_array(), design=_Design.of(rows)).value
 
 
-def fit(rows: RfmRows) -> Fit[BgNbdParams]:
-    """Maximum-likelihood estimates, the same in any unit of time; ``Fit`` says how to read the diagnosis."""
+def fit(rows: RfmRows, *, start: BgNbdParams | None = None) -> Fit[BgNbdParams]:
+    """Maximum-likelihood estimates, the same in any unit of time; ``Fit`` says how to read the diagnosis.
+
+    ``start`` is where the climb begins, such as the estimate of a bootstrap; without it, at moments.
+    """
     scale = dot(rows.weights, rows.T) / rows.n_users
     scaled = rows.in_units_of(scale)
     design = _Design.of(scaled)
@@ -70,7 +73,8 @@ def fit(rows: RfmRows) -> Fit[BgNbdParams]:
         point = np.exp(logs)
         return in_logs(_evaluate(point, design=design), at=point)
 
-    top = maximize(objective, starts=_starts(scaled), box=_BOX)
+    known = [] if start is None else [np.log(start.rescale(1 / scale).as_array())]
+    top = maximize(objective, starts=[*known, *_starts(scaled)], box=_BOX)
     r, alpha, a, b = np.exp(top.point).tolist()
     in_own_unit = Fit(
         params=BgNbdParams(r=r, alpha=alpha, a=a, b=b),

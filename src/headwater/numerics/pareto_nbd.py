@@ -72,8 +72,11 @@ def log_likelihood(params: ParetoNbdParams, *, rows: RfmRows) -> float:
     return _evaluate(params.as_array(), design=_Design.of(rows)).value
 
 
-def fit(rows: RfmRows) -> Fit[ParetoNbdParams]:
-    """Maximum-likelihood estimates, the same in any unit of time; ``Fit`` says how to read the diagnosis."""
+def fit(rows: RfmRows, *, start: ParetoNbdParams | None = None) -> Fit[ParetoNbdParams]:
+    """Maximum-likelihood estimates, the same in any unit of time; ``Fit`` says how to read the diagnosis.
+
+    ``start`` is where the climb begins, such as the estimate of a bootstrap; without it, at moments.
+    """
     scale = dot(rows.weights, rows.T) / rows.n_users
     scaled = rows.in_units_of(scale)
     design = _Design.of(scaled)
@@ -82,7 +85,8 @@ def fit(rows: RfmRows) -> Fit[ParetoNbdParams]:
         point = np.exp(logs)
         return in_logs(_evaluate(point, design=design), at=point)
 
-    top = maximize(objective, starts=_starts(scaled), box=_BOX)
+    known = [] if start is None else [np.log(start.rescale(1 / scale).as_array())]
+    top = maximize(objective, starts=[*known, *_starts(scaled)], box=_BOX)
     r, alpha, s, beta = np.exp(top.point).tolist()
     return Fit(
         params=ParetoNbdParams(r=r, alpha=alpha, s=s, beta=beta),
