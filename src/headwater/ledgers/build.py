@@ -63,7 +63,7 @@ def build_ledger(engine: Engine, events: Events, *, folder: Path, earlier: Ledge
         prints=() if earlier is None else earlier.day_fingerprints,
     )
     touched = None if earlier is None else Touched(days=frozenset(changed), earlier=earlier)
-    users = write_users(engine, events, days, folder=folder, touched=touched)
+    users = write_users(engine, events, days, folder=folder, touched=touched, late=late)
     hours = write_hours(engine, events, compiled, users, folder=folder, touched=touched)
     settle_days = _settle_days(engine, days) if late else 0
     sums = [(c.measure, c.amount) for c in compiled if c.amount is not None and not c.measure.counts]

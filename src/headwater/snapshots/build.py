@@ -15,6 +15,7 @@ from headwater.core.span import date_of
 from headwater.core.table import Table
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, commas, name, sql
+from headwater.snapshots.attributes import ToldAttributes
 from headwater.snapshots.cut import Cut, cut_of
 from headwater.snapshots.feature import DEFAULT_WINDOWS
 from headwater.snapshots.findings import joined_findings, snapshot_findings
@@ -36,6 +37,7 @@ def build_snapshot(
     holes: Sequence[Hole] = (),
     most_lost: float = 0.0,
     time_zone: str = "UTC",
+    told: ToldAttributes | None = None,
 ) -> Snapshot:
     """One row per user x cutoff, in one file for each cutoff.
 
@@ -53,6 +55,8 @@ def build_snapshot(
         Holes of the log, in the app's time zone. A day that a hole touches is lost to its users: it is
         counted in ``hole_days_*``, is not in ``observed_days_*``, and empties the targets
         whose window lost more than the share ``most_lost`` of its days.
+    told
+        Attributes that sources of users tell (``read_attributes``), beside the first values of kept columns.
 
     Raises
     ------
@@ -72,6 +76,7 @@ def build_snapshot(
             holes=holes,
             most_lost=most_lost,
             time_zone=time_zone,
+            told=told,
         )
         for cutoff in sorted(set(cutoffs))
     ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from headwater.core.audit import Hole
 from headwater.core.ledger import Ledger
+from headwater.snapshots.attributes import ToldAttributes, first_attributes
 from headwater.snapshots.feature import DEFAULT_WINDOWS
 from headwater.snapshots.features import FEATURES
 from headwater.snapshots.holes import LostDays, lost_days
@@ -21,7 +22,7 @@ class Cut:
 
     ``end_day`` is the end of what there is to see, ``as_of`` the day it is seen from (None: now), and a
     window has matured when it ends by ``settled``. ``lost`` are the days in holes; a target that lost more
-    than the share ``most_lost`` of its window is empty.
+    than the share ``most_lost`` of its window is empty. ``told`` are the attributes that sources of users tell.
     """
 
     cutoff: int
@@ -32,6 +33,7 @@ class Cut:
     as_of: int | None = None
     lost: tuple[LostDays, ...] = ()
     most_lost: float = 0.0
+    told: ToldAttributes | None = None
 
     @property
     def matured(self) -> tuple[int, ...]:
@@ -63,6 +65,7 @@ def cut_of(
     holes: Sequence[Hole] = (),
     most_lost: float = 0.0,
     time_zone: str = "UTC",
+    told: ToldAttributes | None = None,
 ) -> Cut:
     """One cutoff and what can be seen from it.
 
@@ -79,6 +82,7 @@ def cut_of(
         as_of=as_of,
         lost=lost_days(ledger, holes, time_zone=time_zone),
         most_lost=most_lost,
+        told=told,
     )
 
 
@@ -88,14 +92,15 @@ def snapshot_key(ledger: Ledger, cut: Cut) -> dict[str, object]:
     The days it reads (before the cutoff, and ahead to the end of the longest window that has matured)
     count by their fingerprints. These cover all that became known of a day, so a late row about a day
     before the cutoff changes the key even where the cutoff did not know it yet. The end of the log and
-    the day seen from count only as far as they change what was observed.
+    the day seen from count only as far as they change what was observed. Attributes are read off the events
+    and the told rows of the days before the cutoff.
     """
     cutoff = cut.cutoff
     back, front = cutoff - max(cut.windows), cutoff + max(cut.horizons)
-    days = [(d, f) for d, f in ledger.day_fingerprints if d < cut.reads_to]
+    firsts = first_attributes(ledger)
     return {
         "cutoff": cutoff,
-        "days": hashlib.sha256(repr(sorted(days)).encode()).hexdigest(),
+        "days": _digest(ledger.day_fingerprints, cut.reads_to),
         "horizons": cut.horizons,
         "windows": cut.windows,
         "features": FEATURES.names(),
@@ -108,4 +113,11 @@ def snapshot_key(ledger: Ledger, cut: Cut) -> dict[str, object]:
         "lost": tuple((o.dimension, o.value, tuple(sorted(o.within(back, front)))) for o in cut.lost),
         "most_lost": cut.most_lost if cut.lost else None,
         "users": ledger.users.fingerprint if any(o.dimension for o in cut.lost) else None,
+        "attributes": (firsts, _digest(ledger.built_from, cutoff)) if firsts else None,
+        "told": (cut.told.names, _digest(cut.told.day_fingerprints, cutoff)) if cut.told else None,
     }
+
+
+def _digest(prints: Sequence[tuple[int, str]], end: int) -> str:
+    """The fingerprints of the days before ``end`` as one."""
+    return hashlib.sha256(repr(sorted(p for p in prints if p[0] < end)).encode()).hexdigest()

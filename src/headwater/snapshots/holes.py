@@ -76,8 +76,7 @@ def users_in_holes(
     """One row per user with two booleans for each group of users with holes; None where all holes are everybody's.
 
     ``hit <k>``: the user's first value is the hole's, as seen from ``as_of`` (None: now). ``early <k>``: so it
-    was before the cutoff. Of several first values only the day of the last is held (``attributes_day``), so a
-    user of whom any came on the cutoff or later has no ``early``.
+    was known before the cutoff.
     """
     own = [(k, one) for k, one in enumerate(lost) if one.dimension is not None]
     if not own:
@@ -91,8 +90,8 @@ def users_in_holes(
 
 
 def _is_struck(one: LostDays, before: int | None) -> Sql:
-    """Whether a user's first value is the hole's, and was given before a day (None: whenever)."""
-    then = sql("") if before is None else sql(" AND attributes_day < {b}", b=before)
+    """Whether a user's first value is the hole's, and was known before a day (None: whenever)."""
+    then = sql("") if before is None else sql(" AND {d} < {b}", d=name(f"day {one.dimension}"), b=before)
     return sql(
         "coalesce(CAST({d} AS STRING) = {v}{then}, FALSE)",
         d=name(f"first {one.dimension}"),

@@ -12,12 +12,14 @@ from headwater.core.span import date_of
 from headwater.core.table import Column, Known, Purpose, Table
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, commas, conjunction, name, sql, union_all
+from headwater.snapshots.attributes import ToldAttributes, first_attributes
 from headwater.snapshots.cut import Cut
 from headwater.snapshots.query import every_feature, snapshot_query
 
 __all__ = ["LeakageReport", "check_leakage", "poisoned_days"]
 
 _ABSURD = 7_777_777_777_777
+_ABSURD_WORD = "the future"
 _ROWS = "which users are in the snapshot"
 
 
@@ -40,17 +42,27 @@ class LeakageReport:
 
 
 def check_leakage(
-    engine: Engine, ledger: Ledger, *, cutoffs: Sequence[int], horizons: Sequence[int], folder: Path
+    engine: Engine,
+    ledger: Ledger,
+    *,
+    cutoffs: Sequence[int],
+    horizons: Sequence[int],
+    folder: Path,
+    told: ToldAttributes | None = None,
 ) -> LeakageReport:
     """Build each cutoff's snapshot twice, the second time with an absurd future, and compare.
 
     In the poisoned ledger everything that happened or became known at or after the cutoff has absurd
     values; every user also has absurd rows on the cutoff day, on the days after it, and on the day
-    before it that became known only on the cutoff day. No column known by the cutoff may move, and every target must
+    before it that became known only on the cutoff day. Attributes known or told at or after the cutoff, or
+    never, have an absurd word in their place. No column known by the cutoff may move, and every target must
     (a check in which no target moves sees nothing: ``leakage.blind``). The log is taken to go on to the
     end of each window, so that today's cutoff can be checked too. Both snapshots stay under ``folder``.
     """
-    made = [_compared(engine, ledger, cutoff, horizons, folder) for cutoff in sorted(set(cutoffs))]
+    made = [
+        _compared(engine, ledger, cutoff, horizons=horizons, folder=folder, told=told)
+        for cutoff in sorted(set(cutoffs))
+    ]
     moved = tuple(dict.fromkeys(n for one in made for n in one.moved))
     targets = (
         set(made[0].targets_moved).intersection(*(one.targets_moved for one in made)) if made else set[str]()
@@ -99,6 +111,37 @@ def poisoned_days(ledger: Ledger, cutoff: int) -> Sql:
     return sql("({u})", u=union_all([kept, replaced, *added]))
 
 
+def poisoned_users(ledger: Ledger, cutoff: int) -> Sql:
+    """The ledger's users as a FROM item, every attribute not known before the cutoff an absurd word of its day."""
+    kept = first_attributes(ledger)
+    known = [sql("{d} < {c}", d=name(f"day {a}"), c=cutoff) for a in kept]
+    values = [
+        sql("CASE WHEN {k} THEN {f} ELSE {w} END AS {f}", k=k, f=name(f"first {a}"), w=_ABSURD_WORD)
+        for a, k in zip(kept, known, strict=True)
+    ]
+    days = [
+        sql("CASE WHEN {k} THEN {d} ELSE {c} END AS {d}", k=k, d=name(f"day {a}"), c=cutoff)
+        for a, k in zip(kept, known, strict=True)
+    ]
+    fields = commas([sql("user_id"), *values, *days])
+    return sql("(SELECT {fields} FROM {u} u)", fields=fields, u=table_scan(ledger.users))
+
+
+def poisoned_told(ledger: Ledger, told: ToldAttributes, cutoff: int) -> Sql:
+    """The told rows as a FROM item, and for every user an absurd one from the cutoff on."""
+    absurd = [sql("{w} AS {a}", w=_ABSURD_WORD, a=name(a)) for a in told.names]
+    return sql(
+        "(SELECT user_id, app_day, at_us, {names} FROM {rows} r WHERE app_day < {c}"
+        " UNION ALL SELECT user_id, {c} AS app_day, {late} AS at_us, {absurd} FROM {users} u)",
+        names=commas([name(a) for a in told.names]),
+        rows=table_scan(told.rows),
+        c=cutoff,
+        late=_ABSURD * 1_000,
+        absurd=commas(absurd),
+        users=table_scan(ledger.users),
+    )
+
+
 def _at(users: Sql, app_day: int, known_day: int) -> Sql:
     return sql("(SELECT *, {a} AS app_day, {k} AS known_day FROM {u} u)", a=app_day, k=known_day, u=users)
 
@@ -124,17 +167,29 @@ class _Compared:
 
 
 def _compared(
-    engine: Engine, ledger: Ledger, cutoff: int, horizons: Sequence[int], folder: Path
+    engine: Engine,
+    ledger: Ledger,
+    cutoff: int,
+    *,
+    horizons: Sequence[int],
+    folder: Path,
+    told: ToldAttributes | None,
 ) -> _Compared:
     end = max(ledger.end_day, cutoff + max(horizons))
-    cut = Cut(cutoff=cutoff, horizons=tuple(sorted(set(horizons))), end_day=end, settled=end)
-    tables: list[Table] = []
-    for label, days in (("clean", table_scan(ledger.days)), ("poisoned", poisoned_days(ledger, cutoff))):
-        plan = snapshot_query(ledger, cut=cut, features=every_feature(), days=days)
-        tables.append(
-            engine.write(plan.query, folder, table=f"{label} {date_of(cutoff)}", columns=plan.columns)
-        )
-    clean, poisoned = tables
+    cut = Cut(cutoff=cutoff, horizons=tuple(sorted(set(horizons))), end_day=end, settled=end, told=told)
+    honest = snapshot_query(ledger, cut=cut, features=every_feature(), days=table_scan(ledger.days))
+    absurd = snapshot_query(
+        ledger,
+        cut=cut,
+        features=every_feature(),
+        days=poisoned_days(ledger, cutoff),
+        users=poisoned_users(ledger, cutoff),
+        told=poisoned_told(ledger, told, cutoff) if told else None,
+    )
+    clean, poisoned = (
+        engine.write(plan.query, folder, table=f"{label} {date_of(cutoff)}", columns=plan.columns)
+        for label, plan in (("clean", honest), ("poisoned", absurd))
+    )
     early = [
         c
         for c in clean.columns

@@ -10,6 +10,7 @@ from headwater.core.ledger import Ledger
 from headwater.core.table import Column, Kind, Known, Purpose
 from headwater.engine.engine import table_scan
 from headwater.engine.sql import Sql, commas, name, sql
+from headwater.snapshots.attributes import attribute_columns, first_values_before, told_values_before
 from headwater.snapshots.cut import Cut
 from headwater.snapshots.feature import (
     Feature,
@@ -42,8 +43,20 @@ def every_feature() -> FeatureChoice:
     return tuple(FEATURES.load(n) for n in FEATURES.names())
 
 
-def snapshot_query(ledger: Ledger, *, cut: Cut, features: FeatureChoice, days: Sql | None = None) -> Plan:
-    """The query of a cutoff; ``days`` replaces the ledger's rows (the leakage check poisons them)."""
+def snapshot_query(
+    ledger: Ledger,
+    *,
+    cut: Cut,
+    features: FeatureChoice,
+    days: Sql | None = None,
+    users: Sql | None = None,
+    told: Sql | None = None,
+) -> Plan:
+    """The query of a cutoff.
+
+    ``days``, ``users`` and ``told`` replace the ledger's rows, its users and the told attributes (the leakage
+    check poisons them).
+    """
     spec = FeatureSpec(measures=ledger.measures, windows=cut.windows)
     made = [
         *_keys(cut),
@@ -53,20 +66,29 @@ def snapshot_query(ledger: Ledger, *, cut: Cut, features: FeatureChoice, days: S
         *_marks(cut),
         *_targets(ledger, cut),
     ]
+    made += attribute_columns(ledger, cut.told, taken=[c.column.name for c in made])
     known = greatest(sql("age"))
     partials = dict.fromkeys(p for f in (known, *(c.formula for c in made)) for p in f.partials)
     names = {p: name(f"p{k}") for k, p in enumerate(partials)}
-    struck = users_in_holes(ledger.users, cut.lost, cutoff=cut.cutoff, as_of=cut.as_of)
+    beside = [
+        users_in_holes(ledger.users, cut.lost, cutoff=cut.cutoff, as_of=cut.as_of),
+        first_values_before(ledger, cutoff=None if cut.is_today else cut.cutoff, users=users),
+        told_values_before(cut.told, cutoff=cut.cutoff, rows=told),
+    ]
     query = sql(
-        "SELECT {columns} FROM (SELECT user_id, any_value(bucket) AS bucket, {partials} FROM ({rows}) d GROUP BY user_id) p{struck}"
+        "SELECT {columns} FROM (SELECT user_id, any_value(bucket) AS bucket, {partials} FROM ({rows}) d GROUP BY user_id) p{beside}"
         " WHERE {known} IS NOT NULL ORDER BY user_id",
         columns=commas([sql("{x} AS {n}", x=c.formula.sql(names), n=name(c.column.name)) for c in made]),
         partials=commas([sql("{x} AS {n}", x=p.aggregate, n=n) for p, n in names.items()]),
         rows=_seen(ledger, table_scan(ledger.days) if days is None else days, cut),
-        struck=sql("") if struck is None else sql(" LEFT JOIN ({h}) h USING (user_id)", h=struck),
+        beside=Sql(tuple(p for k, q in enumerate(beside) if q is not None for p in _joined(q, k).pieces)),
         known=known.sql(names),
     )
     return Plan(query=query, columns=tuple(c.column for c in made))
+
+
+def _joined(query: Sql, place: int) -> Sql:
+    return sql(" LEFT JOIN ({q}) {alias} USING (user_id)", q=query, alias=name(f"beside {place}"))
 
 
 def _seen(ledger: Ledger, days: Sql, cut: Cut) -> Sql:

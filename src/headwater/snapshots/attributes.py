@@ -1,0 +1,163 @@
+"""Attributes: what was known of a user in words before a cutoff, such as a country or a channel.
+
+They come from the events (the first values of the kept columns, as the ledger's users hold them) and from
+declared sources of kind ``users`` whose rows are dated. A source's own word goes before what events say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headwater.core.ledger import Ledger
+from headwater.core.sources import Sourced, SourceKind
+from headwater.core.table import Column, Kind, Purpose, Table
+from headwater.engine.engine import Engine, adopt_by_day, table_scan
+from headwater.engine.sql import Sql, commas, name, shim, sql, union_all
+from headwater.ledgers.attributes import mark_attributes
+from headwater.snapshots.feature import FeatureColumn, formula
+
+__all__ = [
+    "ToldAttributes",
+    "attribute_columns",
+    "first_attributes",
+    "first_values_before",
+    "read_attributes",
+    "told_values_before",
+]
+
+_FIRST = "first "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldAttributes:
+    """What sources of kind ``users`` tell: a row for each user and instant from which it holds.
+
+    ``rows`` has ``user_id``, ``app_day``, ``at_us`` and the told columns, of which those of few values have
+    the purpose ``ATTRIBUTE``; ``day_fingerprints`` are those of the rows of each app day.
+    """
+
+    rows: Table
+    day_fingerprints: tuple[tuple[int, str], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes."""
+        return tuple(c.name for c in self.rows.columns if c.purpose is Purpose.ATTRIBUTE)
+
+
+def read_attributes(
+    engine: Engine, sources: Sequence[Sourced], *, time_zone: str, folder: Path
+) -> ToldAttributes | None:
+    """The dated attributes that sources of kind ``users`` tell; None where there is none.
+
+    Only a source that says from when its rows hold (``changed_at``; a sign-up time will do) is read: of an
+    undated row nobody can say whether it was known by a cutoff. ``time_zone`` is the app's.
+    """
+    dated = [s for s in sources if s.source.kind is SourceKind.USERS and "changed_at" in s.source.columns]
+    texts = dict.fromkeys(c for s in dated for c in _texts(s))
+    if not texts:
+        return None
+    each = [
+        sql(
+            "SELECT user_id, {day} AS app_day, changed_us AS at_us, {values} FROM {rows} r WHERE changed_us IS NOT NULL",
+            day=shim("local_day", sql("changed_us"), time_zone),
+            values=commas([_given(c, c in _texts(s)) for c in texts]),
+            rows=table_scan(s.rows),
+        )
+        for s in dated
+    ]
+    columns = (
+        Column(name="user_id", kind=Kind.TEXT, purpose=Purpose.KEY),
+        Column(name="app_day", kind=Kind.DAY, purpose=Purpose.KEY, about="the app's day from which it holds"),
+        Column(name="at_us", kind=Kind.TIMESTAMP, about="from when it holds"),
+        *(Column(name=c, kind=Kind.TEXT, about="told by a source of users") for c in texts),
+    )
+    files = engine.write_files(union_all(each), folder, table="attributes")
+    rows, prints = adopt_by_day(engine, files, table="attributes", columns=columns)
+    return ToldAttributes(rows=mark_attributes(engine, rows, list(texts)), day_fingerprints=prints)
+
+
+def first_attributes(ledger: Ledger) -> tuple[str, ...]:
+    """The kept columns whose first values are attributes."""
+    return tuple(c.name.removeprefix(_FIRST) for c in ledger.users.columns if c.purpose is Purpose.ATTRIBUTE)
+
+
+def attribute_columns(
+    ledger: Ledger, told: ToldAttributes | None, *, taken: Collection[str]
+) -> tuple[FeatureColumn, ...]:
+    """The attribute columns of a snapshot, over what the two queries below name.
+
+    Each is named as in its source; where a column of the snapshot has that name (``taken``, whatever the
+    case), with ``first_`` before it.
+    """
+    told_names = told.names if told is not None else ()
+    firsts = [c for c in first_attributes(ledger) if c not in told_names]
+    used = {t.casefold() for t in taken}
+    made: list[FeatureColumn] = []
+    for column, own, about in (
+        *((c, f"told {c}", f"{c}, as last told by a source of users before the cutoff") for c in told_names),
+        *((c, f"{_FIRST}{c}", f"the {c} that was known first") for c in firsts),
+    ):
+        label = column
+        while label.casefold() in used:
+            label = f"first_{label}"
+        used.add(label.casefold())
+        shown = Column(name=label, kind=Kind.TEXT, purpose=Purpose.ATTRIBUTE, about=about)
+        made.append(FeatureColumn(column=shown, formula=formula("{v}", v=name(own))))
+    return tuple(made)
+
+
+def first_values_before(ledger: Ledger, *, cutoff: int | None, users: Sql | None = None) -> Sql | None:
+    """For each user the first values known before a cutoff (``first <c>``), whenever known for None; None without attributes.
+
+    ``users`` replaces the ledger's users.
+    """
+    kept = first_attributes(ledger)
+    if not kept:
+        return None
+    values = [
+        sql("{f}", f=name(f"{_FIRST}{c}"))
+        if cutoff is None
+        else sql(
+            "CASE WHEN {d} < {t} THEN {f} END AS {f}", d=name(f"day {c}"), t=cutoff, f=name(f"{_FIRST}{c}")
+        )
+        for c in kept
+    ]
+    scan = table_scan(ledger.users) if users is None else users
+    return sql("SELECT user_id, {values} FROM {users} u", values=commas(values), users=scan)
+
+
+def told_values_before(told: ToldAttributes | None, *, cutoff: int, rows: Sql | None = None) -> Sql | None:
+    """For each user the values told last before a cutoff (``told <c>``); None without attributes.
+
+    ``rows`` replaces those of the source.
+    """
+    if told is None or not told.names:
+        return None
+    values = [
+        sql(
+            "max_by({c}, {o}) FILTER (WHERE {c} IS NOT NULL) AS {t}",
+            c=name(c),
+            o=shim("pair", sql("at_us"), name(c)),
+            t=name(f"told {c}"),
+        )
+        for c in told.names
+    ]
+    return sql(
+        "SELECT user_id, {values} FROM {rows} r WHERE app_day < {cutoff} GROUP BY user_id",
+        values=commas(values),
+        rows=table_scan(told.rows) if rows is None else rows,
+        cutoff=cutoff,
+    )
+
+
+def _texts(source: Sourced) -> tuple[str, ...]:
+    kinds = {c.name: c.kind for c in source.rows.columns}
+    return tuple(c for c in source.source.keep if kinds[c] is Kind.TEXT)
+
+
+def _given(column: str, there: bool) -> Sql:
+    value = sql("nullif({c}, '')", c=name(column)) if there else sql("CAST(NULL AS STRING)")
+    return sql("{v} AS {c}", v=value, c=name(column))
