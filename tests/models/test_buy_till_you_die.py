@@ -17,7 +17,7 @@ from headwater.core.finding import Severity
 from headwater.engine.arrays import column_floats
 from headwater.models import buy_till_you_die
 from headwater.models.forecasting import fit_model
-from headwater.numerics import bg_nbd, gamma_gamma, pareto_nbd
+from headwater.numerics import bg_nbd, gamma_gamma, mbg_cnbd_k, mbg_nbd, pareto_nbd
 from headwater.numerics.bg_nbd import BgNbdParams
 from headwater.numerics.gamma_gamma import SpendRows
 from headwater.numerics.maximize import Fit
@@ -28,8 +28,8 @@ from headwater.snapshots.rows import rows_at
 if TYPE_CHECKING:
     from conftest import World
 
-MODELS = ["bg_nbd", "pareto_nbd"]
-NUMERICS = {"bg_nbd": bg_nbd, "pareto_nbd": pareto_nbd}
+NUMERICS = {"bg_nbd": bg_nbd, "mbg_cnbd_k": mbg_cnbd_k, "mbg_nbd": mbg_nbd, "pareto_nbd": pareto_nbd}
+MODELS = sorted(NUMERICS)
 SAME_SUMS = 1e-7  # grouped and ungrouped likelihoods are summed in another order, and climbed to 1e-10
 TRUTH = BgNbdParams(r=0.8, alpha=20.0, a=0.7, b=3.0)
 TOTAL = 0.12  # 800 customers bring about 1,500 purchases in 60 days: two standard errors of their total, and a little

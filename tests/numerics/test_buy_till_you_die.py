@@ -1,26 +1,30 @@
-"""BG/NBD and Pareto/NBD against simulation with known truth and against finite differences.
+"""BG/NBD, MBG/NBD and Pareto/NBD against simulation with known truth and against finite differences.
 
 Tolerances: Monte-Carlo means lie within 5 standard errors of the draws, variances within 4% of 400,000
 draws; estimates within 3 standard errors of the truth (seed fixed: one draw, not many tries); a central
 difference of step 1e-5 is good to 1e-5 of the largest slope.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from headwater.core.errors import DataError
-from headwater.numerics import bg_nbd, pareto_nbd
+from headwater.numerics import beta_geometric, bg_nbd, mbg_nbd, pareto_nbd
 from headwater.numerics.rfm import RfmRows, compress
 
 N_DRAWS = 400_000
 STANDARD_ERRORS = 5.0
 BG = (bg_nbd, bg_nbd.BgNbdParams(r=0.6, alpha=3.0, a=0.8, b=2.4))
 BG_AT_ONE = (bg_nbd, bg_nbd.BgNbdParams(r=0.6, alpha=3.0, a=1.0, b=2.4))
+MBG = (mbg_nbd, mbg_nbd.MbgNbdParams(r=0.6, alpha=3.0, a=0.8, b=2.4))
+MBG_AT_ONE = (mbg_nbd, mbg_nbd.MbgNbdParams(r=0.6, alpha=3.0, a=1.0, b=2.4))
 PARETO = (pareto_nbd, pareto_nbd.ParetoNbdParams(r=0.55, alpha=10.0, s=0.6, beta=11.0))
 PARETO_AT_ONE = (pareto_nbd, pareto_nbd.ParetoNbdParams(r=0.55, alpha=3.0, s=1.0, beta=30.0))
 PARETO_AT_TWO = (pareto_nbd, pareto_nbd.ParetoNbdParams(r=0.55, alpha=3.0, s=2.0, beta=60.0))
-ALL = [BG, BG_AT_ONE, PARETO, PARETO_AT_ONE, PARETO_AT_TWO]
-ONE_EACH = [BG, PARETO]
+ALL = [BG, BG_AT_ONE, MBG, MBG_AT_ONE, PARETO, PARETO_AT_ONE, PARETO_AT_TWO]
+ONE_EACH = [BG, MBG, PARETO]
 HISTORIES = {"x": [0, 1, 3, 20], "t_x": [0, 5, 12, 29], "T": [30, 30, 30, 30]}
 
 
@@ -64,12 +68,12 @@ def test_forecast_given_history_against_simulated_futures(model, params):
 
 def _life_stories(model, params, *, n, cut, end, rng):
     rate = rng.gamma(params.r, 1 / params.alpha, n)
-    if model is bg_nbd:
+    if model is not pareto_nbd:
         leaves, death = rng.beta(params.a, params.b, n), np.full(n, np.inf)
     else:
         leaves, death = np.zeros(n), rng.exponential(size=n) / rng.gamma(params.s, 1 / params.beta, n)
     early, late, last, clock = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
-    active = np.ones(n, dtype=bool)
+    active = rng.random(n) >= leaves if model is mbg_nbd else np.ones(n, dtype=bool)
     while active.any():
         clock[active] += rng.exponential(size=active.sum()) / rate[active]
         active &= clock < np.minimum(end, death)
@@ -98,12 +102,12 @@ def test_gradient_and_hessian_against_central_differences(model, params, factors
     rng = np.random.default_rng(5)
     ages = rng.uniform(20, 80, 500)
     x, last = model.simulate(params, T=ages, rng=rng)
-    design = model._Design.of(RfmRows.of(x, t_x=last, T=ages))
+    evaluate = _evaluation(model, params, RfmRows.of(x, t_x=last, T=ages))
     point = params.as_array() * factors
-    at = model._evaluate(point, design=design)
+    at = evaluate(point)
     moves = 1e-5 * np.diag(point)
-    up = [model._evaluate(point + m, design=design) for m in moves]
-    down = [model._evaluate(point - m, design=design) for m in moves]
+    up = [evaluate(point + m) for m in moves]
+    down = [evaluate(point - m) for m in moves]
     slope = np.array([(u.value - d.value) / 2e-5 for u, d in zip(up, down, strict=True)])
     bend = np.array([(u.gradient - d.gradient) / 2e-5 for u, d in zip(up, down, strict=True)]) * point
     own, curved = point * at.gradient, np.outer(point, point) * at.hessian
@@ -111,7 +115,13 @@ def test_gradient_and_hessian_against_central_differences(model, params, factors
     assert bend == pytest.approx(curved, abs=1e-5 * np.abs(curved).max())
 
 
-@pytest.mark.parametrize("model", [bg_nbd, pareto_nbd])
+def _evaluation(model, params, rows):
+    if model is pareto_nbd:
+        return partial(pareto_nbd._evaluate, design=pareto_nbd._Design.of(rows))
+    return partial(beta_geometric.evaluate, family=beta_geometric.Family.of(rows, like=params))
+
+
+@pytest.mark.parametrize("model", [bg_nbd, mbg_nbd, pareto_nbd])
 def test_customers_who_never_leave_put_the_dropout_parameters_at_a_boundary(model):
     rng = np.random.default_rng(6)
     x = rng.poisson(rng.gamma(2.0, 1.0, 3000) * 5).astype(float)
@@ -126,10 +136,10 @@ def test_customers_who_never_leave_put_the_dropout_parameters_at_a_boundary(mode
     assert np.isfinite(found.covariance).all()
 
 
-@pytest.mark.parametrize("model", [bg_nbd, pareto_nbd])
+@pytest.mark.parametrize("model", [bg_nbd, mbg_nbd, pareto_nbd])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e9])
 def test_any_unit_of_time_gives_one_forecast(model, scale):
-    params = dict((BG, PARETO))[model]
+    params = dict(ONE_EACH)[model]
     rng = np.random.default_rng(7)
     ages = rng.uniform(20, 80, 2000)
     x, last = model.simulate(params, T=ages, rng=rng)
@@ -187,10 +197,17 @@ def test_compress_groups_continuous_times_and_keeps_given_weights():
         ([1], [3], [2], "rfm.impossible"),
         ([0], [1], [2], "rfm.impossible"),
         ([np.nan], [1], [2], "rfm.impossible"),
-        ([0], [0], [0], "rfm.no_time"),
     ],
 )
 def test_rows_that_cannot_have_happened_are_refused(x, t_x, T, code):
     with pytest.raises(DataError) as caught:
         RfmRows.of(x, t_x=t_x, T=T)
     assert caught.value.finding.code == code
+
+
+@pytest.mark.parametrize("model", [bg_nbd, mbg_nbd, pareto_nbd])
+def test_nobody_observed_after_the_first_purchase_can_be_forecast_but_not_learned_from(model):
+    params = dict(ONE_EACH)[model]
+    assert 0 < model.p_alive(params, x=[0], t_x=[0], T=[0])[0] <= 1
+    with pytest.raises(DataError, match=r"rfm\.no_time"):
+        model.fit(RfmRows.of([0], t_x=[0], T=[0]))

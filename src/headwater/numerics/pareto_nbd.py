@@ -77,7 +77,7 @@ def fit(rows: RfmRows, *, start: ParetoNbdParams | None = None) -> Fit[ParetoNbd
 
     ``start`` is where the climb begins, such as the estimate of a bootstrap; without it, at moments.
     """
-    scale = dot(rows.weights, rows.T) / rows.n_users
+    scale = rows.mean_age
     scaled = rows.in_units_of(scale)
     design = _Design.of(scaled)
 

@@ -70,6 +70,19 @@ class RfmRows:
         """Repeat purchases of all customers."""
         return dot(self.weights, self.x)
 
+    @property
+    def mean_age(self) -> float:
+        """Mean of T over customers: the unit in which fits look at time. Raises ``DataError`` where it is 0."""
+        mean = dot(self.weights, self.T) / self.n_users
+        if mean == 0:
+            raise DataError(
+                "rfm.no_time",
+                what="T is 0 for every customer.",
+                why="Nobody was observed after the first purchase, so rates cannot be learned.",
+                do="Use a later cutoff.",
+            )
+        return mean
+
     def in_units_of(self, scale: float) -> RfmRows:
         """The same customers with time divided by ``scale``."""
         return RfmRows(x=self.x, t_x=self.t_x / scale, T=self.T / scale, weights=self.weights)
@@ -177,10 +190,3 @@ def _require_possible(rows: RfmRows) -> None:
                 why="No history of purchases looks like this, so no likelihood would mean anything.",
                 do="Count x after the first purchase, t_x and T from it, up to one cutoff, in one unit.",
             )
-    if not (rows.T > 0).any():
-        raise DataError(
-            "rfm.no_time",
-            what="T is 0 for every customer.",
-            why="Nobody was observed after the first purchase, so rates cannot be learned.",
-            do="Use a later cutoff.",
-        )
