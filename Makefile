@@ -5,19 +5,22 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
 SPARK := $(VENV)/.spark-installed
+DEEP := $(VENV)/.deep-installed
+TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
 FOLDER ?= demo
 BENCHMARKS := $(wildcard benchmarks/*.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-spark check bench lock clean
+.PHONY: help demo test test-quick test-spark test-deep check bench lock clean
 
 help:
 	@echo "make demo        install the core and run the shipped example; prints the path of the report"
 	@echo "make test        every test ($(WORKERS) workers)"
 	@echo "make test-quick  the tests that take less than ten seconds each"
 	@echo "make test-spark  DuckDB and Spark step by step, on a cluster of its own on this machine (needs Java 17)"
+	@echo "make test-deep   the neural networks (installs PyTorch; a CPU will do)"
 	@echo "make check       ruff, basedpyright, import-linter, deptry, doctests"
 	@echo "make bench       every driver in benchmarks/ (slow; builds an environment for each peer)"
 	@echo "make lock        pin every dependency anew in requirements/*.txt"
@@ -41,6 +44,10 @@ $(SPARK): $(DEV) requirements/spark.txt
 	$(PIP) install --no-deps -r requirements/spark.txt
 	@touch $@
 
+$(DEEP): $(DEV) Makefile
+	$(PIP) install --constraint requirements/dev.txt '$(TORCH)'
+	@touch $@
+
 demo: $(CORE)
 	$(BIN)/headwater demo --folder $(FOLDER)
 
@@ -48,10 +55,13 @@ test: $(DEV)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-quick: $(DEV)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not spark"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow and not spark and not deep"
 
 test-spark: $(SPARK)
-	$(BIN)/python -m pytest -p no:xdist -m spark tests/parity
+	$(BIN)/python -m pytest -p no:xdist -m "spark and not deep" tests/parity
+
+test-deep: $(DEEP)
+	$(BIN)/python -m pytest -p no:xdist -m "deep and not spark"
 
 check: $(DEV)
 	$(BIN)/ruff check .

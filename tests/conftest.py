@@ -24,6 +24,15 @@ from headwater.snapshots.build import build_snapshot
 assert headwater.engine.arrays
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that is asked of every model needs PyTorch where the model is a network."""
+    for item in items:
+        given = getattr(item, "callspec", None)
+        if given and any(str(v).endswith("_network") for v in given.params.values()):
+            item.add_marker("deep")
+
+
 @dataclass
 class Bench:
     """Each call works in a folder of its own."""

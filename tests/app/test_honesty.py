@@ -59,7 +59,7 @@ def study_of(folder: Path, *, other_after: int | None) -> Study:
 def job_of(study: Study) -> Job:
     return Job(
         task=task_of(study.ledger(), "revenue", HORIZON),
-        models=LTV_MODELS.names(),
+        models=tuple(n for n in LTV_MODELS.names() if LTV_MODELS.load(n).by_default),
         every_days=20,
         n_origins=2,
     )

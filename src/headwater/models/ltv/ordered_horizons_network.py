@@ -1,0 +1,29 @@
+"""A small network that forecasts what each horizon adds to the shorter one; young users teach the horizons they have reached."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from headwater.core.ledger import Task
+from headwater.learners.network_ziln import ZilnHead
+from headwater.models.ltv._networks import fit_network, restore_forecast
+from headwater.models.model import Predictor, State, Training
+
+__all__ = ["OrderedHorizonsNetwork"]
+
+
+class OrderedHorizonsNetwork:
+    """A small network that forecasts what each horizon adds to the shorter one; young users teach the horizons they have reached."""
+
+    about: ClassVar[str] = "neural network: all horizons at once, each adding to the one before"
+    simplicity: ClassVar[int] = 9
+    by_default: ClassVar[bool] = False
+
+    def fit(self, training: Training) -> Predictor:
+        """Learn from matured windows. Raises ``UsageError`` without PyTorch, ``DataError`` where too little has matured."""
+        return fit_network(training, rungs=training.rungs, head_of=ZilnHead.of)
+
+    def restore(self, task: Task, state: State) -> Predictor:
+        """The network of a saved state; PyTorch is not needed."""
+        del task
+        return restore_forecast(state)

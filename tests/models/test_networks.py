@@ -1,0 +1,191 @@
+"""The network models: judged on users and days they did not learn from, the same for a seed, horizons in order."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats import spearmanr
+
+from headwater.core.errors import DataError, UsageError
+from headwater.core.table import Purpose
+from headwater.engine.arrays import column_floats
+from headwater.models.forecasting import fit_model
+from headwater.models.ltv._networks import NetworkForecast, steady_factor
+from headwater.models.ltv.multi_distribution_network import MultiDistributionNetwork
+from headwater.models.ltv.ordered_horizons_network import OrderedHorizonsNetwork
+from headwater.models.ltv.ziln_network import ZilnNetwork
+
+if TYPE_CHECKING:
+    from conftest import Known, World
+
+MODELS = [ZilnNetwork, MultiDistributionNetwork, OrderedHorizonsNetwork]
+ERROR_LEFT = 0.7  # of a mean by age; with every user's own past to learn from it is about half
+TOTAL = 0.15  # over six other seeds of this world at most 8%
+SUMS = 1e-9
+
+
+def ladder(world: World, *cutoffs: int, horizons: tuple[int, ...] = (7, 14, 30), seed: int = 7) -> Any:
+    training = world.training(*cutoffs, seed=seed)
+    days = [int(c) for c in training.snapshot.cutoffs]
+    snapshot = world.bench.snapshot(world.ledger, cutoffs=days, horizons=horizons)
+    return replace(training, snapshot=snapshot)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("model", MODELS)
+def test_it_beats_the_mean_by_age_on_simulated_users_with_known_truth(known: Known, model: Any) -> None:
+    training = known.world.training()
+    truth = np.array([known.truth[u] for u in known.world.users(training)])
+    predictor = model().fit(training)
+    got = predictor.predict(training.at_now(predictor.columns))
+    means = known.world.forecast(fit_model("cohort_mean", training), training).mean
+    assert np.abs(got - truth).mean() < ERROR_LEFT * np.abs(means - truth).mean()
+    assert spearmanr(got, truth).statistic > spearmanr(means, truth).statistic + 0.3
+    assert got.sum() == pytest.approx(truth.sum(), rel=TOTAL)
+
+
+@pytest.mark.deep
+def test_the_order_of_the_log_and_the_names_of_columns_change_nothing(
+    world_of: Callable[..., World],
+) -> None:
+    model = OrderedHorizonsNetwork
+    rng = np.random.default_rng(1)
+    events = [
+        (f"u{u:03d}", int(d), float(rng.integers(1, 90)))
+        for u in range(300)
+        for d in np.flatnonzero(rng.random(150) < 0.03 + 0.1 * (u % 2))
+    ]
+    worlds = [world_of(e) for e in (events, [events[i] for i in rng.permutation(len(events))])]
+    one, other = (model().fit(ladder(w)).state() for w in worlds)
+    assert json.dumps(one) == json.dumps(other)
+    plain, named = ladder(worlds[0]), renamed(ladder(worlds[0]), worlds[0].bench.folder())
+    pairs = [model().fit(t).held_out for t in (plain, named)]
+    np.testing.assert_array_equal(pairs[0].predicted, pairs[1].predicted)
+
+
+def renamed(training: Any, folder: Path) -> Any:
+    """The same training, its features under other names."""
+    table = training.snapshot.rows
+    names = {c.name: f"other_{k}" for k, c in enumerate(table.columns) if c.purpose is Purpose.FEATURE}
+    files = [str(folder / f"{k}.parquet") for k in range(len(table.files))]
+    for old, new in zip(table.files, files, strict=True):
+        rows = pq.read_table(old)
+        pq.write_table(rows.rename_columns([names.get(c, c) for c in rows.column_names]), new)
+    columns = tuple(replace(c, name=names.get(c.name, c.name)) for c in table.columns)
+    rows = replace(table, files=tuple(files), columns=columns)
+    return replace(training, snapshot=replace(training.snapshot, rows=rows))
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("model", MODELS)
+def test_it_is_judged_on_users_it_did_not_learn_from_at_the_latest_matured_cutoff(
+    known: Known, model: Any
+) -> None:
+    training = ladder(known.world)
+    predictor = model().fit(training)
+    pairs = predictor.held_out
+    assert pairs is not None
+    rows = training.last_matured(("bucket",))
+    by_fold = np.argsort(column_floats(rows, "bucket") % 3, kind="stable")
+    np.testing.assert_array_equal(pairs.actual, column_floats(rows, training.task.target)[by_fold])
+    assert not any(f.code == "network.same_time" for f in predictor.findings)
+
+
+@pytest.mark.deep
+def test_one_matured_cutoff_is_enough_and_said(known: Known) -> None:
+    world = known.world
+    predictor = ZilnNetwork().fit(world.training(world.end, world.end - 30))
+    assert [f.code for f in predictor.findings if f.code == "network.same_time"]
+
+
+@pytest.mark.deep
+def test_horizons_of_a_trained_network_never_cross_and_end_at_the_tasks_own(known: Known) -> None:
+    training = ladder(known.world)
+    predictor = OrderedHorizonsNetwork().fit(training)
+    assert isinstance(predictor, NetworkForecast)
+    rows = training.at_now(predictor.columns)
+    got = predictor.by_rung(rows)
+    assert predictor.rungs == (7, 14, 30)
+    assert (np.diff(got, axis=1) >= 0).all()
+    np.testing.assert_array_equal(got[:, -1], predictor.predict(rows))
+    days = np.array(predictor.rungs) / 30
+    np.testing.assert_allclose(got.sum(axis=0) / got[:, -1].sum(), days, atol=0.06)  # the world is stationary
+    assert predictor.spread(rows, level=0.9, rng=np.random.default_rng(0)) is None
+
+
+@pytest.mark.deep
+def test_users_too_young_for_the_whole_window_teach_the_horizons_they_have_reached(known: Known) -> None:
+    world = known.world
+    matured = (world.end, world.end - 30, world.end - 44, world.end - 58)
+    plain = OrderedHorizonsNetwork().fit(ladder(world, *matured))
+    young = OrderedHorizonsNetwork().fit(ladder(world, *matured, world.end - 8))
+    one, other = (int(dict(p.facts)["rows learned from"].replace(",", "")) for p in (plain, young))
+    assert other - one == len(world.users(world.training(world.end - 8)))
+
+
+@pytest.mark.deep
+def test_a_horizon_to_which_too_few_add_anything_is_joined_with_its_neighbor(
+    world_of: Callable[..., World],
+) -> None:
+    """Nobody buys in the first week after any cutoff."""
+    cutoffs = (60, 90, 120)
+    rng = np.random.default_rng(2)
+    events = [
+        (f"u{u:03d}", int(d), 5.0)
+        for u in range(300)
+        for d in rng.integers(0, 151, 25)
+        if not any(c <= d < c + 7 for c in cutoffs)
+    ]
+    world = world_of([*events, ("u000", 150, 5.0)])
+    predictor = OrderedHorizonsNetwork().fit(ladder(world, 150, *cutoffs, horizons=(7, 30)))
+    assert predictor.rungs == (30,)
+
+
+@pytest.mark.deep
+def test_too_few_amounts_are_refused(world_of: Callable[..., World]) -> None:
+    events = [(f"u{i:03d}", i % 50, 5.0) for i in range(300)] + [(f"u{i:03d}", 80, 5.0) for i in range(29)]
+    world = world_of([*events, ("u001", 169, 5.0)])
+    with pytest.raises(DataError, match=r"fit\.nothing_to_learn"):
+        ZilnNetwork().fit(world.training(60, 170))
+
+
+@pytest.mark.deep
+def test_what_is_given_back_is_taken_off_every_forecast(world_of: Callable[..., World]) -> None:
+    """A tenth of every purchase is refunded the next day."""
+    rng = np.random.default_rng(3)
+    days = [(f"u{u:03d}", int(d)) for u in range(400) for d in np.flatnonzero(rng.random(199) < 0.08)]
+    world = world_of([e for u, d in days for e in ((u, d, 50.0), (u, d + 1, -5.0))])
+    training = world.training()
+    predictor = ZilnNetwork().fit(training)
+    wanted = column_floats(training.last_matured(()), training.task.target)
+    got = predictor.predict(training.last_matured(predictor.columns))
+    assert got.mean() == pytest.approx(wanted.mean(), rel=0.1)
+
+
+def test_without_pytorch_a_network_is_refused_before_anything_is_read(
+    known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for model in MODELS:
+        with pytest.raises(UsageError, match=r"extra\.missing"):
+            model().fit(known.world.training())
+
+
+def test_a_factor_that_noise_explains_is_one_and_one_that_it_does_not_is_kept() -> None:
+    rng = np.random.default_rng(4)
+    expected = rng.gamma(2.0, 10.0, 4_000)
+    factors = [
+        [steady_factor(expected * rng.gamma(0.2, 5.0, 4_000) * true, expected) for _ in range(200)]
+        for true in (1.0, 1.5)
+    ]
+    assert np.mean(np.isclose(factors[0], 1.0)) > 0.6  # noise exceeds itself for a third of draws
+    assert np.mean(factors[1]) == pytest.approx(1.5, rel=0.02)
+    assert steady_factor(np.zeros(5), np.ones(5)) == 1.0
