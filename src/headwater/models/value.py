@@ -1,0 +1,186 @@
+"""What each user's purchases to come are worth today, discounted, over any horizon or for ever.
+
+Needs a fitted buy-till-you-die model: a process that says how many purchases to expect over any stretch of
+time, and what a purchase day is worth. Models that learn one horizon cannot be stretched to another.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+
+from headwater.core.block import Block, Prose, callouts
+from headwater.core.errors import UsageError
+from headwater.core.finding import Finding, Severity
+from headwater.core.show import Shown
+from headwater.core.span import as_days
+from headwater.engine.arrays import column_floats
+from headwater.models.buy_till_you_die import Process
+from headwater.models.model import Floats, Predictor
+from headwater.models.spend import Worth
+from headwater.numerics.discounting import continuous, discounted_purchases, for_ever
+from headwater.numerics.rfm import RfmRows
+
+__all__ = ["DiscountedValue", "Valued", "discounted_value"]
+
+_YEAR_DAYS = 365.0
+_MUCH = 0.1
+
+
+@runtime_checkable
+class Valued(Protocol):
+    """A fitted model that can be asked about any stretch of time."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The snapshot columns of repeats, first to last, age and value on repeat days, in this order."""
+        ...
+
+    @property
+    def process(self) -> Process:
+        """The purchase process."""
+        ...
+
+    @property
+    def params(self) -> Any:
+        """Its parameters."""
+        ...
+
+    @property
+    def worth(self) -> Worth:
+        """What a purchase day is worth."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DiscountedValue(Shown):
+    """Arrays ``(n_users,)`` in the order of the rows; NaN for users who never purchased, whom no process describes.
+
+    Attributes
+    ----------
+    value, purchases
+        Discounted expected value (after refunds) and discounted expected purchase days.
+    horizon_days
+        How far they reach; None for ever.
+    yearly_rate
+        The discount of one year: 0.1 is ten percent.
+    """
+
+    value: Floats
+    purchases: Floats
+    horizon_days: int | None
+    yearly_rate: float
+    findings: tuple[Finding, ...]
+
+    @property
+    def total(self) -> float:
+        """The value of all users who purchased."""
+        return float(np.nansum(self.value))
+
+    def blocks(self) -> tuple[Block, ...]:
+        """The total in a sentence, and what a reader must know."""
+        reach = "for ever" if self.horizon_days is None else f"over {self.horizon_days} days"
+        n = int(np.isfinite(self.value).sum())
+        text = (
+            f"{n:,} users are expected to bring {self.total:,.0f} {reach}, in today's worth at "
+            f"{self.yearly_rate:.1%} a year: {self.total / max(n, 1):,.2f} each."
+        )
+        return (Prose(text=text), *callouts(self.findings))
+
+
+def discounted_value(
+    fitted: Predictor | Valued,
+    rows: pa.Table,
+    *,
+    horizon: str | timedelta | None = "365d",
+    yearly_rate: float = 0.1,
+) -> DiscountedValue:
+    """Value what each user is expected to bring after the cutoff of the rows.
+
+    Parameters
+    ----------
+    rows
+        Rows of a snapshot with the fitted model's ``columns``.
+    horizon
+        Such as ``"365d"``; None for ever, which needs a discount.
+    yearly_rate
+        Discount of one year, spread evenly over its days; 0 for none.
+
+    Raises
+    ------
+    UsageError
+        ``value.no_process`` for a model that knows one horizon only, ``value.rate`` for ever without a discount.
+    """
+    model = _require_process(fitted)
+    daily = math.log1p(yearly_rate) / _YEAR_DAYS
+    days = None if horizon is None else as_days(horizon)
+    schedule = for_ever(daily) if days is None else continuous(daily, horizon=float(days))
+    x, t_x, T, value = (column_floats(rows, c) for c in model.columns[:4])
+    bought = np.isfinite(x)
+    purchases, worth = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
+    findings = _without_purchase(int((~bought).sum()), x.size)
+    if bought.any():
+        users = RfmRows.of(x[bought], t_x=t_x[bought], T=T[bought])
+        of_a_day = model.worth.of_a_day(users.x, value[bought]) * model.worth.kept_share
+
+        def expected(of: RfmRows, time: float) -> Floats:
+            return model.process.expected(model.params, of, time)
+
+        purchases[bought] = discounted_purchases(expected, users=users, schedule=schedule)
+        worth[bought] = purchases[bought] * of_a_day
+        longest = float(users.T.max())
+        if days is None or days > longest > 0:
+            seen = discounted_purchases(expected, users=users, schedule=continuous(daily, horizon=longest))
+            findings += _beyond(1 - float(seen @ of_a_day) / float(np.nansum(worth)), longest=longest)
+    return DiscountedValue(
+        value=worth,
+        purchases=purchases,
+        horizon_days=days,
+        yearly_rate=yearly_rate,
+        findings=tuple(findings),
+    )
+
+
+def _require_process(fitted: Predictor | Valued) -> Valued:
+    if isinstance(fitted, Valued):
+        return fitted
+    raise UsageError(
+        "value.no_process",
+        what=f"A {type(fitted).__name__} forecasts the one horizon it was trained for.",
+        why="A discounted value needs to know when purchases come.",
+        do="Fit a buy-till-you-die model, such as bg_nbd or pareto_nbd.",
+    )
+
+
+def _without_purchase(n: int, n_users: int) -> list[Finding]:
+    if n == 0:
+        return []
+    return [
+        Finding(
+            code="value.no_purchase",
+            severity=Severity.NOTE,
+            what=f"{n:,} of {n_users:,} users never purchased and have no discounted value.",
+            why="A purchase process begins with the first purchase; a total over all users leaves these out.",
+            do="Value them by a model of first purchases, such as the hurdle at the horizons of the snapshot.",
+        )
+    ]
+
+
+def _beyond(share: float, *, longest: float) -> list[Finding]:
+    if not share > _MUCH:
+        return []
+    return [
+        Finding(
+            code="value.beyond_history",
+            severity=Severity.WARN,
+            what=f"{share:.0%} of the value lies later than {longest:,.0f} days ahead, and no customer was observed for longer than that.",
+            why="Nothing in the log shows whether customers behave so that late; that part is the model's word alone.",
+            do="Decide by a horizon within the history; read the rest as an assumption.",
+            numbers={"share": share, "longest_days": longest},
+        )
+    ]

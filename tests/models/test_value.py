@@ -1,0 +1,86 @@
+"""Discounted value of a fitted model against the model's own forecast and a sum written out here.
+
+Tolerances: without a discount the forecast itself, to rounding (1e-9); with one, daily steps are good to 1e-6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from headwater.core.errors import UsageError
+from headwater.engine.arrays import column_floats
+from headwater.models.ltv import LTV_MODELS
+from headwater.models.value import discounted_value
+
+if TYPE_CHECKING:
+    from conftest import Known, World
+
+HORIZON_DAYS = 30
+
+
+@pytest.fixture(scope="module", params=["bg_nbd", "pareto_nbd"])
+def fitted(request, known: Known):
+    training = known.world.training()
+    predictor = LTV_MODELS.load(request.param)().fit(training)
+    return predictor, training.at_now(predictor.columns)
+
+
+def test_without_a_discount_the_value_is_the_forecast(fitted):
+    predictor, rows = fitted
+    got = discounted_value(predictor, rows, horizon=f"{HORIZON_DAYS}d", yearly_rate=0.0)
+    bought = np.isfinite(column_floats(rows, predictor.columns[0]))
+    assert got.value[bought] == pytest.approx(predictor.predict(rows)[bought], rel=1e-9)
+    assert np.isnan(got.value[~bought]).all()
+    assert got.total == pytest.approx(predictor.predict(rows)[bought].sum(), rel=1e-9)
+
+
+def test_a_discount_takes_off_what_comes_later_day_by_day(fitted):
+    predictor, rows = fitted
+    few = rows.slice(0, 40)
+    days = [discounted_value(predictor, few, horizon=f"{d}d", yearly_rate=0.0).value for d in range(1, 101)]
+    each = np.diff([np.zeros(40), *days], axis=0)
+    middle = 1.5 ** (-(np.arange(100) + 0.5) / 365)
+    got = discounted_value(predictor, few, horizon="100d", yearly_rate=0.5).value
+    assert got == pytest.approx(middle @ each, rel=1e-6, nan_ok=True)
+
+
+def test_value_for_ever_is_above_any_horizon_and_says_how_much_lies_beyond_the_history(fitted):
+    predictor, rows = fitted
+    year = discounted_value(predictor, rows, horizon="3650d", yearly_rate=0.15)
+    ever = discounted_value(predictor, rows, horizon=None, yearly_rate=0.15)
+    assert ever.total > year.total
+    assert [f.code for f in ever.findings] == ["value.beyond_history"]
+    within = discounted_value(predictor, rows, horizon="60d")
+    assert within.findings == ()
+    assert "over 60 days" in within.blocks()[0].text
+
+
+def test_users_who_never_purchased_have_no_value_and_are_counted(
+    world_of: Callable[..., World], known: Known
+):
+    events = [(f"u{u}", d, 10.0 + (u * d) % 7) for u in range(60) for d in range(u % 7, 90, 7 + u % 5)]
+    world = world_of([*events, *[(f"looked{u}", 3, 0.0) for u in range(5)]])
+    training = world.training(90)
+    predictor = LTV_MODELS.load("bg_nbd")().fit(training)
+    got = discounted_value(predictor, training.at_now(predictor.columns))
+    assert np.isnan(got.value).sum() == 5
+    assert got.findings[0].code == "value.no_purchase"
+    assert got.findings[0].what.startswith("5 of 65 users")
+
+
+def test_a_model_of_one_horizon_is_refused(known: Known):
+    training = known.world.training()
+    predictor = LTV_MODELS.load("rate_so_far")().fit(training)
+    with pytest.raises(UsageError, match=r"value\.no_process"):
+        discounted_value(predictor, training.at_now(predictor.columns))
+    with pytest.raises(UsageError, match=r"value\.rate"):
+        discounted_value(
+            LTV_MODELS.load("bg_nbd")().fit(training),
+            training.at_now(predictor.columns),
+            horizon=None,
+            yearly_rate=0,
+        )
