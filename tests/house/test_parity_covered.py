@@ -57,6 +57,7 @@ TESTED = {
     "engine/spark.py": "test_bounds.py",
     "engine/spark_sources.py": "test_sources.py",
     "ledgers": "test_steps.py",
+    "models/cohort_counts.py": "test_steps.py",
     "snapshots": "test_steps.py",
 }
 GAPS = {

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +21,7 @@ from headwater.core.ledger import Ledger, Snapshot
 from headwater.core.table import Kind, Table
 from headwater.engine.engine import Engine
 from headwater.ledgers.build import build_ledger
+from headwater.models.cohort_counts import count_cohorts
 from headwater.snapshots.build import build_snapshot
 from headwater.snapshots.leakage import check_leakage
 from headwater.snapshots.rows import grouped_counts, mature_rows, rows_at
@@ -228,6 +230,26 @@ def test_rows_for_models_and_sufficient_statistics_are_the_same(roads):
         lambda r: mature_rows(r.snapshot, target, ("user_id",)),
     ):
         assert read(duck).to_pylist() == read(spark).to_pylist()
+
+
+@pytest.mark.parametrize("measure", ["revenue", "orders", "active_days"])
+@pytest.mark.parametrize("days_back", [0, 15])
+def test_cohorts_are_counted_alike(roads, measure, days_back):
+    one, other = (
+        count_cohorts(
+            r.engine,
+            r.ledger,
+            measure=measure,
+            by="week",
+            attribute="country",
+            cutoff=r.ledger.end_day - days_back,
+        )
+        for r in roads
+    )
+    assert (one.cohorts, one.groups) == (other.cohorts, other.groups)
+    for held in ("cohort", "group", "observed", "part_age", "users", "totals"):
+        assert np.array_equal(getattr(one.triangle, held), getattr(other.triangle, held)), held
+    assert one.triangle.n.sum() > 30
 
 
 def test_the_leakage_check_finds_nothing_moved_on_either(roads):

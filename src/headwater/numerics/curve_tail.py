@@ -1,0 +1,105 @@
+"""Where a curve of value by age goes beyond what anybody was seen for: the simplest shape that fits what was seen.
+
+Three shapes: a power of age, a steady decline, and the survival of the shifted beta-geometric, which bends from the
+second to the first. All are fitted by quasi-likelihood to the ages seen, and chosen by how well plus how simple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special  # pyright: ignore[reportMissingTypeStubs]
+
+from headwater.numerics.maximize import Box, maximize, with_numeric_hessian
+from headwater.numerics.rfm import Floats
+
+__all__ = ["extend"]
+
+_FEWEST_AGES = 3
+_JOINT = 3
+_DIFFERENCE = 1e-5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Family:
+    name: str
+    starts: tuple[tuple[float, ...], ...]
+    log_curve: Callable[[Floats, Floats], Floats]
+
+
+def _power(point: Floats, age: Floats) -> Floats:
+    return -point[0] * np.log(age + 1)
+
+
+def _decline(point: Floats, age: Floats) -> Floats:
+    return -point[0] * age
+
+
+def _beta_geometric(point: Floats, age: Floats) -> Floats:
+    return special.betaln(point[0], point[1] + age) - special.betaln(point[0], point[1])
+
+
+_FAMILIES = (
+    _Family(name="power of age", starts=((0.7,),), log_curve=_power),
+    _Family(name="steady decline", starts=((0.1,),), log_curve=_decline),
+    _Family(name="shifted beta-geometric", starts=((0.7, 2.0), (3.0, 30.0)), log_curve=_beta_geometric),
+)
+
+
+def extend(shape: Floats, *, exposure: Floats, ages: int) -> tuple[Floats, str]:
+    """The curve up to ``ages``: as seen, then by the best family, joined at the last ages seen.
+
+    Parameters
+    ----------
+    shape, exposure
+        Value of a user at each age seen and users seen at it, ``(K,)``.
+
+    Returns
+    -------
+    curve, name
+        ``(ages,)`` and the name of the shape of its tail (empty where none is needed).
+    """
+    seen = shape.size
+    if ages <= seen:
+        return shape[:ages], ""
+    if seen < _FEWEST_AGES or not (shape > 0).sum() >= _FEWEST_AGES:
+        return np.append(shape, np.full(ages - seen, shape[-1])), "level"
+    fits = [_fit(f, shape=shape, exposure=exposure, ages=ages) for f in _FAMILIES]
+    _, name, curve = min(fits, key=lambda f: f[0])
+    joint = slice(max(0, seen - _JOINT), seen)
+    scale = float((exposure * shape)[joint].sum() / (exposure * curve[:seen])[joint].sum())
+    return np.append(shape, curve[seen:] * scale), name
+
+
+def _fit(family: _Family, *, shape: Floats, exposure: Floats, ages: int) -> tuple[float, str, Floats]:
+    """Quasi-AIC, name and curve; the height of the curve follows from the total."""
+    age = np.arange(ages, dtype=np.float64)
+    brought = exposure * shape
+    total = float(brought.sum())
+
+    def value(logs: Floats) -> float:
+        log_curve = family.log_curve(np.exp(logs), age[: shape.size])
+        height = np.log(total) - np.log((exposure * np.exp(log_curve)).sum())
+        return float((brought * (height + log_curve)).sum()) / total
+
+    def value_and_gradient(logs: Floats) -> tuple[float, Floats]:
+        moves = _DIFFERENCE * np.eye(logs.size)
+        slope = [(value(logs + m) - value(logs - m)) / (2 * _DIFFERENCE) for m in moves]
+        return value(logs), np.array(slope)
+
+    size = len(family.starts[0])
+    box = Box(names=("a", "b")[:size], low=np.full(size, np.log(1e-4)), high=np.full(size, np.log(1e3)))
+    starts = [np.log(s) for s in family.starts]
+    top = maximize(with_numeric_hessian(value_and_gradient, step=1e-3), starts=starts, box=box)
+    log_curve = family.log_curve(np.exp(top.point), age)
+    height = total / float((exposure * np.exp(log_curve[: shape.size])).sum())
+    curve = height * np.exp(log_curve)
+    return _criterion(shape, curve[: shape.size], exposure=exposure, parameters=size + 1), family.name, curve
+
+
+def _criterion(shape: Floats, curve: Floats, *, exposure: Floats, parameters: int) -> float:
+    """AIC of a weighted normal fit whose scale is not known."""
+    misfit = float((exposure * (shape - curve) ** 2 / np.maximum(curve, 1e-300)).sum())
+    return shape.size * np.log(max(misfit, 1e-300)) + 2 * parameters

@@ -1,0 +1,155 @@
+"""Curves from a ledger: counted by hand on a few users, and against a simulated app whose value by age is known.
+
+Tolerances: hand counts exactly; the app's curves within 4 standard errors of what was drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from headwater.core.contract import Aggregate, Measure
+from headwater.core.errors import DataError, UsageError
+from headwater.core.ledger import Ledger
+from headwater.core.span import day_of
+from headwater.core.table import Kind
+from headwater.models.cohort_curves import cohort_curves, reconciled
+
+if TYPE_CHECKING:
+    from tests.conftest import Bench
+
+FIRST = date(2024, 1, 1)
+MEASURES = (Measure(name="revenue", aggregate=Aggregate.SUM, expression="amount", unit="USD"),)
+
+
+def _ledger(bench: Bench, events: list[tuple[str, int, float, str]], **settings: object) -> Ledger:
+    rows = pa.table(
+        {
+            "user": [u for u, *_ in events],
+            "at": [(FIRST + timedelta(days=d)).isoformat() for _, d, *_ in events],
+            "amount": [f"{a:.4f}" for _, _, a, _ in events],
+            "channel": [c or None for *_, c in events],
+        }
+    )
+    return bench.ledger(
+        rows,
+        path="log.parquet",
+        measures=MEASURES,
+        types={"amount": Kind.MONEY},
+        keep=("channel",),
+        **settings,
+    )
+
+
+def _by_hand() -> list[tuple[str, int, float, str]]:
+    """Two users of January, one of February; the log ends on day 99."""
+    return [
+        ("a", 0, 10.0, "ads"), ("a", 29, 5.0, "ads"), ("a", 30, 2.0, "ads"), ("a", 98, 100.0, "ads"),
+        ("b", 15, 4.0, ""), ("b", 60, 1.0, ""),
+        ("c", 40, 8.0, "ads"), ("c", 75, 3.0, "ads"),
+        ("d", 95, 50.0, "ads"),
+    ]  # fmt: skip
+
+
+def test_whole_ages_only_are_counted_each_from_the_users_own_first_day(bench: Bench):
+    """a and b are seen for 3 and 2 months of 30 days, c for 1, d for none; day 98 of a is in no whole month."""
+    ledger = _ledger(bench, _by_hand())
+    got = cohort_curves(bench.engine, ledger, measure="revenue", horizon_days=30)
+    assert [(c.cohort, c.n_users) for c in got.cohorts] == [("2024-01", 2), ("2024-02", 1)]
+    assert got.cohorts[0].so_far == pytest.approx((10 + 5 + 2 + 4 + 1) / 2)
+    assert got.cohorts[1].so_far == pytest.approx(8)
+    apart = cohort_curves(bench.engine, ledger, measure="revenue", attribute="channel", horizon_days=30)
+    assert [(c.cohort, c.group, c.so_far) for c in apart.cohorts] == [
+        ("2024-01", "(none)", 5.0),
+        ("2024-01", "ads", 17.0),
+        ("2024-02", "ads", 8.0),
+    ]
+    days = cohort_curves(bench.engine, ledger, measure="active_days", horizon_days=30)
+    assert days.cohorts[0].so_far == pytest.approx((3 + 2) / 2)
+    weeks = cohort_curves(bench.engine, ledger, measure="revenue", by="week", horizon_days=7)
+    assert [c.cohort for c in weeks.cohorts] == ["2024-01-01", "2024-01-15", "2024-02-05"]
+
+
+def test_a_cutoff_in_the_past_reads_nothing_later(bench: Bench):
+    ledger = _ledger(bench, _by_hand())
+    early = cohort_curves(bench.engine, ledger, measure="revenue", as_of=day_of(FIRST) + 45, horizon_days=30)
+    short = _ledger(bench, [e for e in _by_hand() if e[1] < 45] + [("z", 44, 0.0, "")])
+    again = cohort_curves(bench.engine, short, measure="revenue", horizon_days=30)
+    assert early.cohorts == again.cohorts
+
+
+def test_users_at_the_left_edge_are_in_no_cohort(bench: Bench):
+    ledger = _ledger(bench, _by_hand(), left_edge_days=10)
+    got = cohort_curves(bench.engine, ledger, measure="revenue", horizon_days=30)
+    assert [(c.cohort, c.n_users) for c in got.cohorts] == [("2024-01", 1), ("2024-02", 1)]
+
+
+def test_a_log_in_which_nobody_grew_older_is_refused(bench: Bench):
+    ledger = _ledger(bench, [("a", 0, 1.0, ""), ("a", 20, 1.0, "")])
+    with pytest.raises(DataError, match=r"curves\.nobody"):
+        cohort_curves(bench.engine, ledger, measure="revenue")
+    with pytest.raises(UsageError, match=r"curves\.no_attribute.*it keeps: channel"):
+        cohort_curves(bench.engine, ledger, measure="revenue", attribute="country")
+
+
+@pytest.fixture(scope="module")
+def app(shared_bench: Bench) -> tuple[Bench, Ledger, Callable[[int], float]]:
+    """Users who come each month with a chance that falls by age; ads bring users worth half as much."""
+    rng = np.random.default_rng(5)
+    events: list[tuple[str, int, float, str]] = []
+    for user in range(3000):
+        first, channel = int(rng.integers(0, 300)), "ads" if user % 3 == 0 else "search"
+        price = 10.0 if channel == "ads" else 20.0
+        events.append((f"u{user}", first, 0.01, channel))
+        ages = np.flatnonzero(rng.random(300 - first) < 0.02 / (1 + np.arange(300 - first) // 30))
+        events += [(f"u{user}", first + int(a), price * rng.gamma(2, 0.5), channel) for a in ages]
+    events.append(("end", 299, 0.01, "search"))
+    ledger = _ledger(shared_bench, events)
+    return shared_bench, ledger, lambda age: 30 * 0.02 / (1 + age)
+
+
+def test_curves_of_a_simulated_app_against_its_truth(app):
+    bench, ledger, days_at = app
+    got = cohort_curves(bench.engine, ledger, measure="revenue", attribute="channel", horizon_days=90)
+    for group, price in (("ads", 10.0), ("search", 20.0)):
+        truth = price * sum(days_at(age) for age in range(6))
+        assert got.value_by_age[got.groups.index(group)][5] == pytest.approx(truth, rel=0.12)
+    assert got.n_origins > 0
+    assert got.mape_totals < 0.5
+    for cohort in got.cohorts:
+        if cohort.n_users > 50:
+            price = 10.0 if cohort.group == "ads" else 20.0
+            seen = cohort.seen_ages
+            truth = cohort.n_users * price * sum(days_at(seen + k) for k in range(3))
+            assert cohort.low * 0.8 < truth < cohort.high * 1.25
+
+
+def test_blocks_say_how_past_forecasts_did(app):
+    bench, ledger, _ = app
+    got = cohort_curves(bench.engine, ledger, measure="revenue", attribute="channel", horizon_days=60)
+    prose, grid, chart, *_ = got.blocks()
+    assert "past origins" in prose.text
+    assert grid.n_rows == len(got.cohorts)
+    assert len(chart.rows) == got.value_by_age.size
+    assert got.to_dict()["n_users"][0] == got.cohorts[0].n_users
+
+
+def test_users_forecasts_add_up_to_their_cohorts(app):
+    bench, ledger, _ = app
+    got = cohort_curves(bench.engine, ledger, measure="revenue", horizon_days=60)
+    rng = np.random.default_rng(6)
+    cohort = rng.integers(-1, len(got.cohorts), 4000)
+    mean = rng.gamma(0.5, 4.0, 4000)
+    made, totals = reconciled(got, mean=mean, cohort=cohort, users_error=0.1)
+    inside = cohort >= 0
+    assert np.bincount(cohort[inside], weights=made[inside]) == pytest.approx(totals, rel=1e-12)
+    assert np.array_equal(made[~inside], mean[~inside])
+    summed = np.bincount(cohort[inside], weights=mean[inside])
+    own = np.array([c.expected for c in got.cohorts])
+    assert (totals >= np.minimum(summed, own) - 1e-9).all()
+    assert (totals <= np.maximum(summed, own) + 1e-9).all()
