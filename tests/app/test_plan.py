@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.app.config import CutoffSettings, PredictSettings
-from headwater.app.plan import jobs_of, learning_cutoffs, origins_of, task_of
+from headwater.app.plan import jobs_of, learning_cutoffs, origins_of, rungs_of, task_of
 from headwater.core.errors import DataError, UsageError
 from headwater.core.ledger import Ledger, LedgerMeasure
 from headwater.core.table import Kind, Table
@@ -58,13 +58,20 @@ def test_a_log_too_short_for_a_test_is_refused_with_the_longest_horizon_that_fit
 
 def test_learning_cutoffs_are_the_origin_and_windows_that_ended_by_it() -> None:
     found = learning_cutoffs(ledger_of(400), origin=FIRST + 310, horizon_days=90, every_days=28)
-    assert [c - FIRST for c in found] == [310, 220, 192, 164, 136, 108, 80]
-    assert all(c + 90 <= FIRST + 310 for c in found[1:])
+    assert [c - FIRST for c in found] == [310, 303, 280, 220, 192, 164, 136, 108, 80]
+    assert all(c + 90 <= FIRST + 310 for c in found[3:])
+
+
+def test_younger_cutoffs_have_ended_a_shorter_rung() -> None:
+    assert rungs_of(90) == (7, 30, 90)
+    assert rungs_of(365) == (7, 30, 90, 180, 365)
+    found = learning_cutoffs(ledger_of(400), origin=FIRST + 310, horizon_days=90, every_days=28)
+    assert [c + r for c, r in zip(found[1:3], rungs_of(90), strict=False)] == [FIRST + 310] * 2
 
 
 def test_learning_cutoffs_have_four_weeks_of_history() -> None:
     found = learning_cutoffs(ledger_of(400), origin=FIRST + 150, horizon_days=90, every_days=28)
-    assert [c - FIRST for c in found] == [150, 60, 32]
+    assert [c - FIRST for c in found] == [150, 143, 120, 60, 32]
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ from headwater.core.ledger import Ledger, LedgerMeasure, Task
 from headwater.core.span import as_days, date_of
 from headwater.core.table import Kind
 
-__all__ = ["Job", "jobs_of", "learning_cutoffs", "origins_of", "task_of", "with_baselines"]
+__all__ = ["Job", "jobs_of", "learning_cutoffs", "origins_of", "rungs_of", "task_of", "with_baselines"]
 
 _BASELINES = ("rate_so_far", "cohort_mean")
 _LEAST_HISTORY = 28
 _MOST_CUTOFFS = 6
+_RUNGS = (7, 30, 90, 180)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +115,24 @@ def origins_of(ledger: Ledger, *, horizon_days: int, every_days: int, n_origins:
     )
 
 
+def rungs_of(horizon_days: int) -> tuple[int, ...]:
+    """The horizon and shorter ones on the way to it: users too young for the whole window have ended some of these.
+
+    >>> rungs_of(90), rungs_of(10)
+    ((7, 30, 90), (10,))
+    """
+    return (*(r for r in _RUNGS if 2 * r <= horizon_days), horizon_days)
+
+
 def learning_cutoffs(ledger: Ledger, *, origin: int, horizon_days: int, every_days: int) -> tuple[int, ...]:
-    """The origin itself, and earlier cutoffs whose windows ended by it, each with four weeks of history."""
-    earlier = (origin - horizon_days - k * every_days for k in range(_MOST_CUTOFFS))
-    return (origin, *(c for c in earlier if c - ledger.first_day >= min(_LEAST_HISTORY, horizon_days)))
+    """The origin itself, earlier cutoffs whose windows ended by it, and between them those that ended a shorter rung.
+
+    Each but the origin has four weeks of history. The latest comes first.
+    """
+    ended = [origin - horizon_days - k * every_days for k in range(_MOST_CUTOFFS)]
+    younger = [origin - rung for rung in rungs_of(horizon_days)[:-1]]
+    least = min(_LEAST_HISTORY, horizon_days)
+    return (origin, *(c for c in (*younger, *ended) if c - ledger.first_day >= least))
 
 
 def _measure(ledger: Ledger, measure: str) -> LedgerMeasure:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headwater import __version__
+from headwater.app.agree import Agreed, chosen_forecast
 from headwater.app.data_page import data_page
-from headwater.app.plan import Job
+from headwater.app.plan import Job, rungs_of
 from headwater.app.study import Study
 from headwater.app.verdicts import beyond_experience, limits, verdict_grid, verdicts
 from headwater.app.what_if import what_if_page
@@ -66,30 +67,31 @@ def tell(study: Study) -> Told:
     refused: list[tuple[str, Finding]] = []
     for job in study.jobs():
         try:
-            proof = study.backtest(job)
-            forecast = study.forecast(proof.choice.name, job, proof=proof)
-            fitted = study.fit(proof.choice.name, job)
+            proof, agreed = chosen_forecast(study, job)
         except DataError as error:
             refused.append((job.name, error.finding))
             continue
-        snapshot = study.snapshot(cutoffs=(ledger.end_day,), horizons=(job.task.horizon_days,))
-        worth = worth_of(study, forecast)
-        chapters.append(
-            _Chapter(
-                proof=proof,
-                worth=worth,
-                others=_others(study, job, proof, worth),
-                snapshot=snapshot,
-                facts=fitted.facts,
-                findings=fitted.findings,
-            )
-        )
+        chapters.append(_chapter(study, job, proof, agreed))
     document = _document(study, events, ledger, chapters, refused)
     return Told(
         document=document,
         worths=tuple(c.worth for c in chapters),
         choices=tuple((_name(c), c.proof.choice.name) for c in chapters),
         refused=tuple(refused),
+    )
+
+
+def _chapter(study: Study, job: Job, proof: Backtest, agreed: Agreed) -> _Chapter:
+    forecast = agreed.over(job.task)
+    fitted = study.fit(proof.choice.name, job)
+    worth = worth_of(study, forecast)
+    return _Chapter(
+        proof=proof,
+        worth=worth,
+        others=_others(study, job, proof, worth),
+        snapshot=study.snapshot(cutoffs=(study.ledger().end_day,), horizons=rungs_of(job.task.horizon_days)),
+        facts=fitted.facts,
+        findings=(*fitted.findings, *agreed.findings),
     )
 
 

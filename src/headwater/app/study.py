@@ -15,7 +15,7 @@ import pyarrow as pa
 from headwater.app.config import Settings, contract_of, read_memory, read_threads
 from headwater.app.dataset import Dataset
 from headwater.app.engines import engine_label, open_engine
-from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of
+from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of, rungs_of
 from headwater.app.steps import Steps
 from headwater.app.store import Store, fingerprint_of, write_whole
 from headwater.app.watch import Silent, Watcher
@@ -36,10 +36,10 @@ from headwater.models.model import Training
 from headwater.numerics.forecast import Forecast
 from headwater.snapshots.rows import rows_at
 
-__all__ = ["FittedStep", "ForecastStep", "Study", "seeded"]
+__all__ = ["FittedStep", "ForecastStep", "Study", "forecast_columns", "seeded"]
 
 T = TypeVar("T")
-_SHOWN = frozenset({"check", "source", "ledger", "audit", "backtest", "fit", "forecast"})
+_SHOWN = frozenset({"check", "source", "ledger", "audit", "backtest", "fit", "forecast", "agree"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,9 +182,7 @@ class Study:
     def fit(self, model: str, job: Job) -> FittedStep:
         """A model fitted on everything known today, saved."""
         ledger = self.ledger()
-        snapshot = self.snapshot(
-            cutoffs=self._learning(job, ledger.end_day), horizons=(job.task.horizon_days,)
-        )
+        snapshot = self._learned_from(job, ledger.end_day)
         inputs = {"snapshot": snapshot.rows.fingerprint, "model": model, "task": job.task, "seed": self.seed}
         return self.step(
             "fit",
@@ -200,9 +198,7 @@ class Study:
             raise _untested(model, proof)
         fitted = self.fit(model, job)
         ledger = self.ledger()
-        snapshot = self.snapshot(
-            cutoffs=self._learning(job, ledger.end_day), horizons=(job.task.horizon_days,)
-        )
+        snapshot = self._learned_from(job, ledger.end_day)
         shared = proof.shared_errors[model]
         inputs = {
             "snapshot": snapshot.rows.fingerprint,
@@ -243,10 +239,10 @@ class Study:
         """The content fingerprint of every step whose result is shown, by step and key."""
         return {label: r.fingerprint for label, r in sorted(self.steps.items()) if r.name in _SHOWN}
 
-    def _learning(self, job: Job, origin: int) -> tuple[int, ...]:
-        return learning_cutoffs(
-            self.ledger(), origin=origin, horizon_days=job.task.horizon_days, every_days=job.every_days
-        )
+    def _learned_from(self, job: Job, origin: int, *, as_of: int | None = None) -> Snapshot:
+        days = job.task.horizon_days
+        cutoffs = learning_cutoffs(self.ledger(), origin=origin, horizon_days=days, every_days=job.every_days)
+        return self.snapshot(cutoffs=cutoffs, horizons=rungs_of(days), as_of=as_of)
 
     def _actual(self, task: Task, origin: int) -> np.ndarray:
         snapshot = self.snapshot(cutoffs=(origin,), horizons=(task.horizon_days,))
@@ -254,9 +250,7 @@ class Study:
 
     def forecast_at(self, model: str, job: Job, origin: int, *, seed: int) -> Forecast:
         """What a model would have said at a past day, knowing no more than that day did."""
-        past = self.snapshot(
-            cutoffs=self._learning(job, origin), horizons=(job.task.horizon_days,), as_of=origin
-        )
+        past = self._learned_from(job, origin, as_of=origin)
         rng = seeded(seed, "forecast", model, job.name, str(origin))
         fitted = fit_model(model, Training(snapshot=past, task=job.task, engine=self.engine, rng=rng))
         return fitted.forecast(past, cutoff=origin, rng=rng)
@@ -295,7 +289,7 @@ class Study:
             "SELECT user_id, forecast, low, high, variance, at_left_edge FROM {t} ORDER BY user_id",
             t=name("forecast rows"),
         )
-        return self.engine.write(query, folder, table="forecast", columns=_forecast_columns(fitted.task))
+        return self.engine.write(query, folder, table="forecast", columns=forecast_columns(fitted.task))
 
 
 def _untested(model: str, proof: Backtest) -> DataError:
@@ -328,7 +322,8 @@ def _ledger_key(ledger: Ledger) -> dict[str, object]:
     }
 
 
-def _forecast_columns(task: Task) -> tuple[Column, ...]:
+def forecast_columns(task: Task) -> tuple[Column, ...]:
+    """The columns of a table of forecasts."""
     what = f"{task.value} in the next {task.horizon_days} days"
     return (
         Column(name="user_id", kind=Kind.TEXT, purpose=Purpose.KEY),

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from headwater.app.config import Settings
-from headwater.app.plan import learning_cutoffs, origins_of
+from headwater.app.plan import learning_cutoffs, origins_of, rungs_of
 from headwater.app.same_figures import compare_blocks, compare_documents
 from headwater.app.same_tables import TOLERANCE, Difference, Example, compare_tables, table_digest
 from headwater.app.story import tell
@@ -154,16 +154,16 @@ def _of_sources(pair: _Pair) -> Iterator[StepComparison]:
 
 
 def _of_snapshots(pair: _Pair) -> Iterator[StepComparison]:
-    for label, cutoffs, horizon, as_of in _wanted(pair.one):
-        made = [s.snapshot(cutoffs=cutoffs, horizons=(horizon,), as_of=as_of) for s in (pair.one, pair.other)]
+    for label, cutoffs, horizons, as_of in _wanted(pair.one):
+        made = [s.snapshot(cutoffs=cutoffs, horizons=horizons, as_of=as_of) for s in (pair.one, pair.other)]
         yield pair.tables(f"snapshot: {label}", made[0].rows, made[1].rows, keys=("user_id", "cutoff"))
 
 
-def _wanted(study: Study) -> Iterator[tuple[str, tuple[int, ...], int, int | None]]:
-    """The snapshots that jobs read: label, cutoffs, horizon, the day the ledger is cut at."""
+def _wanted(study: Study) -> Iterator[tuple[str, tuple[int, ...], tuple[int, ...], int | None]]:
+    """The snapshots that jobs read: label, cutoffs, horizons, the day the ledger is cut at."""
     ledger, jobs = study.ledger(), study.jobs()
     if not jobs:
-        yield f"at {date_of(ledger.end_day)}", (ledger.end_day,), _AT_REST, None
+        yield f"at {date_of(ledger.end_day)}", (ledger.end_day,), (_AT_REST,), None
     for job in jobs:
         horizon, every = job.task.horizon_days, job.every_days
         try:
@@ -175,7 +175,7 @@ def _wanted(study: Study) -> Iterator[tuple[str, tuple[int, ...], int, int | Non
             yield (
                 f"{job.name} at {date_of(origin)}",
                 cutoffs,
-                horizon,
+                rungs_of(horizon),
                 None if origin == ledger.end_day else origin,
             )
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from headwater import __version__
+from headwater.app.agree import chosen_forecast
 from headwater.app.cli.leakage import leakage_reply
 from headwater.app.cli.program import app
 from headwater.app.cli.quality import checked
@@ -243,10 +244,11 @@ def _fit(study: Study, model: str | None, job: Job) -> Reply:
 
 
 def _predict(study: Study, model: str | None, job: Job) -> Reply:
-    proof = study.backtest(job)
-    if model is not None:
-        LTV_MODELS.load(model)
-    return forecast_reply(study, study.forecast(model or proof.choice.name, job, proof=proof))
+    if model is None:
+        _, agreed = chosen_forecast(study, job)
+        return forecast_reply(study, agreed.over(job.task))
+    LTV_MODELS.load(model)
+    return forecast_reply(study, study.forecast(model, job, proof=study.backtest(job)))
 
 
 def _doctor(given: Options) -> Reply:

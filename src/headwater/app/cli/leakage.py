@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headwater.app.cli.speak import Reply
-from headwater.app.plan import Job, learning_cutoffs
+from headwater.app.plan import Job, learning_cutoffs, rungs_of
 from headwater.app.study import Study
 from headwater.app.watch import WouldRun
 from headwater.core.errors import GateError
@@ -25,7 +25,7 @@ def leakage_reply(study: Study, job: Job) -> Reply:
     )
     folder = study.store.scratch("leakage")
     seen = check_leakage(
-        study.engine, ledger, cutoffs=cutoffs, horizons=(job.task.horizon_days,), folder=folder
+        study.engine, ledger, cutoffs=cutoffs, horizons=rungs_of(job.task.horizon_days), folder=folder
     )
     blocking = [f for f in seen.findings if f.severity.value == "block"]
     if blocking:

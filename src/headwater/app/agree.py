@@ -1,0 +1,144 @@
+"""Forecasts of one measure over several horizons, made to agree: for no user does a longer one say less."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from headwater.app.plan import Job
+from headwater.app.study import ForecastStep, Study, forecast_columns
+from headwater.core.errors import DataError
+from headwater.core.finding import Finding, Severity
+from headwater.core.ledger import Task
+from headwater.engine.arrays import column_floats
+from headwater.engine.sql import name, sql
+from headwater.evaluation.backtest import Backtest
+from headwater.numerics.consistent import never_falling
+
+__all__ = ["Agreed", "agreed_forecasts", "chosen_forecast"]
+
+_BOUNDS = ("forecast", "low", "high")
+_UNPOOLED = ("user_id", "variance", "at_left_edge")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreed:
+    """The forecasts, horizons in ascending order.
+
+    ``n_pooled`` users had a forecast that fell from a shorter horizon to a longer one, of ``n_users``;
+    where ``may_fall`` (the measure is net of refunds) they were left as they are, elsewhere pooled.
+    """
+
+    forecasts: tuple[ForecastStep, ...]
+    n_users: int
+    n_pooled: int
+    may_fall: bool
+
+    def over(self, task: Task) -> ForecastStep:
+        """The forecast of a task. Raises ``KeyError`` where it is not among them."""
+        return {f.task: f for f in self.forecasts}[task]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What a reader must know of it."""
+        if not self.n_pooled:
+            return ()
+        days = ", ".join(f"{f.task.horizon_days}" for f in self.forecasts)
+        what = f"For {self.n_pooled:,} of {self.n_users:,} users the forecasts over {days} days fell from a shorter horizon to a longer one"
+        numbers = {"n_pooled": self.n_pooled, "n_users": self.n_users}
+        if self.may_fall:
+            return (
+                Finding(
+                    code="horizons.net_may_fall",
+                    severity=Severity.NOTE,
+                    what=f"{what}; {self.forecasts[0].task.measure} is net of refunds, so they were left as they are.",
+                    why="Money given back later may take off what came before; the horizons may also be by models that differ.",
+                    do="Use one horizon at a time; do not take the difference of two as what comes between.",
+                    numbers=numbers,
+                ),
+            )
+        return (
+            Finding(
+                code="horizons.pooled",
+                severity=Severity.NOTE,
+                what=f"{what}; these were replaced by the nearest that do not.",
+                why="Each horizon has the model that was best for it, and models differ; nobody can bring less in more days.",
+                do="Nothing, while they are few; where they are many, name one model for all horizons.",
+                numbers=numbers,
+            ),
+        )
+
+
+def chosen_forecast(study: Study, job: Job) -> tuple[Backtest, Agreed]:
+    """What is handed over: the forecast by the model chosen for the job, agreed with the measure's other horizons.
+
+    Raises ``DataError`` where this job has none.
+    """
+    proof = study.backtest(job)
+    own = study.forecast(proof.choice.name, job, proof=proof)
+    others = [j for j in study.jobs() if _together(j) == _together(job) and j != job]
+    made = [own, *(f for j in others if (f := _forecast_or_none(study, j)))]
+    return proof, agreed_forecasts(study, made)
+
+
+def agreed_forecasts(study: Study, forecasts: Sequence[ForecastStep]) -> Agreed:
+    """Make forecasts of the same users and the same measure agree. One alone agrees with itself."""
+    ordered = tuple(sorted(forecasts, key=lambda f: f.task.horizon_days))
+    may_fall = any(m == ordered[0].task.measure and n > 0 for _, m, n, _ in study.ledger().netted)
+    if len(ordered) == 1:
+        return Agreed(forecasts=ordered, n_users=ordered[0].rows.n_rows, n_pooled=0, may_fall=may_fall)
+    return study.step(
+        "agree",
+        {"forecasts": [(f.rows.fingerprint, f.task) for f in ordered], "may_fall": may_fall},
+        Agreed,
+        lambda folder: _agree(study, ordered, folder, may_fall=may_fall),
+        title="making horizons agree",
+    )
+
+
+def _agree(study: Study, forecasts: tuple[ForecastStep, ...], folder: Path, *, may_fall: bool) -> Agreed:
+    tables = [f.rows.to_arrow() for f in forecasts]
+    wide = {b: np.column_stack([column_floats(t, b) for t in tables]) for b in _BOUNDS}
+    falls = (np.diff(wide["forecast"], axis=1) < 0).any(axis=1)
+    if not may_fall:
+        agreed = {b: never_falling(v) for b, v in wide.items()}
+        rows = [_replaced(t, {b: v[:, k] for b, v in agreed.items()}) for k, t in enumerate(tables)]
+        forecasts = tuple(
+            _written(study, f, t, folder / str(f.task.horizon_days))
+            for f, t in zip(forecasts, rows, strict=True)
+        )
+    return Agreed(
+        forecasts=forecasts, n_users=falls.size, n_pooled=int(np.count_nonzero(falls)), may_fall=may_fall
+    )
+
+
+def _replaced(table: pa.Table, values: dict[str, np.ndarray]) -> pa.Table:
+    columns = {"user_id": table.column("user_id"), **{b: pa.array(v) for b, v in values.items()}}
+    return pa.table({**columns, **{c: table.column(c) for c in _UNPOOLED[1:]}})
+
+
+def _written(study: Study, forecast: ForecastStep, rows: pa.Table, folder: Path) -> ForecastStep:
+    held = "agreed rows"
+    study.engine.register(held, rows)
+    query = sql(
+        "SELECT user_id, forecast, low, high, variance, at_left_edge FROM {t} ORDER BY user_id", t=name(held)
+    )
+    folder.mkdir()
+    made = study.engine.write(query, folder, table="forecast", columns=forecast_columns(forecast.task))
+    return replace(forecast, rows=made)
+
+
+def _together(job: Job) -> tuple[str, str, float]:
+    return job.task.measure, job.task.occasions, job.task.level
+
+
+def _forecast_or_none(study: Study, job: Job) -> ForecastStep | None:
+    try:
+        proof = study.backtest(job)
+        return study.forecast(proof.choice.name, job, proof=proof)
+    except DataError:
+        return None

@@ -1,0 +1,152 @@
+"""Blends of other models: each member tried at past cutoffs, weighed by what it said there, never by later outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headwater.core.errors import DataError
+from headwater.core.finding import Finding, Severity
+from headwater.core.ledger import Task
+from headwater.core.span import date_of
+from headwater.engine.arrays import column_floats
+from headwater.models.model import Draws, Floats, Model, Pairs, Predictor, State, Training
+
+__all__ = ["Members", "Trial", "Weigh", "fit_blend", "restore_blend"]
+
+Members = Mapping[str, type[Model]]
+_MOST_TRIALS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What each member said at a past cutoff, shape (n_users, n_members), and what came, shape (n_users,)."""
+
+    cutoff: int
+    said: Floats
+    came: Floats
+
+
+Weigh = Callable[[tuple[Trial, ...], int], Floats]
+"""Trials (the latest first, perhaps none) and the number of members to weights, shape (n_members,)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Blend:
+    members: Mapping[str, Predictor]
+    weights: Floats
+    held_out: Pairs | None
+    findings: tuple[Finding, ...]
+    facts: tuple[tuple[str, str], ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(c for p in self.members.values() for c in p.columns))
+
+    def predict(self, rows: pa.Table) -> Floats:
+        return _said(self.members, rows) @ self.weights
+
+    def spread(self, rows: pa.Table, *, level: float, rng: np.random.Generator) -> Draws | None:
+        del rows, level, rng
+        return None
+
+    def state(self) -> State:
+        return {
+            "weights": self.weights.tolist(),
+            "members": {name: p.state() for name, p in self.members.items()},
+        }
+
+
+def fit_blend(members: Members, training: Training, *, weigh: Weigh, needed: int) -> Predictor:
+    """Fit the members now and at up to two past cutoffs, and weigh them by what they said there.
+
+    A member that the data cannot carry is left out and named. Raises its ``DataError`` where fewer than
+    ``needed`` are left.
+    """
+    fitted, left_out = _fitted(members, training)
+    if len(fitted) < needed:
+        raise next(iter(left_out.values()))
+    kept = {name: members[name] for name in fitted}
+    trials = tuple(
+        t for c in training.past_cutoffs[: -_MOST_TRIALS - 1 : -1] if (t := _tried(kept, training, c))
+    )
+    weights = weigh(trials, len(fitted))
+    facts = [(f"weight of {name}", f"{w:.2f}") for name, w in zip(fitted, weights.tolist(), strict=True)]
+    when = ", ".join(str(date_of(t.cutoff)) for t in trials) or "no past cutoff: the log is too short"
+    return _Blend(
+        members=fitted,
+        weights=weights,
+        held_out=_held_out(fitted, weights, trials, training),
+        findings=tuple(f for p in fitted.values() for f in p.findings) + _left_out(left_out),
+        facts=(*facts, ("members tried at", when)),
+    )
+
+
+def restore_blend(members: Members, task: Task, state: State) -> Predictor:
+    """The blend of a saved state."""
+    saved = cast("Mapping[str, State]", state["members"])
+    return _Blend(
+        members={name: members[name]().restore(task, s) for name, s in saved.items()},
+        weights=np.asarray(state["weights"], dtype=np.float64),
+        held_out=None,
+        findings=(),
+        facts=(),
+    )
+
+
+def _fitted(members: Members, training: Training) -> tuple[dict[str, Predictor], dict[str, DataError]]:
+    fitted: dict[str, Predictor] = {}
+    left_out: dict[str, DataError] = {}
+    for name, model in members.items():
+        try:
+            fitted[name] = model().fit(training)
+        except DataError as error:
+            left_out[name] = error
+    return fitted, left_out
+
+
+def _tried(members: Members, training: Training, cutoff: int) -> Trial | None:
+    """The members as they would have been fitted at a past cutoff; None where one of them could not be."""
+    then, _ = _fitted(members, training.back_at(cutoff))
+    if len(then) < len(members):
+        return None
+    columns = tuple(dict.fromkeys(c for p in then.values() for c in p.columns))
+    rows = training.mature(columns)
+    rows = rows.filter(pc.equal(rows.column("cutoff"), cutoff))
+    if rows.num_rows == 0:
+        return None
+    return Trial(cutoff=cutoff, said=_said(then, rows), came=column_floats(rows, training.task.target))
+
+
+def _said(members: Mapping[str, Predictor], rows: pa.Table) -> Floats:
+    return np.column_stack([p.predict(rows) for p in members.values()])
+
+
+def _held_out(
+    members: Mapping[str, Predictor], weights: Floats, trials: tuple[Trial, ...], training: Training
+) -> Pairs:
+    """What the blend would have said at the last trial; without one, its members' own held-out forecasts."""
+    if trials:
+        return Pairs(predicted=trials[0].said @ weights, actual=trials[0].came)
+    columns = tuple(dict.fromkeys(c for p in members.values() for c in p.columns))
+    rows = training.last_matured(columns)
+    held = [p.held_out.predicted if p.held_out else p.predict(rows) for p in members.values()]
+    return Pairs(predicted=np.column_stack(held) @ weights, actual=column_floats(rows, training.task.target))
+
+
+def _left_out(errors: Mapping[str, DataError]) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(
+            code="ensemble.left_out",
+            severity=Severity.NOTE,
+            what=f"{name} is not in the blend: {error.finding.what}",
+            why="A blend of fewer members hangs more on each of them.",
+            do=error.finding.do,
+        )
+        for name, error in errors.items()
+    )

@@ -1,0 +1,67 @@
+"""Horizons of one measure agree whatever models were chosen for them; money net of refunds may fall, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from headwater.app.agree import Agreed, agreed_forecasts, chosen_forecast
+from headwater.app.study import Study
+from headwater.engine.arrays import column_floats, column_objects
+
+if TYPE_CHECKING:
+    from conftest import Ran, Shop
+
+HORIZONS = 'horizons = ["7d", "14d", "30d"]'
+SUMS = 1e-9  # means of three numbers
+
+
+def by_turns(study: Study, measure: str) -> tuple[Agreed, list[np.ndarray]]:
+    """Forecasts whose models differ from horizon to horizon, so that many fall; agreed, and as they were."""
+    jobs = [j for j in study.jobs() if j.task.measure == measure]
+    models = ("rate_so_far", "cohort_mean", "rate_so_far")
+    made = [study.forecast(m, j, proof=study.backtest(j)) for m, j in zip(models, jobs, strict=True)]
+    return agreed_forecasts(study, made), [column_floats(f.rows.to_arrow(), "forecast") for f in made]
+
+
+def test_no_user_is_worth_less_over_a_longer_horizon(
+    shops: Callable[..., Shop], order_lines: Callable[..., list[str]], tmp_path
+) -> None:
+    gross = [line for line in order_lines() if ",-" not in line]
+    shop = shops(tmp_path / "gross", lines=gross).set('horizons = ["30d"]', HORIZONS)
+    agreed, before = by_turns(shop.study(), "revenue")
+    assert not agreed.may_fall
+    assert agreed.n_pooled == np.count_nonzero((np.diff(before, axis=0) < 0).any(axis=0)) > 0
+    assert [f.code for f in agreed.findings] == ["horizons.pooled"]
+    tables = [f.rows.to_arrow() for f in agreed.forecasts]
+    assert len({tuple(column_objects(t, "user_id")) for t in tables}) == 1
+    for one, longer in pairwise(tables):
+        for bound in ("forecast", "low", "high"):
+            assert (column_floats(longer, bound) >= column_floats(one, bound)).all()
+    for t in tables:
+        low, mean, high = (column_floats(t, c) for c in ("low", "forecast", "high"))
+        assert (low <= mean + SUMS * (1 + mean)).all()
+        assert (mean <= high + SUMS * (1 + mean)).all()
+    after = [column_floats(t, "forecast") for t in tables]
+    np.testing.assert_allclose(np.mean(after, axis=0), np.mean(before, axis=0), rtol=SUMS, atol=SUMS)
+
+
+def test_money_net_of_refunds_may_fall_and_says_so(shop: Shop) -> None:
+    agreed, before = by_turns(shop.set('horizons = ["30d"]', HORIZONS).study(), "revenue")
+    assert agreed.may_fall
+    assert [f.code for f in agreed.findings] == ["horizons.net_may_fall"]
+    for f, was in zip(agreed.forecasts, before, strict=True):
+        np.testing.assert_array_equal(column_floats(f.rows.to_arrow(), "forecast"), was)
+
+
+def test_the_report_and_predict_hand_over_the_same_numbers(shop: Shop, headwater: Callable[..., Ran]) -> None:
+    shop.set('target = "revenue"', 'target = "purchases"').set('horizons = ["30d"]', HORIZONS)
+    study = shop.study()
+    job = study.jobs()[-1]
+    _, agreed = chosen_forecast(study, job)
+    said = headwater("predict", "--json", "--horizon", "30d", at=shop.folder).json
+    total = column_floats(agreed.over(job.task).rows.to_arrow(), "forecast").sum()
+    assert abs(said["total"] - total) < SUMS * total

@@ -1,0 +1,87 @@
+"""Blends: the average is the average, weights come from past cutoffs only, a member that cannot be fitted is named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from headwater.core.errors import DataError
+from headwater.engine.arrays import column_floats
+from headwater.models.ltv.average import Average
+from headwater.models.ltv.lightgbm_hurdle import LightgbmHurdle
+from headwater.models.ltv.pareto_nbd import ParetoNbd
+from headwater.models.ltv.stacked import Stacked
+
+if TYPE_CHECKING:
+    from conftest import Known, World
+
+
+def test_the_average_is_half_of_each_member(known: Known) -> None:
+    training = known.world.training()
+    blend = Average().fit(training)
+    rows = training.at_now(blend.columns)
+    pareto = ParetoNbd().fit(training).predict(rows)
+    hurdle = LightgbmHurdle().fit(known.world.training()).predict(rows)
+    # each member takes its own seed from one generator: Pareto/NBD takes none
+    np.testing.assert_allclose(blend.predict(rows), (pareto + hurdle) / 2, rtol=1e-12)
+
+
+def test_what_the_blend_is_judged_on_was_said_before_it_came(known: Known) -> None:
+    """The held-out pairs are forecasts by members fitted at a past cutoff: nothing after it moves them."""
+    end = known.world.end
+    cutoffs = (end, *(end - k for k in (30, 60, 90, 104)))
+    training = known.world.training(*cutoffs)
+    blend = Average().fit(training)
+    assert blend.held_out is not None
+    assert dict(blend.facts)["members tried at"].count("-") == 4  # two dates
+    then = training.back_at(max(training.past_cutoffs))
+    assert then.now == max(training.past_cutoffs)
+    members = [ParetoNbd().fit(then), LightgbmHurdle().fit(then)]
+    rows = training.last_matured(tuple(dict.fromkeys(c for m in members for c in m.columns)))
+    np.testing.assert_array_equal(blend.held_out.actual, column_floats(rows, training.task.target))
+    told = np.corrcoef(blend.held_out.predicted, np.mean([m.predict(rows) for m in members], axis=0))[0, 1]
+    assert told > 0.99  # the trees of the hurdle are grown from another seed
+
+
+def test_a_training_that_stands_at_an_earlier_cutoff_sees_no_later_window(known: Known) -> None:
+    training = known.world.training()
+    cutoff = training.past_cutoffs[-1]
+    then = training.back_at(cutoff)
+    rows = then.mature(("tenure_days",))
+    assert (column_floats(rows, "cutoff") + then.task.horizon_days <= cutoff).all()
+    assert rows.num_rows < training.mature(("tenure_days",)).num_rows
+    assert set(column_floats(then.at_now(("tenure_days", "cutoff")), "cutoff")) == {cutoff}
+    assert all(c + 30 <= cutoff for c in then.past_cutoffs)
+
+
+def test_weights_of_a_stack_are_shares_and_are_saved(known: Known) -> None:
+    training = known.world.training()
+    blend = Stacked().fit(training)
+    state = json.loads(json.dumps(blend.state(), allow_nan=False))
+    weights = np.array(state["weights"])
+    assert weights.size == len(state["members"]) == 5
+    assert weights.sum() == pytest.approx(1)
+    assert (weights >= 0).all()
+    rows = training.at_now(blend.columns)
+    again = Stacked().restore(training.task, state)
+    np.testing.assert_array_equal(again.predict(rows), blend.predict(rows))
+
+
+def test_a_member_that_cannot_be_fitted_is_named_and_an_average_of_one_is_refused(
+    world_of: Callable[..., World],
+) -> None:
+    """Twelve customers with a second day are too few for buy-till-you-die; the other members stay."""
+    rng = np.random.default_rng(5)
+    events = [(f"u{i:03d}", int(rng.integers(0, 60)), 5.0) for i in range(300)]
+    events += [(f"u{i:03d}", 61 + i, 9.0) for i in range(12)]
+    events += [("last", 119, 1.0)]
+    training = world_of(events).training(60, 90, 120, horizon=30)
+    with pytest.raises(DataError, match=r"fit\.few_repeaters"):
+        Average().fit(training)
+    blend = Stacked().fit(training)
+    named = [f.what.split(" ")[0] for f in blend.findings if f.code == "ensemble.left_out"]
+    assert {"bg_nbd", "pareto_nbd"} <= set(named)
