@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,10 +40,14 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class World:
-    """A ledger, and training on snapshots of it. Days are counted from the first of 2024."""
+    """A ledger, and training on snapshots of it. Days are counted from the first of 2024.
+
+    ``fits`` keeps what was fitted, so that tests which ask for the same fit share it.
+    """
 
     bench: Bench
     ledger: Ledger
+    fits: dict[object, dict[Any, Any]] = field(default_factory=dict)
 
     @property
     def end(self) -> int:
@@ -74,6 +78,7 @@ class World:
             task=task_of(self.ledger, measure, horizon, occasions=occasions, level=level),
             engine=self.bench.engine,
             rng=np.random.default_rng(seed),
+            shared=self.fits.setdefault((chosen, measure, occasions, horizon, seed, as_of), {}),
         )
 
     def forecast(self, model: FittedModel, training: Training, *, cutoff: int | None = None) -> Forecast:

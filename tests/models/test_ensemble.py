@@ -24,9 +24,9 @@ def test_the_average_is_half_of_each_member(known: Known) -> None:
     training = known.world.training()
     blend = Average().fit(training)
     rows = training.at_now(blend.columns)
-    pareto = ParetoNbd().fit(training).predict(rows)
-    hurdle = LightgbmHurdle().fit(known.world.training()).predict(rows)
-    # each member takes its own seed from one generator: Pareto/NBD takes none
+    other = known.world.training()  # what a member draws hangs on its name, not on who asked first
+    hurdle = other.fitted("lightgbm_hurdle", LightgbmHurdle).predict(rows)
+    pareto = other.fitted("pareto_nbd", ParetoNbd).predict(rows)
     np.testing.assert_allclose(blend.predict(rows), (pareto + hurdle) / 2, rtol=1e-12)
 
 
@@ -40,11 +40,31 @@ def test_what_the_blend_is_judged_on_was_said_before_it_came(known: Known) -> No
     assert dict(blend.facts)["members tried at"].count("-") == 4  # two dates
     then = training.back_at(max(training.past_cutoffs))
     assert then.now == max(training.past_cutoffs)
-    members = [ParetoNbd().fit(then), LightgbmHurdle().fit(then)]
+    members = [then.fitted("pareto_nbd", ParetoNbd), then.fitted("lightgbm_hurdle", LightgbmHurdle)]
     rows = training.last_matured(tuple(dict.fromkeys(c for m in members for c in m.columns)))
     np.testing.assert_array_equal(blend.held_out.actual, column_floats(rows, training.task.target))
-    told = np.corrcoef(blend.held_out.predicted, np.mean([m.predict(rows) for m in members], axis=0))[0, 1]
-    assert told > 0.99  # the trees of the hurdle are grown from another seed
+    said = np.mean([m.predict(rows) for m in members], axis=0)
+    np.testing.assert_allclose(blend.held_out.predicted, said, rtol=1e-12)
+
+
+def test_a_model_is_fitted_once_and_its_refusal_is_remembered(
+    known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = known.world.training()
+    first = training.fitted("pareto_nbd", ParetoNbd)
+    assert training.fitted("pareto_nbd", ParetoNbd) is first
+    assert training.back_at(training.past_cutoffs[-1]).fitted("pareto_nbd", ParetoNbd) is not first
+    calls: list[str] = []
+
+    def refuse(self: ParetoNbd, given: object) -> None:
+        calls.append("fit")
+        raise DataError("fit.few_repeaters", what="a", why="b", do="c")
+
+    monkeypatch.setattr(ParetoNbd, "fit", refuse)
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"fit\.few_repeaters"):
+            training.fitted("again", ParetoNbd)
+    assert calls == ["fit"]
 
 
 def test_a_training_that_stands_at_an_earlier_cutoff_sees_no_later_window(known: Known) -> None:
@@ -61,8 +81,8 @@ def test_a_training_that_stands_at_an_earlier_cutoff_sees_no_later_window(known:
 def test_weights_of_a_stack_are_shares_and_are_saved(known: Known) -> None:
     training = known.world.training()
     blend = Stacked().fit(training)
-    state = json.loads(json.dumps(blend.state(), allow_nan=False))
-    weights = np.array(state["weights"])
+    state = json.loads(json.dumps(blend.state(), allow_nan=False, sort_keys=True))
+    weights = np.array(list(state["weights"].values()))
     assert weights.size == len(state["members"]) == 5
     assert weights.sum() == pytest.approx(1)
     assert (weights >= 0).all()

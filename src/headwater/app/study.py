@@ -119,6 +119,7 @@ class Study:
         )
         self.steps = self._work.made
         self.step = self._work.step
+        self._trainings: dict[tuple[object, ...], Training] = {}
         self._data = Dataset(root, settings, self.contract, self._work, today=today)
 
     def events(self, *, gate: bool = True) -> Events:
@@ -188,7 +189,7 @@ class Study:
             "fit",
             inputs,
             FittedStep,
-            lambda folder: self._fit(model, job, snapshot, folder),
+            lambda folder: self._fit(model, job, folder),
             title=f"fitting {model} ({job.name})",
         )
 
@@ -244,27 +245,33 @@ class Study:
         cutoffs = learning_cutoffs(self.ledger(), origin=origin, horizon_days=days, every_days=job.every_days)
         return self.snapshot(cutoffs=cutoffs, horizons=rungs_of(days), as_of=as_of)
 
+    def _training(self, job: Job, origin: int, *, as_of: int | None, seed: int) -> Training:
+        """What models learn from at an origin; the latest is kept, so that a blend's members are fitted once."""
+        key = (job.task, job.every_days, origin, as_of, seed)
+        if key not in self._trainings:
+            self._trainings = {
+                key: Training(
+                    snapshot=self._learned_from(job, origin, as_of=as_of),
+                    task=job.task,
+                    engine=self.engine,
+                    rng=seeded(seed, "fit", job.name, str(origin)),
+                    threads=self.settings.run.threads,
+                )
+            }
+        return self._trainings[key]
+
     def _actual(self, task: Task, origin: int) -> np.ndarray:
         snapshot = self.snapshot(cutoffs=(origin,), horizons=(task.horizon_days,))
         return column_floats(rows_at(snapshot, origin, (task.target,)), task.target)
 
     def forecast_at(self, model: str, job: Job, origin: int, *, seed: int) -> Forecast:
         """What a model would have said at a past day, knowing no more than that day did."""
-        past = self._learned_from(job, origin, as_of=origin)
+        training = self._training(job, origin, as_of=origin, seed=seed)
         rng = seeded(seed, "forecast", model, job.name, str(origin))
-        fitted = fit_model(model, Training(snapshot=past, task=job.task, engine=self.engine, rng=rng))
-        return fitted.forecast(past, cutoff=origin, rng=rng)
+        return fit_model(model, training).forecast(training.snapshot, cutoff=origin, rng=rng)
 
-    def _fit(self, model: str, job: Job, snapshot: Snapshot, folder: Path) -> FittedStep:
-        fitted = fit_model(
-            model,
-            Training(
-                snapshot=snapshot,
-                task=job.task,
-                engine=self.engine,
-                rng=seeded(self.seed, "fit", model, job.name),
-            ),
-        )
+    def _fit(self, model: str, job: Job, folder: Path) -> FittedStep:
+        fitted = fit_model(model, self._training(job, self.ledger().end_day, as_of=None, seed=self.seed))
         text = json.dumps(fitted.state(), sort_keys=True)
         write_whole(folder / "model.json", text)
         return FittedStep(

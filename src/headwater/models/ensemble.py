@@ -57,7 +57,7 @@ class _Blend:
 
     def state(self) -> State:
         return {
-            "weights": self.weights.tolist(),
+            "weights": dict(zip(self.members, self.weights.tolist(), strict=True)),
             "members": {name: p.state() for name, p in self.members.items()},
         }
 
@@ -90,9 +90,12 @@ def fit_blend(members: Members, training: Training, *, weigh: Weigh, needed: int
 def restore_blend(members: Members, task: Task, state: State) -> Predictor:
     """The blend of a saved state."""
     saved = cast("Mapping[str, State]", state["members"])
+    weights = cast("Mapping[str, float]", state["weights"])
     return _Blend(
-        members={name: members[name]().restore(task, s) for name, s in saved.items()},
-        weights=np.asarray(state["weights"], dtype=np.float64),
+        members={
+            name: model().restore(task, saved[name]) for name, model in members.items() if name in saved
+        },
+        weights=np.array([weights[name] for name in members if name in saved], dtype=np.float64),
         held_out=None,
         findings=(),
         facts=(),
@@ -104,7 +107,7 @@ def _fitted(members: Members, training: Training) -> tuple[dict[str, Predictor],
     left_out: dict[str, DataError] = {}
     for name, model in members.items():
         try:
-            fitted[name] = model().fit(training)
+            fitted[name] = training.fitted(name, model)
         except DataError as error:
             left_out[name] = error
     return fitted, left_out

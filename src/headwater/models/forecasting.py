@@ -131,7 +131,7 @@ def fit_model(name: str, training: Training) -> FittedModel:
     the data cannot carry the model.
     """
     _require_target(training)
-    predictor = LTV_MODELS.load(name)().fit(training)
+    predictor = training.fitted(name, LTV_MODELS.load(name))
     pairs = predictor.held_out or _past_pairs(predictor, training)
     errors = PastErrors.of(pairs, level=training.task.level)
     return FittedModel(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -85,7 +85,9 @@ class Predictor(Protocol):
 class Training:
     """What a model may learn from: the snapshot (nothing in it is later than it was built for) and the task.
 
-    ``standing_at`` is an earlier cutoff from which the same snapshot is seen (``back_at``).
+    ``standing_at`` is an earlier cutoff from which the same snapshot is seen (``back_at``). ``shared`` holds
+    what was fitted on it, so that blends and their members are fitted once; ``root`` is what the randomness of
+    a model comes from (the seed of ``rng`` unless a blend passes its own on).
     """
 
     snapshot: Snapshot
@@ -94,6 +96,10 @@ class Training:
     rng: np.random.Generator
     threads: int = field(default=2)
     standing_at: int | None = None
+    root: tuple[int, ...] = ()
+    shared: dict[tuple[str, int], Predictor | DataError] = field(
+        default_factory=dict[tuple[str, int], "Predictor | DataError"], compare=False, repr=False
+    )
 
     @property
     def now(self) -> int:
@@ -113,6 +119,29 @@ class Training:
     def back_at(self, cutoff: int) -> Training:
         """The same training as it stood at an earlier cutoff of the snapshot: nothing later is seen."""
         return replace(self, standing_at=cutoff)
+
+    def fitted(self, name: str, model: type[Model]) -> Predictor:
+        """A model fitted on this training, once, by randomness of its own. Raises the ``DataError`` of its fit."""
+        key = (name, self.now)
+        if key not in self.shared:
+            try:
+                root = self._root
+                own = np.random.default_rng([*root, *name.encode()])
+                self.shared[key] = model().fit(replace(self, rng=own, root=root))
+            except DataError as error:
+                self.shared[key] = error
+        found = self.shared[key]
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+    @property
+    def _root(self) -> tuple[int, ...]:
+        """What every model's own randomness is drawn from, whoever fits it: a blend, or the backtest."""
+        if self.root:
+            return self.root
+        seed: Any = self.rng.bit_generator.seed_seq
+        return tuple(int(e) for e in np.atleast_1d(seed.entropy))
 
     def target_of(self, rung: int) -> str:
         """The target column of another horizon of the snapshot."""
