@@ -10,19 +10,18 @@ import numpy as np
 import pyarrow as pa
 
 from headwater.app.plan import Job
-from headwater.app.study import ForecastStep, Study, forecast_columns
+from headwater.app.study import ForecastStep, Study
 from headwater.core.errors import DataError
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Task
 from headwater.engine.arrays import column_floats
-from headwater.engine.sql import name, sql
 from headwater.evaluation.backtest import Backtest
 from headwater.numerics.consistent import never_falling
 
 __all__ = ["Agreed", "agreed_forecasts", "chosen_forecast"]
 
 _BOUNDS = ("forecast", "low", "high")
-_UNPOOLED = ("user_id", "variance", "at_left_edge")
+_UNPOOLED = ("variance", "at_left_edge")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +106,10 @@ def _agree(study: Study, forecasts: tuple[ForecastStep, ...], folder: Path, *, m
     if not may_fall:
         agreed = {b: never_falling(v) for b, v in wide.items()}
         rows = [_replaced(t, {b: v[:, k] for b, v in agreed.items()}) for k, t in enumerate(tables)]
+        places = [folder / str(f.task.horizon_days) for f in forecasts]
         forecasts = tuple(
-            _written(study, f, t, folder / str(f.task.horizon_days))
-            for f, t in zip(forecasts, rows, strict=True)
+            replace(f, rows=study.write_forecast(t, f.task, place))
+            for f, t, place in zip(forecasts, rows, places, strict=True)
         )
     return Agreed(
         forecasts=forecasts, n_users=falls.size, n_pooled=int(np.count_nonzero(falls)), may_fall=may_fall
@@ -118,18 +118,7 @@ def _agree(study: Study, forecasts: tuple[ForecastStep, ...], folder: Path, *, m
 
 def _replaced(table: pa.Table, values: dict[str, np.ndarray]) -> pa.Table:
     columns = {"user_id": table.column("user_id"), **{b: pa.array(v) for b, v in values.items()}}
-    return pa.table({**columns, **{c: table.column(c) for c in _UNPOOLED[1:]}})
-
-
-def _written(study: Study, forecast: ForecastStep, rows: pa.Table, folder: Path) -> ForecastStep:
-    held = "agreed rows"
-    study.engine.register(held, rows)
-    query = sql(
-        "SELECT user_id, forecast, low, high, variance, at_left_edge FROM {t} ORDER BY user_id", t=name(held)
-    )
-    folder.mkdir()
-    made = study.engine.write(query, folder, table="forecast", columns=forecast_columns(forecast.task))
-    return replace(forecast, rows=made)
+    return pa.table({**columns, **{c: table.column(c) for c in _UNPOOLED}})
 
 
 def _together(job: Job) -> tuple[str, str, float]:

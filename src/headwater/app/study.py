@@ -28,7 +28,7 @@ from headwater.core.sources import Sourced
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.arrays import column_floats
 from headwater.engine.engine import Engine
-from headwater.engine.sql import name, sql
+from headwater.engine.sql import commas, name, sql
 from headwater.evaluation.backtest import Backtest, run_backtest
 from headwater.models.forecasting import FittedModel, fit_model, restore_model
 from headwater.models.ltv import LTV_MODELS
@@ -36,7 +36,7 @@ from headwater.models.model import Training
 from headwater.numerics.forecast import Forecast
 from headwater.snapshots.rows import rows_at
 
-__all__ = ["FittedStep", "ForecastStep", "Study", "forecast_columns", "seeded"]
+__all__ = ["FittedStep", "ForecastStep", "Study", "seeded"]
 
 T = TypeVar("T")
 _SHOWN = frozenset({"check", "source", "ledger", "audit", "backtest", "fit", "forecast", "agree"})
@@ -291,12 +291,18 @@ class Study:
         arrays = {"forecast": made.mean, "low": made.low, "high": made.high, "variance": made.variance}
         for column, values in arrays.items():
             rows = rows.append_column(column, pa.array(values))
+        return self.write_forecast(rows, fitted.task, folder)
+
+    def write_forecast(self, rows: pa.Table, task: Task, folder: Path) -> Table:
+        """Keep a table of forecasts: ``user_id, forecast, low, high, variance, at_left_edge``."""
+        columns = _forecast_columns(task)
         self.engine.register("forecast rows", rows)
         query = sql(
-            "SELECT user_id, forecast, low, high, variance, at_left_edge FROM {t} ORDER BY user_id",
+            "SELECT {columns} FROM {t} ORDER BY user_id",
+            columns=commas([name(c.name) for c in columns]),
             t=name("forecast rows"),
         )
-        return self.engine.write(query, folder, table="forecast", columns=forecast_columns(fitted.task))
+        return self.engine.write(query, folder, table="forecast", columns=columns)
 
 
 def _untested(model: str, proof: Backtest) -> DataError:
@@ -329,8 +335,7 @@ def _ledger_key(ledger: Ledger) -> dict[str, object]:
     }
 
 
-def forecast_columns(task: Task) -> tuple[Column, ...]:
-    """The columns of a table of forecasts."""
+def _forecast_columns(task: Task) -> tuple[Column, ...]:
     what = f"{task.value} in the next {task.horizon_days} days"
     return (
         Column(name="user_id", kind=Kind.TEXT, purpose=Purpose.KEY),
