@@ -12,6 +12,7 @@ import pytest
 
 from headwater.core.errors import DataError
 from headwater.numerics import beta_geometric, bg_nbd, mbg_nbd, pareto_nbd
+from headwater.numerics.either_first import PairedRows
 from headwater.numerics.rfm import RfmRows, compress
 
 N_DRAWS = 400_000
@@ -117,7 +118,7 @@ def test_gradient_and_hessian_against_central_differences(model, params, factors
 
 def _evaluation(model, params, rows):
     if model is pareto_nbd:
-        return partial(pareto_nbd._evaluate, design=pareto_nbd._Design.of(rows))
+        return partial(pareto_nbd._evaluate, rows=PairedRows.of(rows))
     return partial(beta_geometric.evaluate, family=beta_geometric.Family.of(rows, like=params))
 
 

@@ -24,9 +24,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
+from headwater.numerics.either_first import PairedRows, mix
 from headwater.numerics.maximize import Box, Evaluation, Fit, in_logs, maximize
-from headwater.numerics.quadrature import LogTail, chunks, log_tail, unit_nodes
-from headwater.numerics.rfm import Floats, Ints, RfmRows, distinct, distinct_pairs, dot, rising, totals
+from headwater.numerics.quadrature import LogTail, log_tail, unit_nodes
+from headwater.numerics.rfm import Floats, Ints, RfmRows, distinct, distinct_pairs, dot, rising
 
 __all__ = [
     "ParetoNbdParams",
@@ -43,7 +44,6 @@ __all__ = [
 
 NAMES: Final = ("r", "alpha", "s", "beta")
 _BOX: Final = Box(names=NAMES, low=np.log([1e-4, 1e-6, 1e-4, 1e-6]), high=np.log([1e4, 1e6, 1e4, 1e6]))
-_ROWS = 16_384
 _LARGEST_COUNT = 1e15
 _LEAST_RATE = 1e-300
 _NODE, _NODE_WEIGHT = unit_nodes(32)
@@ -69,7 +69,7 @@ class ParetoNbdParams:
 
 def log_likelihood(params: ParetoNbdParams, *, rows: RfmRows) -> float:
     """Weighted log-likelihood of the rows."""
-    return _evaluate(params.as_array(), design=_Design.of(rows)).value
+    return _evaluate(params.as_array(), rows=PairedRows.of(rows)).value
 
 
 def fit(rows: RfmRows, *, start: ParetoNbdParams | None = None) -> Fit[ParetoNbdParams]:
@@ -79,11 +79,11 @@ def fit(rows: RfmRows, *, start: ParetoNbdParams | None = None) -> Fit[ParetoNbd
     """
     scale = rows.mean_age
     scaled = rows.in_units_of(scale)
-    design = _Design.of(scaled)
+    paired = PairedRows.of(scaled)
 
     def objective(logs: Floats) -> Evaluation:
         point = np.exp(logs)
-        return in_logs(_evaluate(point, design=design), at=point)
+        return in_logs(_evaluate(point, rows=paired), at=point)
 
     known = [] if start is None else [np.log(start.rescale(1 / scale).as_array())]
     top = maximize(objective, starts=[*known, *_starts(scaled)], box=_BOX)
@@ -259,61 +259,34 @@ def _tails(params: ParetoNbdParams, *, rows: RfmRows) -> tuple[Floats, Floats]:
     return ended, bought
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Design:
-    """Rows as indices into the distinct pairs (x, t_x) and (x, T)."""
-
-    users_by_x: Floats
-    last: tuple[Floats, Floats]
-    age: tuple[Floats, Floats]
-    which_last: Ints
-    which_age: Ints
-    weights: Floats
-
-    @classmethod
-    def of(cls, rows: RfmRows) -> _Design:
-        """Find the distinct pairs."""
-        last, which_last = distinct_pairs(rows.x, rows.t_x)
-        age, which_age = distinct_pairs(rows.x, rows.T)
-        users_by_x = totals(rows.x.astype(np.int64), rows.weights)
-        return cls(
-            users_by_x=users_by_x,
-            last=last,
-            age=age,
-            which_last=which_last,
-            which_age=which_age,
-            weights=rows.weights,
-        )
-
-
-def _evaluate(point: Floats, *, design: _Design) -> Evaluation:
+def _evaluate(point: Floats, *, rows: PairedRows) -> Evaluation:
     """Value, gradient and Hessian by ``(r, alpha, s, beta)``."""
     r, alpha, s, beta = point.tolist()
-    ended, bought = _both(point, design=design)
-    n = float(design.users_by_x.sum())
-    in_r = rising(design.users_by_x, start=r)
+    ended, bought = _both(point, rows=rows)
+    n = float(rows.users_by_x.sum())
+    in_r = rising(rows.users_by_x, start=r)
     value = in_r[0] + n * (r * math.log(alpha) + s * math.log(beta))
     gradient = np.array([in_r[1] + n * math.log(alpha), n * r / alpha, n * math.log(beta), n * s / beta])
     hessian = np.diag([in_r[2], -n * r / alpha**2, 0.0, -n * s / beta**2])
     hessian[0, 1] = hessian[1, 0] = n / alpha
     hessian[2, 3] = hessian[3, 2] = n / beta
-    mixed, by_last, by_age, spread = _mix(ended, bought, design=design)
-    for tail, weight in ((ended, by_last), (bought, by_age)):
-        gradient += np.einsum("in,n->i", tail.gradient, weight)
-        hessian += np.einsum("ijn,n->ij", tail.hessian, weight)
-    hessian += spread
-    return Evaluation(value=float(value + mixed), gradient=gradient, hessian=hessian)
+    mixed = mix(ended, bought, rows=rows)
+    return Evaluation(
+        value=float(value) + mixed.value,
+        gradient=gradient + mixed.gradient,
+        hessian=hessian + mixed.hessian,
+    )
 
 
-def _both(point: Floats, *, design: _Design) -> tuple[LogTail, LogTail]:
+def _both(point: Floats, *, rows: PairedRows) -> tuple[LogTail, LogTail]:
     """Both terms with derivatives, side by side on two threads; neither depends on the other."""
     with ThreadPoolExecutor(max_workers=1) as aside:
-        waiting = aside.submit(_ended(point), *design.last, True)
-        bought = _bought(point)(*design.age, True)
+        waiting = aside.submit(_ended(point), *rows.last, True)
+        bought = _bought(point)(*rows.age, True)
         ended = waiting.result()
     r, s = float(point[0]), float(point[2])
-    power = r + design.age[0]
-    _add_log(ended, of=np.full_like(design.last[0], s), row=2)
+    power = r + rows.age[0]
+    _add_log(ended, of=np.full_like(rows.last[0], s), row=2)
     _add_log(bought, of=power, row=0)
     return ended, bought
 
@@ -322,22 +295,3 @@ def _add_log(tail: LogTail, *, of: Floats, row: int) -> None:
     tail.value[:] += np.log(of)
     tail.gradient[row] += 1 / of
     tail.hessian[row, row] -= of**-2.0
-
-
-def _mix(ended: LogTail, bought: LogTail, *, design: _Design) -> tuple[float, Floats, Floats, Floats]:
-    """Sum of log(e^ended + e^bought), its weights by pair, and the spread of scores between the two."""
-    value = 0.0
-    by_last, by_age = np.zeros_like(ended.value), np.zeros_like(bought.value)
-    spread = np.zeros((4, 4))
-    for part in chunks(design.weights.size, size=_ROWS):
-        last, age, weight = design.which_last[part], design.which_age[part], design.weights[part]
-        log_ended, log_bought = ended.value[last], bought.value[age]
-        both = np.logaddexp(log_ended, log_bought)
-        value += dot(weight, both)
-        gone = np.exp(log_ended - both)
-        stayed = np.exp(log_bought - both)
-        by_last += totals(last, weight * gone, size=by_last.size)
-        by_age += totals(age, weight * stayed, size=by_age.size)
-        gap = ended.gradient[:, last] - bought.gradient[:, age]
-        spread += np.einsum("in,jn->ij", gap * (weight * gone * stayed), gap)
-    return value, by_last, by_age, spread
