@@ -28,6 +28,9 @@ def _sample(rows):
         high=predicted + 2 * reach,
         level=0.8,
         purchases=np.maximum(actual, 0),
+        chances=reach / 3,
+        quantiles=np.stack([predicted - reach, predicted, predicted + 2 * reach]),
+        levels=np.array([0.1, 0.5, 0.9]),
     )
 
 
@@ -79,7 +82,7 @@ def test_perfect_predictions_have_no_shortfall(name, rows):
         return
     (value,) = score.value(sample)
     best = {Better.HIGHER: 1.0, Better.LOWER: 0.0, Better.ZERO: 0.0, Better.NOMINAL: 1.0}[score.better]
-    if name == "top_decile_capture":
+    if name.endswith("_capture"):
         best = value
         worst = ScoredUsers(actual=actual, predicted=-actual)
         assert value >= score.value(worst)[0] - EXACT

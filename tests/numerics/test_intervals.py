@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from headwater.core.errors import DataError, UsageError
-from headwater.numerics.intervals import apply, fit_bins, interval_of_total
+from headwater.numerics.intervals import (
+    apply,
+    fit_bins,
+    interval_of_total,
+    quantiles,
+    randomized,
+    randomized_chances,
+)
 
 COVERAGE = (0.88, 0.92)  # 90% of 20,000 test users: three binomial errors are 0.6%; calibration adds about 1%
 EXACT = 1e-12
@@ -183,3 +190,73 @@ def test_where_nearly_nobody_pays_the_interval_is_zero_and_covers_more_than_prom
     inside = (low <= actual) & (actual <= high)
     assert inside[high == 0].mean() > 0.9
     assert inside[high > 0].mean() == pytest.approx(0.9, abs=0.02)  # 4,000 users calibrated in four bins
+
+
+def _sparse(rng, n):
+    """Zero-inflated lognormal outcomes of whom 76% bring nothing, with their true means."""
+    z = rng.normal(size=n)
+    p_pays = 1 / (1 + np.exp(1.6 - 1.5 * z))
+    actual = np.where(rng.random(n) < p_pays, np.exp(1 + 0.5 * z + rng.normal(size=n)), 0.0)
+    return p_pays * np.exp(1.5 + 0.5 * z), actual
+
+
+def test_randomized_intervals_cover_exactly_the_level_where_fixed_ones_cover_more():
+    rng = np.random.default_rng(21)
+    fixed, exact, drawn = [], [], []
+    for _ in range(40):
+        bins = fit_bins(*_sparse(rng, 2_000), level=0.9)
+        predicted, actual = _sparse(rng, 3_000)
+        fixed.append(_coverage(bins, predicted, actual))
+        exact.append(randomized_chances(bins, predicted, actual).mean())
+        low, high = randomized(bins, predicted, rng=rng)
+        drawn.append(np.mean((low <= actual) & (actual <= high)))
+    error = 3 * np.std(exact) / np.sqrt(40)
+    assert np.mean(exact) == pytest.approx(0.9, abs=error)
+    assert np.mean(drawn) == pytest.approx(0.9, abs=1.1 * error)
+    assert np.mean(fixed) > 0.9 + 2 * error
+
+
+@pytest.mark.parametrize("refunds", [False, True])
+def test_the_chance_is_the_average_of_drawn_intervals_user_by_user(refunds):
+    rng = np.random.default_rng(22)
+    predicted, actual = _sparse(rng, 400)
+    actual = np.round(actual * (rng.choice([-1, 1], 400) if refunds else 1))  # ties everywhere
+    bins = fit_bins(np.round(predicted), actual, level=0.8, max_bins=4)
+    predicted, actual = np.round(predicted[:60]), actual[:60]
+    n_draws = 4_000
+    held = np.zeros(60)
+    for _ in range(n_draws):
+        low, high = randomized(bins, predicted, rng=rng)
+        held += (low <= actual) & (actual <= high)
+    chances = randomized_chances(bins, predicted, actual)
+    assert ((chances > 0.01) & (chances < 0.99)).any()
+    np.testing.assert_allclose(held / n_draws, chances, atol=4.5 * np.sqrt(0.25 / n_draws))
+
+
+def test_smoothed_ranks_of_a_new_user_by_brute_force():
+    """The chance from the definition: U uniform, rank = below + U (equal + 1), inside the cuts."""
+    rng = np.random.default_rng(23)
+    actual = rng.integers(0, 6, 99).astype(float) * (rng.random(99) < 0.4)
+    bins = fit_bins(np.ones(99), actual, level=0.8, max_bins=1)
+    assert bins.low.tolist() == [0.0]
+    for outcome in (0.0, 0.5, 1.0, 2.0, 3.0, 3.5, 4.0, 5.0, 6.0):
+        below, equal = np.sum(actual < outcome), np.sum(actual == outcome)
+        ranks = below + (np.arange(20_000) + 0.5) / 20_000 * (equal + 1)
+        found = randomized_chances(bins, np.ones(1), np.array([outcome]))[0]
+        assert found == pytest.approx(np.mean(ranks <= 80), abs=1e-4)
+
+
+def test_quantiles_hold_their_share_of_new_users_and_never_cross():
+    rng = np.random.default_rng(24)
+    levels = np.array([0.3, 0.6, 0.75, 0.9, 0.95, 0.99])
+    predicted, actual = _users(rng, 20_000)
+    bins = fit_bins(predicted, actual, level=0.9)
+    predicted, actual = _users(rng, 40_000)
+    found = quantiles(bins, predicted, levels)
+    assert found.shape == (6, 40_000)
+    assert (np.diff(found, axis=0) >= 0).all()
+    below = (actual <= found).mean(axis=1)
+    zeros = np.mean(actual == 0)  # below the share of zeros a quantile is zero and holds more
+    np.testing.assert_allclose(below[levels > zeros + 0.2], levels[levels > zeros + 0.2], atol=0.015)
+    rng.shuffle(order := np.arange(40_000))
+    np.testing.assert_array_equal(quantiles(bins, predicted[order], levels), found[:, order])

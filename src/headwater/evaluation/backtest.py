@@ -14,17 +14,20 @@ from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Task
 from headwater.core.show import Shown
 from headwater.core.span import date_of
-from headwater.evaluation.compare import draw_bootstraps, stand
+from headwater.evaluation.compare import standings_of
 from headwater.evaluation.leaderboard import backtest_blocks
-from headwater.evaluation.scored import ScoredUsers
+from headwater.evaluation.scored import Score, ScoredUsers
 from headwater.evaluation.scores import SCORES
 from headwater.evaluation.standing import Choice, Standing, choose
+from headwater.evaluation.trials import Outcome, trials_of
 from headwater.numerics.forecast import Forecast
+from headwater.numerics.resample import Bootstrap, draw_bootstrap
 
 __all__ = ["Backtest", "Decile", "SharedError", "run_backtest"]
 
 Floats = NDArray[np.float64]
 _FEW_ORIGINS = 3
+_LEVELS: Floats = (np.arange(20) + 0.5) / 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,44 +112,83 @@ def run_backtest(
     DataError
         ``backtest.no_model``: none could be fitted at every origin.
     """
-    scored: list[dict[str, ScoredUsers]] = [{} for _ in origins]
+    scores = {name: SCORES.load(name)() for name in SCORES.names()}
     refused: dict[str, Finding] = {}
-    for at, origin in enumerate(origins):
-        happened = actual(origin)
-        for model in models:
-            if model in refused:
-                continue
-            try:
-                made = forecast(model, origin)
-            except DataError as error:
-                refused[model] = error.finding
-                continue
-            scored[at][model] = ScoredUsers(
-                actual=happened, predicted=made.mean, low=made.low, high=made.high, level=made.level
-            )
+    tried: list[_Origin] = []
+    for origin in origins:
+        left = [m for m in models if m not in refused]
+        made = _try_origin(
+            origin, left, scores, actual=actual, forecast=forecast, rng=rng, resamples=resamples
+        )
+        refused |= made.refused
+        tried.append(made)
     kept = [m for m in models if m not in refused]
     if not kept:
         raise _nothing_fitted(refused)
-    rounds = [{m: users[m] for m in kept} for users in scored]
-    scores = {name: SCORES.load(name)() for name in SCORES.names()}
-    standings = stand(scores, rounds, draw_bootstraps(rounds, resamples=resamples, rng=rng))
+    held = [({m: o.trials[m] for m in kept}, o.bootstrap) for o in tried]
+    standings = standings_of(scores, held)
     return Backtest(
         task=task,
         origins=tuple(origins),
-        n_users=tuple(users[kept[0]].actual.size for users in rounds),
+        n_users=tuple(o.bootstrap.n_users for o in tried),
         standings=standings,
         choice=choose(standings, models),
-        deciles=tuple(
-            d
-            for origin, users in zip(origins, rounds, strict=True)
-            for m in kept
-            for d in _deciles(m, origin, users[m])
-        ),
+        deciles=tuple(d for o in tried for m in kept for d in o.deciles[m]),
         shared_errors={
-            m: _shared_error([users[m] for users in rounds], origins, task.horizon_days) for m in kept
+            m: _shared_error([o.totals[m] for o in tried], origins, task.horizon_days) for m in kept
         },
         refused=refused,
         findings=_few_origins(origins),
+    )
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Origin:
+    """What is left of one origin once its users have been judged: one model's users are held at a time."""
+
+    bootstrap: Bootstrap
+    trials: dict[str, dict[str, Outcome]]
+    deciles: dict[str, list[Decile]]
+    totals: dict[str, tuple[float, float]]
+    refused: dict[str, Finding]
+
+
+def _try_origin(
+    origin: int,
+    models: Sequence[str],
+    scores: Mapping[str, Score],
+    *,
+    actual: Callable[[int], Floats],
+    forecast: Callable[[str, int], Forecast],
+    rng: np.random.Generator,
+    resamples: int,
+) -> _Origin:
+    happened = actual(origin)
+    bootstrap = draw_bootstrap(happened.size, resamples=resamples, rng=rng)
+    made = _Origin(bootstrap=bootstrap.without_parts(), trials={}, deciles={}, totals={}, refused={})
+    for model in models:
+        try:
+            users = _scored(happened, forecast(model, origin))
+        except DataError as error:
+            made.refused[model] = error.finding
+            continue
+        made.trials[model] = trials_of(scores, users, bootstrap)
+        made.deciles[model] = _deciles(model, origin, users)
+        made.totals[model] = float(users.predicted.sum()), float(users.actual.sum())
+    return made
+
+
+def _scored(actual: Floats, made: Forecast) -> ScoredUsers:
+    quantiles = made.quantiles(_LEVELS)
+    return ScoredUsers(
+        actual=actual,
+        predicted=made.mean,
+        low=made.low,
+        high=made.high,
+        level=made.level,
+        chances=made.randomized_chances(actual),
+        quantiles=quantiles,
+        levels=None if quantiles is None else _LEVELS,
     )
 
 
@@ -173,9 +215,11 @@ def _deciles(model: str, origin: int, users: ScoredUsers) -> list[Decile]:
     return made
 
 
-def _shared_error(users: Sequence[ScoredUsers], origins: Sequence[int], horizon_days: int) -> SharedError:
-    """Root mean square of the relative errors of totals: the error that all users share."""
-    shares = [float(u.predicted.sum() / u.actual.sum() - 1) for u in users if u.actual.sum() > 0]
+def _shared_error(
+    totals: Sequence[tuple[float, float]], origins: Sequence[int], horizon_days: int
+) -> SharedError:
+    """Root mean square of the relative errors of totals (predicted, actual): the error that all users share."""
+    shares = [predicted / came - 1 for predicted, came in totals if came > 0]
     share = float(np.sqrt(np.mean(np.square(shares)))) if shares else 1.0
     windows = min(float(len(origins)), 1 + (max(origins) - min(origins)) / horizon_days)
     return SharedError(share=share, n_origins=max(1, len(shares)), windows=windows)

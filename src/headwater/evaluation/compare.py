@@ -7,19 +7,20 @@ models is paired: what is luck for both cancels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from headwater.core.answer import Answer, Estimate, Refusal
 from headwater.core.errors import UsageError
 from headwater.core.finding import Finding, Severity
-from headwater.evaluation.scored import Better, Floats, NominalScore, Score, ScoredUsers
+from headwater.evaluation.scored import Floats, Score, ScoredUsers
 from headwater.evaluation.standing import Choice, Place, Standing, choose
+from headwater.evaluation.trials import Outcome, Trials, trials_of
 from headwater.numerics.resample import Bootstrap, draw_bootstrap, resample_interval
 
 __all__ = [
     "Choice",
+    "Held",
     "Place",
     "Standing",
     "choose",
@@ -27,24 +28,14 @@ __all__ = [
     "paired_difference",
     "score_answers",
     "stand",
+    "standings_of",
 ]
 
-_MOST_UNDEFINED_SHARE = 0.05
 _FEW_ORIGINS = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Trials:
-    """A score of one model at one origin: on all users, and on each resample (resamples,)."""
-
-    value: float
-    draws: Floats
-    shortfall: float
-    shortfall_draws: Floats
-
-
-_Outcome = _Trials | Finding
-_Held = tuple[dict[str, dict[str, _Outcome]], Bootstrap]
+Held = tuple[Mapping[str, Mapping[str, Outcome]], Bootstrap]
+"""Of one origin: what ``trials_of`` made for each model, by model and score, and the bootstrap it was made on."""
 
 
 def draw_bootstraps(
@@ -71,7 +62,7 @@ def score_answers(
     Raises ``UsageError``: ``compare.no_models``, ``compare.different_users``, ``compare.other_bootstrap``.
     """
     _require_match(models, weights)
-    trials = {name: _trials(scores, sample, weights) for name, sample in models.items()}
+    trials = {name: trials_of(scores, sample, weights) for name, sample in models.items()}
     return {
         score: {
             name: _answer(
@@ -98,7 +89,7 @@ def paired_difference(
     from zero or from the nominal value are compared. In the unit of the score.
     """
     _require_match(dict(zip(names, (a, b), strict=True)), weights)
-    first, second = (_trials({"it": score}, sample, weights)["it"] for sample in (a, b))
+    first, second = (trials_of({"it": score}, sample, weights)["it"] for sample in (a, b))
     return _difference(first, second, score=score, names=names, weights=weights, level=level)
 
 
@@ -129,62 +120,22 @@ def stand(
     Raises ``UsageError``: those of ``score_answers``, ``compare.no_origins``, ``compare.different_models``.
     """
     _require_same_models(origins)
-    held: list[_Held] = []
+    held: list[Held] = []
     for models, bootstrap in zip(origins, weights, strict=True):
         _require_match(models, bootstrap)
-        trials = {name: _trials(scores, sample, bootstrap) for name, sample in models.items()}
-        held.append((trials, _without_parts(bootstrap)))
+        trials = {name: trials_of(scores, sample, bootstrap) for name, sample in models.items()}
+        held.append((trials, bootstrap.without_parts()))
+    return standings_of(scores, held, level=level)
+
+
+def standings_of(
+    scores: Mapping[str, Score], held: Sequence[Held], *, level: float = 0.95
+) -> tuple[Standing, ...]:
+    """As ``stand``, from trials already made: the users need not be held. The same models at every origin."""
     return tuple(_standing(name, score, held=held, level=level) for name, score in scores.items())
 
 
-def _trials(scores: Mapping[str, Score], sample: ScoredUsers, weights: Bootstrap) -> dict[str, _Outcome]:
-    """All scores of one sample; sort orders live only as long as this call."""
-    whole = sample.take(None)
-    refused = {name: score.refuse(whole) for name, score in scores.items()}
-    values = {n: float(scores[n].value(whole)[0]) for n, finding in refused.items() if finding is None}
-    draws: dict[str, list[Floats]] = {name: [] for name in values}
-    for part in weights.parts:
-        some = whole if part.rows is None else sample.take(part.rows)
-        for name, value in values.items():
-            shift = 0.0 if part.rows is None else value - float(scores[name].value(some)[0])
-            draws[name].append(scores[name].value(some, part.weights) + shift)
-    return {
-        name: finding
-        or _finished(scores[name], sample, value=values[name], draws=np.concatenate(draws[name]))
-        for name, finding in refused.items()
-    }
-
-
-def _finished(score: Score, sample: ScoredUsers, *, value: float, draws: Floats) -> _Outcome:
-    n_undefined = int(np.sum(~np.isfinite(draws)))
-    if np.isfinite(value) and n_undefined <= _MOST_UNDEFINED_SHARE * draws.size:
-        return _Trials(
-            value=value,
-            draws=draws,
-            shortfall=float(_shortfall(score, sample, np.array([value]))[0]),
-            shortfall_draws=_shortfall(score, sample, draws),
-        )
-    return Finding(
-        code="score.unstable",
-        severity=Severity.BLOCK,
-        what=f"The score is undefined on {n_undefined:,} of {draws.size:,} resamples of users.",
-        why="It hangs on a handful of users, and an interval over the other resamples would flatter it.",
-        do="Score more users or take a longer horizon.",
-        numbers={"n_undefined": n_undefined, "n_resamples": draws.size},
-    )
-
-
-def _shortfall(score: Score, sample: ScoredUsers, values: Floats) -> Floats:
-    """How far values are from the best there is, up to a constant: lower is better for every score."""
-    if score.better is Better.HIGHER:
-        return -values
-    if score.better is Better.LOWER:
-        return values
-    best = score.nominal(sample) if isinstance(score, NominalScore) else 0.0
-    return np.abs(values - best)
-
-
-def _answer(outcome: _Outcome, score: Score, *, name: str, weights: Bootstrap, level: float) -> Answer:
+def _answer(outcome: Outcome, score: Score, *, name: str, weights: Bootstrap, level: float) -> Answer:
     if isinstance(outcome, Finding):
         return Refusal(estimand=name, finding=outcome)
     return _estimate(
@@ -193,8 +144,8 @@ def _answer(outcome: _Outcome, score: Score, *, name: str, weights: Bootstrap, l
 
 
 def _difference(
-    first: _Outcome,
-    second: _Outcome,
+    first: Outcome,
+    second: Outcome,
     *,
     score: Score,
     names: tuple[str, str],
@@ -251,7 +202,7 @@ def _standing(
     name: str,
     score: Score,
     *,
-    held: Sequence[_Held],
+    held: Sequence[Held],
     level: float,
 ) -> Standing:
     models = list(held[0][0])
@@ -262,8 +213,8 @@ def _standing(
         )
         for m in models
     }
-    usable = [o for o in held if any(isinstance(o[0][m][name], _Trials) for m in models)]
-    placed = [m for m in models if all(isinstance(trials[m][name], _Trials) for trials, _ in usable)]
+    usable = [o for o in held if any(isinstance(o[0][m][name], Trials) for m in models)]
+    placed = [m for m in models if all(isinstance(trials[m][name], Trials) for trials, _ in usable)]
     leader = _leader(placed, name=name, usable=usable)
     differences = (
         {}
@@ -289,11 +240,11 @@ def _leader(
     placed: Sequence[str],
     *,
     name: str,
-    usable: Sequence[_Held],
+    usable: Sequence[Held],
 ) -> str | None:
     def mean_shortfall(model: str) -> float:
         found = (trials[model][name] for trials, _ in usable)
-        return float(np.mean([t.shortfall for t in found if isinstance(t, _Trials)]))
+        return float(np.mean([t.shortfall for t in found if isinstance(t, Trials)]))
 
     return min(placed, key=lambda m: (mean_shortfall(m), m)) if usable and placed else None
 
@@ -304,7 +255,7 @@ def _against(
     *,
     name: str,
     score: Score,
-    usable: Sequence[_Held],
+    usable: Sequence[Held],
     level: float,
 ) -> tuple[Estimate, ...]:
     found = (
@@ -338,12 +289,6 @@ def _few_origins(n_origins: int) -> Finding:
         why="Users resampled at one time say nothing about how models fare in another season.",
         do="Add earlier cutoffs, or wait for more history.",
         numbers={"n_origins": n_origins, "needed": _FEW_ORIGINS},
-    )
-
-
-def _without_parts(weights: Bootstrap) -> Bootstrap:
-    return Bootstrap(
-        n_users=weights.n_users, n_resamples=weights.n_resamples, method=weights.method, parts=()
     )
 
 

@@ -1,22 +1,23 @@
 """Scored users: what was predicted beside what came, and the weighted ranks and deciles that scores share.
 
 Weights say how often each user counts: shape (resamples, users). Integer weights give exactly the value
-of a sample in which users are repeated; ties are handled by blocks, never by the order of rows.
+of a sample in which users are repeated; ties are handled by blocks, never by the order of rows. What scores
+share on the same weights (orders, running sums) is computed once and kept until other weights come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headwater.core.errors import DataError, UsageError
-from headwater.core.finding import Finding, Severity
+from headwater.core.finding import Finding
 
 __all__ = [
     "Better",
@@ -26,22 +27,26 @@ __all__ = [
     "Score",
     "ScoredUsers",
     "Weights",
+    "actual_curves",
+    "actual_ranks",
     "decile_sums",
-    "midranks",
+    "gain_curves",
+    "parts_of",
+    "predicted_ranks",
     "ratio",
-    "refuse_constant_actual",
-    "refuse_few_for_deciles",
-    "refuse_no_intervals",
-    "refuse_no_positive_total",
     "resampled",
+    "share_below",
     "weighted_means",
 ]
 
 Floats = NDArray[np.float64]
 Weights = NDArray[np.float64 | np.uint16 | np.uint32 | np.int64]
 
+T = TypeVar("T")
+
 _CELLS_AT_ONCE = 2**17
 _DECILES = np.arange(1, 10) / 10
+_PER_USER = ("actual", "predicted", "low", "high", "purchases", "chances")
 
 
 class Better(StrEnum):
@@ -86,13 +91,14 @@ class ScoredUsers:
     """Outcomes and predictions of the same users, shape (users,) each, in the unit of the target.
 
     ``low`` and ``high`` bound each user's outcome with probability ``level``; leave the three out where a
-    model gives no intervals. ``purchases`` are actual counts, where a payer is not simply a user with a
-    positive outcome. Sort orders are computed once and kept.
+    model gives no intervals. ``chances``: how likely each user's randomized interval of that level holds the
+    outcome. ``quantiles`` has shape (levels, users), at the probabilities ``levels``. ``purchases`` are actual
+    counts, where a payer is not simply a user with a positive outcome. Sort orders are computed once and kept.
 
     Raises
     ------
     UsageError
-        ``scored.shapes``, ``scored.intervals``.
+        ``scored.shapes``, ``scored.intervals``, ``scored.quantiles``.
     DataError
         ``scored.not_finite``.
     """
@@ -103,13 +109,19 @@ class ScoredUsers:
     high: Floats | None = None
     level: float | None = None
     purchases: Floats | None = None
+    chances: Floats | None = None
+    quantiles: Floats | None = None
+    levels: Floats | None = None
+    _kept: dict[str, Floats] = field(default_factory=dict[str, Floats], init=False, repr=False)
+    _shared: dict[str, object] = field(default_factory=dict[str, object], init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("actual", "predicted", "low", "high", "purchases"):
+        for name in _PER_USER:
             given = getattr(self, name)
             if given is not None:
                 object.__setattr__(self, name, _checked(given, name=name, shape=np.shape(self.actual)))
         _require_intervals(self.low, self.high, self.level)
+        _require_quantiles(self.quantiles, self.levels, n_users=self.actual.size)
 
     @property
     def n_users(self) -> int:
@@ -135,14 +147,26 @@ class ScoredUsers:
         """The users at ``rows`` (None: all), with sort orders of their own that go when they go."""
         if rows is None:
             return replace(self)
-        return replace(
-            self,
-            actual=self.actual[rows],
-            predicted=self.predicted[rows],
-            low=None if self.low is None else self.low[rows],
-            high=None if self.high is None else self.high[rows],
-            purchases=None if self.purchases is None else self.purchases[rows],
-        )
+        given = {name: getattr(self, name) for name in _PER_USER}
+        taken: dict[str, Floats] = {n: a[rows] for n, a in given.items() if a is not None}
+        if self.quantiles is not None:
+            taken["quantiles"] = self.quantiles[:, rows]
+        return replace(self, **taken)
+
+    def kept(self, what: str, make: Callable[[], Floats]) -> Floats:
+        """Something per user, shape (users,), made once."""
+        if what not in self._kept:
+            self._kept[what] = make()
+        return self._kept[what]
+
+    def shared(self, what: str, weights: Weights, make: Callable[[], T]) -> T:
+        """What several scores need on the same weights (the same array), made once and kept until others come."""
+        if self._shared.get("weights") is not weights:
+            self._shared.clear()
+            self._shared["weights"] = weights
+        if what not in self._shared:
+            self._shared[what] = make()
+        return cast("T", self._shared[what])
 
 
 class Score(Protocol):
@@ -173,19 +197,25 @@ class NominalScore(Score, Protocol):
         ...
 
 
+def parts_of(weights: Weights, n_users: int) -> Iterator[Floats]:
+    """A few resamples at a time, so that the work on them fits a CPU's cache. Raises ``UsageError`` (``score.weights``)."""
+    _require_weights(weights, n_users)
+    step = max(1, _CELLS_AT_ONCE // n_users)
+    for at in range(0, len(weights), step):
+        some = weights if len(weights) <= step else weights[at : at + step]
+        yield some.astype(np.float64, copy=False)
+
+
 def resampled(
     sample: ScoredUsers, *, weights: Weights | None, one: Callable[[ScoredUsers, Floats], Floats]
 ) -> Floats:
-    """Call ``one(sample, weights)`` on a few resamples at a time, so that the work fits a CPU's cache.
+    """Call ``one(sample, weights)`` on a few resamples at a time.
 
     Returns shape (resamples,), or (1,) without weights. Raises ``UsageError`` (``score.weights``).
     """
     if weights is None:
         return one(sample, np.ones((1, sample.n_users)))
-    _require_weights(weights, sample.n_users)
-    step = max(1, _CELLS_AT_ONCE // sample.n_users)
-    found = [one(sample, weights[at : at + step].astype(np.float64)) for at in range(0, len(weights), step)]
-    return np.concatenate(found)
+    return np.concatenate([one(sample, some) for some in parts_of(weights, sample.n_users)])
 
 
 def ratio(above: Floats, below: Floats) -> Floats:
@@ -199,17 +229,32 @@ def weighted_means(sample: ScoredUsers, *, weights: Weights | None, of: Floats) 
     return resampled(sample, weights=weights, one=lambda _, w: ratio(w @ of, w.sum(axis=1)))
 
 
-def midranks(order: Order, weights: Floats) -> tuple[Floats, Floats]:
-    """Average ranks of blocks of equal users, centered.
+def predicted_ranks(sample: ScoredUsers, weights: Floats) -> tuple[Floats, Floats]:
+    """Average ranks of blocks of equal predictions, centered.
 
     Returns ``(ranks, block_weights)``, each (resamples, blocks). A rank is the weight of all lower users
     plus half the block's own, less half the total: average ranks of repeated users, less their mean.
     """
-    upto = np.cumsum(weights[:, order.rows], axis=1)
-    if order.has_ties:
-        upto = upto[:, order.ends]
-    block = np.diff(upto, axis=1, prepend=0.0)
-    return upto - 0.5 * block - 0.5 * upto[:, -1:], block
+    upto = gain_curves(sample, weights)[0]
+    return sample.shared("ranks of predicted", weights, lambda: _midranks(upto))
+
+
+def actual_ranks(sample: ScoredUsers, weights: Floats) -> tuple[Floats, Floats]:
+    """As ``predicted_ranks``, of outcomes."""
+    return sample.shared("ranks of actual", weights, lambda: _midranks(actual_curves(sample, weights)[0]))
+
+
+def gain_curves(sample: ScoredUsers, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """Running sums over users by prediction, lowest first: of weights, of predictions, of outcomes.
+
+    Three arrays (resamples, blocks); users with equal predictions are one block.
+    """
+    return sample.shared("gain", weights, lambda: _gains(sample, weights))
+
+
+def actual_curves(sample: ScoredUsers, weights: Floats) -> tuple[Floats, Floats]:
+    """Running sums over users by outcome, lowest first: of weights and of outcomes, each (resamples, blocks)."""
+    return sample.shared("actual", weights, lambda: _actual_sums(sample, weights))
 
 
 def decile_sums(sample: ScoredUsers, weights: Floats) -> tuple[Floats, Floats]:
@@ -218,83 +263,53 @@ def decile_sums(sample: ScoredUsers, weights: Floats) -> tuple[Floats, Floats]:
     Returns two arrays (resamples, 10). Tenths are exact: a user, or a block of equal predictions, that
     lies across a border counts in each tenth with the share that lies there.
     """
+    return sample.shared("deciles", weights, lambda: _decile_sums(sample, weights))
+
+
+def share_below(upto: Floats, curve: Floats, shares: Floats) -> Floats:
+    """A running sum read where it has passed these shares of the weight, shape (resamples, shares).
+
+    Inside a block it is a straight line, so nothing hangs on the order of equal users.
+    """
+    wanted = shares * upto[:, -1:]
+    inner = np.stack([np.interp(w, x, y) for w, x, y in zip(wanted, upto, curve, strict=True)])
+    slope = np.divide(curve[:, 0], upto[:, 0], out=np.zeros(len(upto)), where=upto[:, 0] > 0)
+    return np.where(wanted < upto[:, :1], slope[:, None] * wanted, inner)
+
+
+def _midranks(upto: Floats) -> tuple[Floats, Floats]:
+    block = np.diff(upto, axis=1, prepend=0.0)
+    return upto - 0.5 * block - 0.5 * upto[:, -1:], block
+
+
+def _gains(sample: ScoredUsers, weights: Floats) -> tuple[Floats, Floats, Floats]:
     order = sample.by_predicted
     ordered = weights[:, order.rows]
-    upto = np.cumsum(ordered, axis=1)
-    predicted = np.cumsum(ordered * sample.predicted[order.rows], axis=1)
-    actual = np.cumsum(ordered * sample.actual[order.rows], axis=1)
+    upto, worth = np.cumsum(ordered, axis=1), np.cumsum(ordered * sample.actual[order.rows], axis=1)
+    if not order.has_ties:
+        return upto, np.cumsum(ordered * sample.predicted[order.rows], axis=1), worth
+    upto, worth = upto[:, order.ends], worth[:, order.ends]
+    block = np.diff(upto, axis=1, prepend=0.0)
+    return upto, np.cumsum(block * sample.predicted[order.rows[order.ends]], axis=1), worth
+
+
+def _actual_sums(sample: ScoredUsers, weights: Floats) -> tuple[Floats, Floats]:
+    order = sample.by_actual
+    upto = np.cumsum(weights[:, order.rows], axis=1)
     if order.has_ties:
-        upto, predicted, actual = (curve[:, order.ends] for curve in (upto, predicted, actual))
+        upto = upto[:, order.ends]
+    block = np.diff(upto, axis=1, prepend=0.0)
+    return upto, np.cumsum(block * sample.actual[order.rows[order.ends]], axis=1)
+
+
+def _decile_sums(sample: ScoredUsers, weights: Floats) -> tuple[Floats, Floats]:
+    upto, predicted, actual = gain_curves(sample, weights)
     return _tenths(upto, predicted), _tenths(upto, actual)
 
 
-def refuse_no_positive_total(sample: ScoredUsers) -> Finding | None:
-    """``score.no_positive_actual`` where the outcomes do not sum to more than zero."""
-    total = float(sample.actual.sum())
-    if total > 0:
-        return None
-    return Finding(
-        code="score.no_positive_actual",
-        severity=Severity.BLOCK,
-        what=f"The outcomes of {sample.n_users:,} users sum to {total:g}.",
-        why="A score in shares of the total would divide by nothing, or by net refunds.",
-        do="Take a longer horizon, more users, or a target that is not net of refunds.",
-        numbers={"n_users": sample.n_users, "total": total},
-    )
-
-
-def refuse_constant_actual(sample: ScoredUsers) -> Finding | None:
-    """``score.constant_actual`` where all outcomes are equal."""
-    if sample.actual.min() < sample.actual.max():
-        return None
-    return Finding(
-        code="score.constant_actual",
-        severity=Severity.BLOCK,
-        what=f"All {sample.n_users:,} users have the outcome {sample.actual[0]:g}.",
-        why="There is no order to predict, so no ranking is better than another.",
-        do="Take a longer horizon or more users.",
-        numbers={"n_users": sample.n_users},
-    )
-
-
-def refuse_few_for_deciles(sample: ScoredUsers) -> Finding | None:
-    """``score.too_few_users`` where there are fewer than ten."""
-    if sample.n_users >= 10:
-        return None
-    return Finding(
-        code="score.too_few_users",
-        severity=Severity.BLOCK,
-        what=f"There are {sample.n_users} users.",
-        why="Tenths of fewer than ten users are fractions of one user.",
-        do="Score more users.",
-        numbers={"n_users": sample.n_users},
-    )
-
-
-def refuse_no_intervals(sample: ScoredUsers) -> Finding | None:
-    """``score.no_intervals`` where the model gave none."""
-    if sample.low is not None:
-        return None
-    return Finding(
-        code="score.no_intervals",
-        severity=Severity.BLOCK,
-        what="The predictions come without intervals.",
-        why="Nobody can check how often outcomes fell inside.",
-        do="Calibrate intervals (headwater.numerics.intervals.fit_bins) before scoring.",
-    )
-
-
 def _tenths(upto: Floats, curve: Floats) -> Floats:
-    inner = np.stack([np.interp(_DECILES * x[-1], x, y) for x, y in zip(upto, curve, strict=True)])
-    first = _first_pieces(upto, curve)
-    inner = np.where(_DECILES * upto[:, -1:] < upto[:, :1], first, inner)
+    inner = share_below(upto, curve, _DECILES)
     return np.diff(np.concatenate([np.zeros((len(inner), 1)), inner, curve[:, -1:]], axis=1), axis=1)
-
-
-def _first_pieces(upto: Floats, curve: Floats) -> Floats:
-    """The curve from (0, 0) to its first knot, which ``np.interp`` would hold flat."""
-    slope = np.divide(curve[:, 0], upto[:, 0], out=np.zeros(len(upto)), where=upto[:, 0] > 0)
-    return slope[:, None] * _DECILES * upto[:, -1:]
 
 
 def _checked(given: Floats, *, name: str, shape: tuple[int, ...]) -> Floats:
@@ -329,6 +344,22 @@ def _require_intervals(low: Floats | None, high: Floats | None, level: float | N
             what="Intervals are incomplete, upside down, or of a level that is not between 0 and 1.",
             why="Coverage can only be judged against a stated level.",
             do="Pass low, high (never below low) and level together, or none of them.",
+        )
+
+
+def _require_quantiles(quantiles: Floats | None, levels: Floats | None, *, n_users: int) -> None:
+    if quantiles is None and levels is None:
+        return
+    sound = quantiles is not None and levels is not None and levels.ndim == 1 and levels.size > 0
+    if sound:
+        rising = bool(np.all(np.diff(levels) > 0)) and levels[0] > 0 and levels[-1] < 1
+        sound = rising and quantiles.shape == (levels.size, n_users) and bool(np.isfinite(quantiles).all())
+    if not sound:
+        raise UsageError(
+            "scored.quantiles",
+            what=f"Quantiles of shape {np.shape(quantiles)} came with levels of shape {np.shape(levels)} for {n_users} users.",
+            why="A quantile can only be judged at its own level.",
+            do="Pass finite quantiles of shape (levels, users) and rising levels between 0 and 1, or neither.",
         )
 
 

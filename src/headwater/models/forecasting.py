@@ -30,6 +30,7 @@ __all__ = ["FittedModel", "fit_model", "restore_model"]
 
 _FEWEST_PAIRS = 200
 _VARIANCE_BINS = 20
+_BIN_FLOATS = ("edges", "floors", "low", "high", "knots", "low_steps", "high_steps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ class FittedModel:
                 variance=self.errors.variance(mean),
                 level=level,
                 method="errors on matured windows",
+                bins=self.errors.bins,
             )
         draws = self.predictor.spread(rows, level=level, rng=rng)
         if draws is None:
@@ -183,12 +185,9 @@ def _restored_errors(saved: Mapping[str, object] | None) -> PastErrors | None:
     return PastErrors(
         bins=BinnedQuantiles(
             level=float(cast("float", bins["level"])),
-            edges=np.asarray(bins["edges"], dtype=float),
-            floors=np.asarray(bins["floors"], dtype=float),
             absolute=np.asarray(bins["absolute"], dtype=bool),
-            low=np.asarray(bins["low"], dtype=float),
-            high=np.asarray(bins["high"], dtype=float),
             n_users=np.asarray(bins["n_users"], dtype=np.int64),
+            **{name: np.asarray(bins[name], dtype=float) for name in _BIN_FLOATS},
         ),
         sizes=np.asarray(saved["sizes"], dtype=float),
         variances=np.asarray(saved["variances"], dtype=float),

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headwater.numerics import intervals
+from headwater.numerics.intervals import BinnedQuantiles
+
 __all__ = ["Forecast"]
 
 Floats = NDArray[np.float64]
@@ -18,6 +21,8 @@ class Forecast:
 
     ``low`` and ``high`` bound one user's outcome at ``level``. Intervals of users do not add: a total over
     a group needs ``variance`` and the error its users share (``numerics.intervals.interval_of_total``).
+    ``bins`` holds what the bounds were learned from, where they were learned from past errors: quantiles at any
+    level come from it when asked, for they would fill a hundred times the memory.
     """
 
     mean: Floats
@@ -26,8 +31,17 @@ class Forecast:
     variance: Floats
     level: float
     method: str
+    bins: BinnedQuantiles | None = None
 
     def __post_init__(self) -> None:
         shapes = {a.shape for a in (self.mean, self.low, self.high, self.variance)}
         if len(shapes) != 1:
             raise ValueError(f"a forecast's arrays must have one shape, not {shapes}")
+
+    def quantiles(self, levels: Floats) -> Floats | None:
+        """Quantiles of every user's outcome, shape (levels, n_users); None where no past errors are known."""
+        return None if self.bins is None else intervals.quantiles(self.bins, self.mean, levels)
+
+    def randomized_chances(self, actual: Floats) -> Floats | None:
+        """The chance that the randomized interval of each user holds the outcome; None as above."""
+        return None if self.bins is None else intervals.randomized_chances(self.bins, self.mean, actual)

@@ -1,6 +1,7 @@
-"""Intervals for one user's outcome (binned split-conformal) and for the total of a group.
+"""Intervals for one user's outcome (binned split-conformal) and for the total of all users.
 
-Split-conformal prediction: Vovk, Gammerman and Shafer (2005); per group ("Mondrian"): Vovk (2012).
+Split-conformal prediction: Vovk, Gammerman and Shafer (2005); per group ("Mondrian"): Vovk (2012). Where
+outcomes tie (most users bring nothing) no fixed interval covers exactly; a randomized one does.
 """
 
 from __future__ import annotations
@@ -14,9 +15,19 @@ from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from headwater.core.errors import DataError, UsageError
 
-__all__ = ["BinnedQuantiles", "apply", "fit_bins", "interval_of_total"]
+__all__ = [
+    "BinnedQuantiles",
+    "apply",
+    "fit_bins",
+    "interval_of_total",
+    "quantiles",
+    "randomized",
+    "randomized_chances",
+]
 
 Floats = NDArray[np.float64]
+
+_KNOTS: Floats = np.concatenate([[0.005], np.arange(1, 100) / 100, [0.995]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,6 +37,10 @@ class BinnedQuantiles:
     Bin ``i`` holds predictions above ``edges[i - 1]`` up to and including ``edges[i]``; the last bin is
     open above and the first open below. ``low`` and ``high`` are bounds on ``actual / scale``, where
     ``scale = max(predicted, floors[i])``, or 1 where ``absolute[i]`` (users predicted at zero).
+
+    ``knots`` has shape (bins, 101): quantiles of that ratio at 0.5%, 1%, 2% ... 99%, 99.5%. ``low_steps`` and
+    ``high_steps``, shape (bins, 5), are the randomized bounds: two neighboring ratios, then the chance that
+    the bound lies beyond the first, beyond what is between them, and beyond the second.
     """
 
     level: float
@@ -35,6 +50,9 @@ class BinnedQuantiles:
     low: Floats
     high: Floats
     n_users: NDArray[np.int64]
+    knots: Floats
+    low_steps: Floats
+    high_steps: Floats
 
 
 def fit_bins(
@@ -76,7 +94,9 @@ def fit_bins(
     bins = np.searchsorted(edges[:-1], predicted, side="left")
     floors, absolute = _scales(predicted, bins=bins, n_bins=edges.size)
     ratio = actual / _scale(predicted, bins=bins, floors=floors, absolute=absolute)
-    bounds = [_bounds(ratio[bins == i], level=level) for i in range(edges.size)]
+    ordered = [np.sort(ratio[bins == i]) for i in range(edges.size)]
+    bounds = [_bounds(r, level=level) for r in ordered]
+    steps = [_steps(r, level=level) for r in ordered]
     return BinnedQuantiles(
         level=level,
         edges=edges,
@@ -85,14 +105,57 @@ def fit_bins(
         low=np.array([low for low, _ in bounds]),
         high=np.array([high for _, high in bounds]),
         n_users=np.bincount(bins, minlength=edges.size).astype(np.int64),
+        knots=np.stack([np.quantile(r, _KNOTS, method="weibull") for r in ordered]),
+        low_steps=np.array([low for low, _ in steps]),
+        high_steps=np.array([high for _, high in steps]),
     )
 
 
 def apply(bins: BinnedQuantiles, predicted: Floats) -> tuple[Floats, Floats]:
-    """Interval of every user's outcome: ``(low, high)``, each of the shape of ``predicted``."""
-    at = np.searchsorted(bins.edges[:-1], predicted, side="left")
-    scale = _scale(predicted, bins=at, floors=bins.floors, absolute=bins.absolute)
+    """Interval of every user's outcome: ``(low, high)``, each of the shape of ``predicted``.
+
+    It covers at least the level; where outcomes tie at a bound (zeros), more.
+    """
+    at, scale = _placed(bins, predicted)
     return bins.low[at] * scale, bins.high[at] * scale
+
+
+def quantiles(bins: BinnedQuantiles, predicted: Floats, levels: Floats) -> Floats:
+    """Quantiles of every user's outcome, shape (levels, users), from the same past users as the interval.
+
+    They never cross. Below 0.5% and above 99.5% they stay at what was seen there.
+    """
+    at, scale = _placed(bins, predicted)
+    table = np.stack([np.interp(levels, _KNOTS, knots) for knots in bins.knots], axis=1)
+    return table[:, at] * scale
+
+
+def randomized(
+    bins: BinnedQuantiles, predicted: Floats, *, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Intervals with bounds drawn so that they cover exactly the level, however many outcomes tie.
+
+    ``low`` above ``high`` is the empty set: where more users than the level bring nothing, even [0, 0] covers
+    too much and has to be left out now and then. One draw per user; for reading coverage, not for people.
+    """
+    at, scale = _placed(bins, predicted)
+    draw = rng.random(predicted.shape)
+    low, below_too = _cut(bins.low_steps[at], draw)
+    high, held_too = _cut(bins.high_steps[at], draw)
+    low, high = low * scale, high * scale
+    return np.where(below_too, np.nextafter(low, np.inf), low), np.where(
+        held_too, high, np.nextafter(high, -np.inf)
+    )
+
+
+def randomized_chances(bins: BinnedQuantiles, predicted: Floats, actual: Floats) -> Floats:
+    """The chance that each user's randomized interval holds the outcome; its mean is the exact coverage.
+
+    Shape of ``predicted``. This is the average of ``randomized`` over its draws.
+    """
+    at, scale = _placed(bins, predicted)
+    ratio = actual / scale
+    return _reached(bins.high_steps[at], ratio) - _reached(bins.low_steps[at], ratio)
 
 
 def interval_of_total(
@@ -183,16 +246,64 @@ def _scale(
     return np.where(absolute[bins], 1.0, np.maximum(predicted, floors[bins]))
 
 
-def _bounds(ratio: Floats, *, level: float) -> tuple[float, float]:
+def _placed(bins: BinnedQuantiles, predicted: Floats) -> tuple[NDArray[np.intp], Floats]:
+    """The bin of each user, and the scale of its ratio."""
+    at = np.searchsorted(bins.edges[:-1], predicted, side="left")
+    return at, _scale(predicted, bins=at, floors=bins.floors, absolute=bins.absolute)
+
+
+def _bounds(ordered: Floats, *, level: float) -> tuple[float, float]:
     """Order statistics that hold at least ``level`` of exchangeable new users."""
-    ordered = np.sort(ratio)
     n = ordered.size
     tail = floor((n + 1) * (1 - level) / 2 + 1e-9)
     low = float(ordered[tail - 1])
     n_below = int(np.searchsorted(ordered, low, side="left"))
-    spent = 0 if low == 0 and n_below == 0 else n_below + 1
+    spent = 0 if _one_sided(ordered, low) else n_below + 1
     rank = min(n, ceil((n + 1) * level + spent - 1e-9))
     return low, float(ordered[rank - 1])
+
+
+def _one_sided(ordered: Floats, low: float) -> bool:
+    """Whether zeros reach the lower tail, so that nothing can fall below."""
+    return low == 0 and ordered[0] == 0
+
+
+def _steps(ordered: Floats, *, level: float) -> tuple[Floats, Floats]:
+    """Randomized bounds: a new user's smoothed rank, uniform among n + 1 whatever ties, cut at two ranks."""
+    whole = ordered.size + 1
+    tail = whole * (1 - level) / 2
+    low = float(ordered[floor(tail + 1e-9) - 1])
+    if _one_sided(ordered, low):
+        return np.array([low, low, 0.0, 0.0, 0.0]), _step(ordered, whole * level)
+    return _step(ordered, tail), _step(ordered, whole - tail)
+
+
+def _step(ordered: Floats, cut: float) -> Floats:
+    """The two ratios around a rank, and the chance that the smoothed rank of each, and of what is between, is within it.
+
+    With ``l`` ratios below a value, ``m`` equal to it and U uniform, its smoothed rank is ``l + U (m + 1)``.
+    """
+    at = min(max(floor(cut + 1e-9), 1), ordered.size)
+    values = ordered[at - 1], ordered[min(at, ordered.size - 1)]
+    below = np.searchsorted(ordered, values, side="left")
+    equal = np.searchsorted(ordered, values, side="right") - below
+    first, second = np.clip((cut - below) / (equal + 1), 0.0, 1.0)
+    between = first if values[0] == values[1] else min(max(cut - at, 0.0), 1.0)
+    return np.array([*values, first, between, second])
+
+
+def _cut(steps: Floats, draw: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Where a draw puts the bound, and whether the value there is still on the lower side."""
+    first, second, at_first, between, at_second = steps.T
+    value = np.where(draw <= between, second, first)
+    return value, (draw <= at_second) | ((draw > between) & (draw <= at_first))
+
+
+def _reached(steps: Floats, ratio: Floats) -> Floats:
+    """The chance that a ratio is on the lower side of the bound."""
+    first, second, at_first, between, at_second = steps.T
+    inside = np.where(ratio < second, between, np.where(ratio == second, at_second, 0.0))
+    return np.where(ratio < first, 1.0, np.where(ratio == first, at_first, inside))
 
 
 def _require_level(level: float) -> None:

@@ -7,7 +7,7 @@ Talwalkar, Sarkar and Jordan, 2014, J. R. Stat. Soc. B 76:795) takes its place a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -44,6 +44,10 @@ class Bootstrap:
     n_resamples: int
     method: str
     parts: tuple[Part, ...]
+
+    def without_parts(self) -> Bootstrap:
+        """What is said of it, without the counts."""
+        return replace(self, parts=())
 
 
 def bootstrap_weights(

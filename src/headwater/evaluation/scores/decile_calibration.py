@@ -7,16 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from headwater.core.finding import Finding, Severity
-from headwater.evaluation.scored import (
-    Better,
-    Floats,
-    ScoredUsers,
-    Weights,
-    decile_sums,
-    ratio,
-    refuse_few_for_deciles,
-    resampled,
-)
+from headwater.evaluation.refusals import refuse_few_users
+from headwater.evaluation.scored import Better, Floats, ScoredUsers, Weights, decile_sums, ratio, resampled
 
 __all__ = ["DecileCalibration"]
 
@@ -40,7 +32,7 @@ class DecileCalibration:
     def refuse(self, sample: ScoredUsers) -> Finding | None:
         """``score.constant_predicted``, ``score.too_few_users``."""
         if sample.predicted.min() < sample.predicted.max():
-            return refuse_few_for_deciles(sample)
+            return refuse_few_users(sample)
         return Finding(
             code="score.constant_predicted",
             severity=Severity.BLOCK,

@@ -7,17 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from headwater.core.finding import Finding
-from headwater.evaluation.scored import (
-    Better,
-    Floats,
-    ScoredUsers,
-    Weights,
-    decile_sums,
-    ratio,
-    refuse_few_for_deciles,
-    refuse_no_positive_total,
-    resampled,
-)
+from headwater.evaluation.refusals import refuse_few_users, refuse_no_positive_total
+from headwater.evaluation.scored import Better, Floats, ScoredUsers, Weights, decile_sums, ratio, resampled
 
 __all__ = ["DecileWape"]
 
@@ -35,7 +26,7 @@ class DecileWape:
 
     def refuse(self, sample: ScoredUsers) -> Finding | None:
         """``score.no_positive_actual``, ``score.too_few_users``."""
-        return refuse_no_positive_total(sample) or refuse_few_for_deciles(sample)
+        return refuse_no_positive_total(sample) or refuse_few_users(sample)
 
     def value(self, sample: ScoredUsers, weights: Weights | None = None) -> Floats:
         """The error on each resample, shape (resamples,)."""

@@ -7,14 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from headwater.core.finding import Finding
-from headwater.evaluation.scored import (
-    Better,
-    Floats,
-    ScoredUsers,
-    Weights,
-    refuse_no_intervals,
-    weighted_means,
-)
+from headwater.evaluation.refusals import refuse_no_intervals
+from headwater.evaluation.scored import Better, Floats, ScoredUsers, Weights, weighted_means
 
 __all__ = ["IntervalCoverage"]
 
@@ -38,5 +32,8 @@ class IntervalCoverage:
         """The share on each resample, shape (resamples,)."""
         if sample.low is None or sample.high is None:
             return np.full(1 if weights is None else len(weights), np.nan)
-        inside = (sample.low <= sample.actual) & (sample.actual <= sample.high)
-        return weighted_means(sample, weights=weights, of=inside.astype(np.float64))
+        low, high = sample.low, sample.high
+        inside = sample.kept(
+            "inside", lambda: ((low <= sample.actual) & (sample.actual <= high)).astype(np.float64)
+        )
+        return weighted_means(sample, weights=weights, of=inside)

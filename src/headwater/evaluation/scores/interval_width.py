@@ -7,16 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from headwater.core.finding import Finding
-from headwater.evaluation.scored import (
-    Better,
-    Floats,
-    ScoredUsers,
-    Weights,
-    ratio,
-    refuse_no_intervals,
-    refuse_no_positive_total,
-    resampled,
-)
+from headwater.evaluation.refusals import refuse_no_intervals, refuse_no_positive_total
+from headwater.evaluation.scored import Better, Floats, ScoredUsers, Weights, ratio, resampled
 
 __all__ = ["IntervalWidth"]
 

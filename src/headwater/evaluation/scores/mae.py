@@ -28,4 +28,5 @@ class Mae:
 
     def value(self, sample: ScoredUsers, weights: Weights | None = None) -> Floats:
         """The error on each resample, shape (resamples,)."""
-        return weighted_means(sample, weights=weights, of=np.abs(sample.predicted - sample.actual))
+        errors = sample.kept("absolute error", lambda: np.abs(sample.predicted - sample.actual))
+        return weighted_means(sample, weights=weights, of=errors)

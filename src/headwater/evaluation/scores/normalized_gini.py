@@ -7,14 +7,17 @@ from typing import ClassVar
 import numpy as np
 
 from headwater.core.finding import Finding, Severity
+from headwater.evaluation.refusals import refuse_constant_actual
 from headwater.evaluation.scored import (
     Better,
     Floats,
     ScoredUsers,
     Weights,
-    midranks,
+    actual_curves,
+    actual_ranks,
+    gain_curves,
+    predicted_ranks,
     ratio,
-    refuse_constant_actual,
     resampled,
 )
 
@@ -52,13 +55,9 @@ class NormalizedGini:
 
 
 def _gini(sample: ScoredUsers, weights: Floats) -> Floats:
-    order = sample.by_predicted
-    ranks, _ = midranks(order, weights)
-    worth = (weights * sample.actual)[:, order.rows]
-    if order.has_ties:
-        worth = np.add.reduceat(worth, np.append(0, order.ends[:-1] + 1), axis=1)
-    found = np.einsum("bi,bi->b", worth, ranks)
-    best_ranks, block = midranks(sample.by_actual, weights)
-    distinct = sample.actual[sample.by_actual.rows[sample.by_actual.ends]]
-    best = np.einsum("bi,bi,i->b", block, best_ranks, distinct)
+    ranks, _ = predicted_ranks(sample, weights)
+    worth = np.diff(gain_curves(sample, weights)[2], axis=1, prepend=0.0)
+    best_ranks, _ = actual_ranks(sample, weights)
+    best_worth = np.diff(actual_curves(sample, weights)[1], axis=1, prepend=0.0)
+    found, best = np.einsum("bi,bi->b", worth, ranks), np.einsum("bi,bi->b", best_worth, best_ranks)
     return np.clip(ratio(found, best), -1.0, 1.0)

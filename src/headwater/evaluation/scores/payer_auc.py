@@ -12,7 +12,7 @@ from headwater.evaluation.scored import (
     Floats,
     ScoredUsers,
     Weights,
-    midranks,
+    predicted_ranks,
     ratio,
     resampled,
 )
@@ -51,7 +51,7 @@ class PayerAuc:
 
 
 def _auc(sample: ScoredUsers, weights: Floats) -> Floats:
-    ranks, _ = midranks(sample.by_predicted, weights)
+    ranks, _ = predicted_ranks(sample, weights)
     paid = weights * sample.payers
     n_payers = paid.sum(axis=1)
     n_others = weights.sum(axis=1) - n_payers

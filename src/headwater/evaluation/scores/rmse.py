@@ -25,5 +25,5 @@ class Rmse:
 
     def value(self, sample: ScoredUsers, weights: Weights | None = None) -> Floats:
         """The error on each resample, shape (resamples,)."""
-        squared = (sample.predicted - sample.actual) ** 2
+        squared = sample.kept("squared error", lambda: (sample.predicted - sample.actual) ** 2)
         return np.sqrt(weighted_means(sample, weights=weights, of=squared))

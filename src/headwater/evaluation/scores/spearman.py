@@ -7,14 +7,15 @@ from typing import ClassVar
 import numpy as np
 
 from headwater.core.finding import Finding, Severity
+from headwater.evaluation.refusals import refuse_constant_actual
 from headwater.evaluation.scored import (
     Better,
     Floats,
     ScoredUsers,
     Weights,
-    midranks,
+    actual_ranks,
+    predicted_ranks,
     ratio,
-    refuse_constant_actual,
     resampled,
 )
 
@@ -47,8 +48,8 @@ class Spearman:
 
 
 def _spearman(sample: ScoredUsers, weights: Floats) -> Floats:
-    x, x_weight = midranks(sample.by_predicted, weights)
-    y, y_weight = midranks(sample.by_actual, weights)
+    x, x_weight = predicted_ranks(sample, weights)
+    y, y_weight = actual_ranks(sample, weights)
     joint = np.take(x, sample.by_predicted.block, axis=1)
     joint *= weights
     joint *= np.take(y, sample.by_actual.block, axis=1)

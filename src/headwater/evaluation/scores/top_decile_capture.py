@@ -5,17 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from headwater.core.finding import Finding
-from headwater.evaluation.scored import (
-    Better,
-    Floats,
-    ScoredUsers,
-    Weights,
-    decile_sums,
-    ratio,
-    refuse_few_for_deciles,
-    refuse_no_positive_total,
-    resampled,
-)
+from headwater.evaluation.refusals import refuse_few_users, refuse_no_positive_total
+from headwater.evaluation.scored import Better, Floats, ScoredUsers, Weights
+from headwater.evaluation.scores._capture import captured
 
 __all__ = ["TopDecileCapture"]
 
@@ -33,13 +25,8 @@ class TopDecileCapture:
 
     def refuse(self, sample: ScoredUsers) -> Finding | None:
         """``score.no_positive_actual``, ``score.too_few_users``."""
-        return refuse_no_positive_total(sample) or refuse_few_for_deciles(sample)
+        return refuse_no_positive_total(sample) or refuse_few_users(sample)
 
     def value(self, sample: ScoredUsers, weights: Weights | None = None) -> Floats:
         """The share on each resample, shape (resamples,)."""
-        return resampled(sample, weights=weights, one=_capture)
-
-
-def _capture(sample: ScoredUsers, weights: Floats) -> Floats:
-    _, actual = decile_sums(sample, weights)
-    return ratio(actual[:, -1], actual.sum(axis=1))
+        return captured(sample, weights=weights, top=0.1)

@@ -5,15 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from headwater.core.finding import Finding
-from headwater.evaluation.scored import (
-    Better,
-    Floats,
-    ScoredUsers,
-    Weights,
-    ratio,
-    refuse_no_positive_total,
-    resampled,
-)
+from headwater.evaluation.refusals import refuse_no_positive_total
+from headwater.evaluation.scored import Better, Floats, ScoredUsers, Weights, ratio, resampled
 
 __all__ = ["TotalBias"]
 
