@@ -114,8 +114,8 @@ def test_without_any_model_there_is_no_proof_and_every_reason_is_given() -> None
 
 
 def test_the_shared_error_is_the_root_mean_square_of_relative_errors_by_hand(proof: Backtest) -> None:
-    """Totals off by +10%, -20% and 0%: sqrt((0.01 + 0.04 + 0) / 3)."""
-    assert proof.shared_errors["off"].share == pytest.approx(np.sqrt(0.05 / 3), rel=1e-12)
+    """Forecasts times 1.1, 0.8 and 1: what came was 1/11 below, 1/4 above and on the forecast."""
+    assert proof.shared_errors["off"].share == pytest.approx(np.sqrt((1 / 121 + 1 / 16) / 3), rel=1e-12)
     assert proof.shared_errors["off"].n_origins == 3
     assert proof.shared_errors["blind"].share == pytest.approx(0, abs=1e-12)
 
@@ -133,7 +133,7 @@ def test_an_origin_that_brought_nothing_has_no_relative_error() -> None:
         rng=np.random.default_rng(1),
         resamples=50,
     )
-    assert made.shared_errors["off"].share == pytest.approx(0.2)
+    assert made.shared_errors["off"].share == pytest.approx(1 - 1 / 1.2)
     assert made.shared_errors["off"].n_origins == 1
 
 

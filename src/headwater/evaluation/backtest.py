@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from headwater.core.block import Block
@@ -14,53 +15,32 @@ from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Task
 from headwater.core.show import Shown
 from headwater.core.span import date_of
+from headwater.evaluation.budget import ErrorBudget
 from headwater.evaluation.compare import standings_of
+from headwater.evaluation.evidence import evidence_blocks
+from headwater.evaluation.grouping import Labels
+from headwater.evaluation.groups import GroupFit, check_groups
 from headwater.evaluation.leaderboard import backtest_blocks
-from headwater.evaluation.scored import Score, ScoredUsers
+from headwater.evaluation.origin import Asked, Decile, Tried, stability_of, try_origin
 from headwater.evaluation.scores import SCORES
+from headwater.evaluation.stability import RankStability
 from headwater.evaluation.standing import Choice, Standing, choose
-from headwater.evaluation.trials import Outcome, trials_of
+from headwater.evaluation.totals import SharedError, group_error, shared_error
 from headwater.numerics.forecast import Forecast
-from headwater.numerics.resample import Bootstrap, draw_bootstrap
 
 __all__ = ["Backtest", "Decile", "SharedError", "run_backtest"]
 
 Floats = NDArray[np.float64]
 _FEW_ORIGINS = 3
-_LEVELS: Floats = (np.arange(20) + 0.5) / 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decile:
-    """One tenth of users by prediction at one origin: mean predicted, mean actual and its 95% interval."""
-
-    model: str
-    origin: int
-    decile: int
-    n_users: int
-    predicted: float
-    actual: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SharedError:
-    """How far a model's totals were off at past origins, relative to the total.
-
-    ``windows`` counts the origins by how little their windows overlap: 1 for the first, and for each
-    further one the share of a horizon that lies between. The same origins chose the model, so ``share``
-    is a little too small; nothing but later origins can tell by how much.
-    """
-
-    share: float
-    n_origins: int
-    windows: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest(Shown):
-    """How each model would have done. ``refused`` says which could not be fitted, and why."""
+    """How each model would have done. ``refused`` says which could not be fitted, and why.
+
+    ``group_fits`` are of every model, origin and group (tenths of the forecast, and the kinds of group given),
+    ``stability`` of successive origins where users are named, ``budgets`` of every model and origin.
+    """
 
     task: Task
     origins: tuple[int, ...]
@@ -71,6 +51,9 @@ class Backtest(Shown):
     shared_errors: Mapping[str, SharedError]
     refused: Mapping[str, Finding]
     findings: tuple[Finding, ...]
+    group_fits: tuple[GroupFit, ...] = ()
+    stability: tuple[RankStability, ...] = ()
+    budgets: tuple[ErrorBudget, ...] = ()
 
     def standing(self, score: str) -> Standing:
         """Where models stand on a score. Raises ``KeyError``."""
@@ -83,7 +66,7 @@ class Backtest(Shown):
 
     def blocks(self) -> tuple[Block, ...]:
         """The leaderboard first, then the evidence."""
-        return backtest_blocks(self)
+        return (*backtest_blocks(self), *evidence_blocks(self))
 
 
 def run_backtest(
@@ -95,6 +78,9 @@ def run_backtest(
     forecast: Callable[[str, int], Forecast],
     rng: np.random.Generator,
     resamples: int = 500,
+    groups: Callable[[int], Mapping[str, Labels]] | None = None,
+    users: Callable[[int], pa.Array] | None = None,
+    truth: Callable[[int], Floats] | None = None,
 ) -> Backtest:
     """Score every model at every origin on the same users.
 
@@ -106,123 +92,58 @@ def run_backtest(
         App days. ``actual(origin)`` gives the matured outcomes, ``forecast(model, origin)`` the forecast
         for the same users in the same order by a model fitted on what was known then; it raises
         ``DataError`` where the model cannot be fitted.
+    groups
+        By kind (``"month"``, ``"channel"``): each user's group at an origin, in the same order.
+    users
+        Each user's id, so that forecasts of one user at two origins can be compared.
+    truth
+        Each user's expected outcome where it is known (a simulated app), for the error budget.
 
     Raises
     ------
     DataError
         ``backtest.no_model``: none could be fitted at every origin.
     """
+    asked = Asked(actual=actual, forecast=forecast, groups=groups, users=users, truth=truth)
     scores = {name: SCORES.load(name)() for name in SCORES.names()}
     refused: dict[str, Finding] = {}
-    tried: list[_Origin] = []
+    tried: list[Tried] = []
     for origin in origins:
         left = [m for m in models if m not in refused]
-        made = _try_origin(
-            origin, left, scores, actual=actual, forecast=forecast, rng=rng, resamples=resamples
-        )
+        made = try_origin(origin, left, scores, asked=asked, rng=rng, resamples=resamples)
         refused |= made.refused
         tried.append(made)
     kept = [m for m in models if m not in refused]
     if not kept:
         raise _nothing_fitted(refused)
-    held = [({m: o.trials[m] for m in kept}, o.bootstrap) for o in tried]
-    standings = standings_of(scores, held)
+    standings = standings_of(scores, [({m: o.trials[m] for m in kept}, o.bootstrap) for o in tried])
+    choice = choose(standings, models)
+    fits = tuple(f for o in tried for m in kept for f in o.fits[m])
     return Backtest(
         task=task,
         origins=tuple(origins),
         n_users=tuple(o.bootstrap.n_users for o in tried),
         standings=standings,
-        choice=choose(standings, models),
+        choice=choice,
         deciles=tuple(d for o in tried for m in kept for d in o.deciles[m]),
-        shared_errors={
-            m: _shared_error([o.totals[m] for o in tried], origins, task.horizon_days) for m in kept
-        },
+        shared_errors={m: _shared(m, tried, task) for m in kept},
         refused=refused,
-        findings=_few_origins(origins),
+        findings=(*_few_origins(origins), *check_groups([f for f in fits if f.model == choice.name])),
+        group_fits=fits,
+        stability=tuple(stability_of(tried, kept)),
+        budgets=tuple(o.budgets[m] for o in tried for m in kept),
     )
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Origin:
-    """What is left of one origin once its users have been judged: one model's users are held at a time."""
-
-    bootstrap: Bootstrap
-    trials: dict[str, dict[str, Outcome]]
-    deciles: dict[str, list[Decile]]
-    totals: dict[str, tuple[float, float]]
-    refused: dict[str, Finding]
-
-
-def _try_origin(
-    origin: int,
-    models: Sequence[str],
-    scores: Mapping[str, Score],
-    *,
-    actual: Callable[[int], Floats],
-    forecast: Callable[[str, int], Forecast],
-    rng: np.random.Generator,
-    resamples: int,
-) -> _Origin:
-    happened = actual(origin)
-    bootstrap = draw_bootstrap(happened.size, resamples=resamples, rng=rng)
-    made = _Origin(bootstrap=bootstrap.without_parts(), trials={}, deciles={}, totals={}, refused={})
-    for model in models:
-        try:
-            users = _scored(happened, forecast(model, origin))
-        except DataError as error:
-            made.refused[model] = error.finding
-            continue
-        made.trials[model] = trials_of(scores, users, bootstrap)
-        made.deciles[model] = _deciles(model, origin, users)
-        made.totals[model] = float(users.predicted.sum()), float(users.actual.sum())
-    return made
-
-
-def _scored(actual: Floats, made: Forecast) -> ScoredUsers:
-    quantiles = made.quantiles(_LEVELS)
-    return ScoredUsers(
-        actual=actual,
-        predicted=made.mean,
-        low=made.low,
-        high=made.high,
-        level=made.level,
-        chances=made.randomized_chances(actual),
-        quantiles=quantiles,
-        levels=None if quantiles is None else _LEVELS,
-    )
-
-
-def _deciles(model: str, origin: int, users: ScoredUsers) -> list[Decile]:
-    order = np.argsort(users.predicted, kind="stable")
-    groups = np.array_split(order, min(10, order.size))
-    made: list[Decile] = []
-    for number, group in enumerate(groups, start=1):
-        actual = users.actual[group]
-        reach = 1.96 * float(actual.std(ddof=1)) / np.sqrt(group.size) if group.size > 1 else 0.0
-        mean = float(actual.mean())
-        made.append(
-            Decile(
-                model=model,
-                origin=origin,
-                decile=number,
-                n_users=group.size,
-                predicted=float(users.predicted[group].mean()),
-                actual=mean,
-                low=mean - float(reach),
-                high=mean + float(reach),
-            )
-        )
-    return made
-
-
-def _shared_error(
-    totals: Sequence[tuple[float, float]], origins: Sequence[int], horizon_days: int
-) -> SharedError:
-    """Root mean square of the relative errors of totals (predicted, actual): the error that all users share."""
-    shares = [predicted / came - 1 for predicted, came in totals if came > 0]
-    share = float(np.sqrt(np.mean(np.square(shares)))) if shares else 1.0
-    windows = min(float(len(origins)), 1 + (max(origins) - min(origins)) / horizon_days)
-    return SharedError(share=share, n_origins=max(1, len(shares)), windows=windows)
+def _shared(model: str, tried: Sequence[Tried], task: Task) -> SharedError:
+    """What totals of one model were off by: all users together, and groups beside each other."""
+    whole = shared_error([o.sums[model] for o in tried], [o.origin for o in tried], task.horizon_days)
+    kinds = [k for k in tried[0].groups[model] if all(k in o.groups[model] for o in tried)]
+    found = {
+        k: group_error([o.groups[model][k] for o in tried], windows=whole.windows, level=task.level)
+        for k in kinds
+    }
+    return replace(whole, groups={k: g for k, g in found.items() if g is not None})
 
 
 def _few_origins(origins: Sequence[int]) -> tuple[Finding, ...]:

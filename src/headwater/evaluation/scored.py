@@ -350,14 +350,15 @@ def _require_intervals(low: Floats | None, high: Floats | None, level: float | N
 def _require_quantiles(quantiles: Floats | None, levels: Floats | None, *, n_users: int) -> None:
     if quantiles is None and levels is None:
         return
-    sound = quantiles is not None and levels is not None and levels.ndim == 1 and levels.size > 0
-    if sound:
+    sound = False
+    if quantiles is not None and levels is not None and levels.ndim == 1 and levels.size > 0:
         rising = bool(np.all(np.diff(levels) > 0)) and levels[0] > 0 and levels[-1] < 1
         sound = rising and quantiles.shape == (levels.size, n_users) and bool(np.isfinite(quantiles).all())
     if not sound:
+        shapes = [None if a is None else a.shape for a in (quantiles, levels)]
         raise UsageError(
             "scored.quantiles",
-            what=f"Quantiles of shape {np.shape(quantiles)} came with levels of shape {np.shape(levels)} for {n_users} users.",
+            what=f"Quantiles of shape {shapes[0]} came with levels of shape {shapes[1]} for {n_users} users.",
             why="A quantile can only be judged at its own level.",
             do="Pass finite quantiles of shape (levels, users) and rising levels between 0 and 1, or neither.",
         )

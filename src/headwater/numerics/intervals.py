@@ -126,7 +126,9 @@ def quantiles(bins: BinnedQuantiles, predicted: Floats, levels: Floats) -> Float
     They never cross. Below 0.5% and above 99.5% they stay at what was seen there.
     """
     at, scale = _placed(bins, predicted)
-    table = np.stack([np.interp(levels, _KNOTS, knots) for knots in bins.knots], axis=1)
+    table = np.empty((levels.size, len(bins.knots)))
+    for i, knots in enumerate(bins.knots):
+        table[:, i] = np.interp(levels, _KNOTS, knots)
     return table[:, at] * scale
 
 
@@ -294,14 +296,18 @@ def _step(ordered: Floats, cut: float) -> Floats:
 
 def _cut(steps: Floats, draw: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Where a draw puts the bound, and whether the value there is still on the lower side."""
-    first, second, at_first, between, at_second = steps.T
-    value = np.where(draw <= between, second, first)
+    first, second, at_first, between, at_second = _columns(steps)
+    value: Floats = np.where(draw <= between, second, first)
     return value, (draw <= at_second) | ((draw > between) & (draw <= at_first))
+
+
+def _columns(steps: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    return steps[:, 0], steps[:, 1], steps[:, 2], steps[:, 3], steps[:, 4]
 
 
 def _reached(steps: Floats, ratio: Floats) -> Floats:
     """The chance that a ratio is on the lower side of the bound."""
-    first, second, at_first, between, at_second = steps.T
+    first, second, at_first, between, at_second = _columns(steps)
     inside = np.where(ratio < second, between, np.where(ratio == second, at_second, 0.0))
     return np.where(ratio < first, 1.0, np.where(ratio == first, at_first, inside))
 

@@ -1,0 +1,181 @@
+"""One origin of a backtest: each model's users are judged one after the other, and only what is needed of them is kept."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from headwater.core.errors import DataError
+from headwater.core.finding import Finding
+from headwater.evaluation.budget import ErrorBudget, error_budget
+from headwater.evaluation.grouping import Grouping, Labels, by_decile
+from headwater.evaluation.groups import GroupFit, fits_of
+from headwater.evaluation.scored import Score, ScoredUsers
+from headwater.evaluation.stability import RankStability, matched, rank_stability
+from headwater.evaluation.totals import GroupTotals
+from headwater.evaluation.trials import Outcome, trials_of
+from headwater.numerics.forecast import Forecast
+from headwater.numerics.resample import Bootstrap, draw_bootstrap
+
+__all__ = ["Asked", "Decile", "Tried", "stability_of", "try_origin"]
+
+Floats = NDArray[np.float64]
+
+_LEVELS: Floats = (np.arange(20) + 0.5) / 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decile:
+    """One tenth of users by prediction at one origin: mean predicted, mean actual and its 95% interval."""
+
+    model: str
+    origin: int
+    decile: int
+    n_users: int
+    predicted: float
+    actual: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a backtest asks of an origin, as in ``run_backtest``."""
+
+    actual: Callable[[int], Floats]
+    forecast: Callable[[str, int], Forecast]
+    groups: Callable[[int], Mapping[str, Labels]] | None = None
+    users: Callable[[int], pa.Array] | None = None
+    truth: Callable[[int], Floats] | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Tried:
+    """What is left of one origin once its users have been judged, by model. ``means`` only where users are named."""
+
+    origin: int
+    bootstrap: Bootstrap
+    users: pa.Array | None = None
+    refused: dict[str, Finding] = field(default_factory=dict[str, Finding])
+    trials: dict[str, dict[str, Outcome]] = field(default_factory=dict[str, dict[str, Outcome]])
+    deciles: dict[str, list[Decile]] = field(default_factory=dict[str, list[Decile]])
+    sums: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
+    groups: dict[str, dict[str, GroupTotals]] = field(default_factory=dict[str, dict[str, GroupTotals]])
+    fits: dict[str, list[GroupFit]] = field(default_factory=dict[str, list[GroupFit]])
+    budgets: dict[str, ErrorBudget] = field(default_factory=dict[str, ErrorBudget])
+    means: dict[str, Floats] = field(default_factory=dict[str, Floats])
+
+
+def try_origin(
+    origin: int,
+    models: Sequence[str],
+    scores: Mapping[str, Score],
+    *,
+    asked: Asked,
+    rng: np.random.Generator,
+    resamples: int,
+) -> Tried:
+    """Judge models at an origin, on the same users and the same resamples of them."""
+    actual = asked.actual(origin)
+    bootstrap = draw_bootstrap(actual.size, resamples=resamples, rng=rng)
+    labels = {} if asked.groups is None else asked.groups(origin)
+    groupings = {kind: Grouping.of(given) for kind, given in labels.items()}
+    truth = None if asked.truth is None else asked.truth(origin)
+    made = Tried(
+        origin=origin,
+        bootstrap=bootstrap.without_parts(),
+        users=None if asked.users is None else asked.users(origin),
+    )
+    for model in models:
+        try:
+            forecast = asked.forecast(model, origin)
+        except DataError as error:
+            made.refused[model] = error.finding
+            continue
+        users = _scored(actual, forecast)
+        made.trials[model] = trials_of(scores, users, bootstrap)
+        _look_closer(made, model, users, variance=forecast.variance, groupings=groupings, truth=truth)
+    return made
+
+
+def stability_of(tried: Sequence[Tried], models: Sequence[str]) -> Iterator[RankStability]:
+    """Each model at each pair of successive origins, the earliest first."""
+    ordered = sorted((o for o in tried if o.users is not None), key=lambda o: o.origin)
+    for before, after in itertools.pairwise(ordered):
+        rows_before, rows_after = matched(before.users, after.users)
+        for model in models:
+            found = rank_stability(
+                before.means[model][rows_before],
+                after.means[model][rows_after],
+                model=model,
+                earlier=before.origin,
+                later=after.origin,
+            )
+            if found is not None:
+                yield found
+
+
+def _look_closer(
+    made: Tried,
+    model: str,
+    users: ScoredUsers,
+    *,
+    variance: Floats,
+    groupings: Mapping[str, Grouping],
+    truth: Floats | None,
+) -> None:
+    """Totals, tenths, groups and the error budget of one model's users."""
+    predicted, actual, origin = users.predicted, users.actual, made.origin
+    made.sums[model] = float(predicted.sum()), float(actual.sum())
+    made.deciles[model] = _deciles(model, origin, users)
+    made.groups[model] = {
+        kind: GroupTotals.of(grouping, predicted=predicted, actual=actual, variance=variance)
+        for kind, grouping in groupings.items()
+    }
+    every_kind = {"decile": by_decile(predicted), **groupings}
+    made.fits[model] = fits_of(users, every_kind, model=model, origin=origin)
+    made.budgets[model] = error_budget(predicted, actual, model=model, origin=origin, truth=truth)
+    if made.users is not None:
+        made.means[model] = predicted
+
+
+def _scored(actual: Floats, made: Forecast) -> ScoredUsers:
+    quantiles = made.quantiles(_LEVELS)
+    return ScoredUsers(
+        actual=actual,
+        predicted=made.mean,
+        low=made.low,
+        high=made.high,
+        level=made.level,
+        chances=made.randomized_chances(actual),
+        quantiles=quantiles,
+        levels=None if quantiles is None else _LEVELS,
+    )
+
+
+def _deciles(model: str, origin: int, users: ScoredUsers) -> list[Decile]:
+    order = np.argsort(users.predicted, kind="stable")
+    groups = np.array_split(order, min(10, order.size))
+    made: list[Decile] = []
+    for number, group in enumerate(groups, start=1):
+        actual = users.actual[group]
+        reach = 1.96 * float(actual.std(ddof=1)) / np.sqrt(group.size) if group.size > 1 else 0.0
+        mean = float(actual.mean())
+        made.append(
+            Decile(
+                model=model,
+                origin=origin,
+                decile=number,
+                n_users=group.size,
+                predicted=float(users.predicted[group].mean()),
+                actual=mean,
+                low=mean - float(reach),
+                high=mean + float(reach),
+            )
+        )
+    return made

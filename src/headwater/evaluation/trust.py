@@ -1,0 +1,218 @@
+"""Whether a forecast may be trusted at all: what a backtest and the log say against it.
+
+One bad origin is no proof that a model is wrong, and one lucky one no proof that it is right: origins are
+combined, those whose windows overlap holes are left out. Origins share users and days, so standard errors are
+averaged over them and never made smaller for their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from headwater.core.answer import Estimate
+from headwater.core.finding import Finding, Severity
+from headwater.core.span import date_of
+from headwater.evaluation.backtest import Backtest
+from headwater.evaluation.shift import Shift
+from headwater.evaluation.standing import PRIMARY_SCORES, Standing
+
+__all__ = ["NAIVE_MODELS", "check_trust"]
+
+NAIVE_MODELS = ("rate_so_far", "cohort_mean")
+"""What anybody would do without a model."""
+
+_OFF = 0.25
+_HOLES = 0.05
+_Z = 1.96
+_MANY_MOVED = 0.25
+_NAMED = 5
+
+
+def check_trust(
+    backtest: Backtest,
+    *,
+    naive: Sequence[str] = NAIVE_MODELS,
+    history_days: int | None = None,
+    hole_shares: Mapping[int, float] | None = None,
+    shifts: Sequence[Shift] = (),
+    off: float = _OFF,
+) -> tuple[Finding, ...]:
+    """What speaks against trusting the forecast; a blocking finding means "cannot say".
+
+    Parameters
+    ----------
+    naive
+        Models that any other has to beat; those that were not in the backtest are passed over.
+    history_days
+        Length of the log up to today.
+    hole_shares
+        By origin, the share of the days of its target windows that lie in holes, averaged over users. Origins
+        above 5% are left out of all that follows.
+    shifts
+        From ``population_shift``.
+    off
+        The total is off where it is so much above or below what came (0.25).
+    """
+    lost = {o: s for o, s in (hole_shares or {}).items() if s > _HOLES and o in backtest.origins}
+    usable = [o for o in backtest.origins if o not in lost]
+    found = [
+        *_holes(lost, n_origins=len(backtest.origins)),
+        *_history(backtest, history_days),
+        *_shifted(shifts),
+    ]
+    if usable:
+        found += [*_against_naive(backtest, usable, naive), *_calibration(backtest, usable, off=off)]
+    return tuple(found)
+
+
+def _holes(lost: Mapping[int, float], *, n_origins: int) -> list[Finding]:
+    if not lost:
+        return []
+    days = ", ".join(f"{date_of(o)} ({s:.0%} of its days)" for o, s in sorted(lost.items()))
+    all_lost = len(lost) == n_origins
+    return [
+        Finding(
+            code="trust.holes",
+            severity=Severity.BLOCK if all_lost else Severity.WARN,
+            what=f"The target windows of {len(lost)} of {n_origins} origins overlap holes in the log: {days}.",
+            why="What happened in a hole is missing, so forecasts from there look too high."
+            + (" No origin is left to judge the models on." if all_lost else " They are left out here."),
+            do="Load the missing days again, or test at origins whose windows are whole.",
+            numbers={"n_lost": len(lost), "n_origins": n_origins},
+        )
+    ]
+
+
+def _history(backtest: Backtest, days: int | None) -> list[Finding]:
+    horizon = backtest.task.horizon_days
+    if days is None or days >= 3 * horizon:
+        return []
+    short = days < 2 * horizon
+    return [
+        Finding(
+            code="trust.short_history",
+            severity=Severity.BLOCK if short else Severity.WARN,
+            what=f"The log has {days} days; the forecast looks {horizon} days ahead.",
+            why="With less than two horizons no forecast can be held against what came."
+            if short
+            else "With less than three horizons no model can learn from a window that ended and be tested on a later one.",
+            do=f"Use a horizon of up to {days // 3} days, or load earlier history.",
+            numbers={"history_days": days, "horizon_days": horizon},
+        )
+    ]
+
+
+def _shifted(shifts: Sequence[Shift]) -> list[Finding]:
+    moved = sorted((s for s in shifts if s.moved), key=lambda s: -s.psi)
+    if not moved:
+        return []
+    named = ", ".join(f"{s.column} ({s.psi:.2f}, usually up to {s.usual:.2f})" for s in moved[:_NAMED])
+    many = len(moved) >= _MANY_MOVED * len(shifts)
+    return [
+        Finding(
+            code="trust.population_shift",
+            severity=Severity.BLOCK if many else Severity.WARN,
+            what=f"{len(moved)} of {len(shifts)} columns are distributed otherwise than at the training cutoffs, by stability index: {named}.",
+            why="The models learned from other people than those they are asked about; past errors do not say how far they will be off.",
+            do="Find out what changed (a campaign, a source, a definition), and wait for a window of such users to end, or forecast without them.",
+            numbers={"n_moved": len(moved), "n_columns": len(shifts), "largest": moved[0].psi},
+        )
+    ]
+
+
+def _against_naive(backtest: Backtest, usable: Sequence[int], naive: Sequence[str]) -> list[Finding]:
+    present = [m for m in naive if m in backtest.models]
+    if not present:
+        return []
+    known = [s for s in map(backtest.standing, PRIMARY_SCORES) if s.leader is not None]
+    beaten = [s.score for s in known if _all_beaten(backtest, s, usable, present)]
+    if len(beaten) == len(known):
+        return []
+    names, origins = ", ".join(present), f"{len(usable)} origin{'s' if len(usable) > 1 else ''}"
+    others = [s.score for s in known if s.score not in beaten]
+    figures = "; ".join(_figures(s, present) for s in known if s.score in others)
+    if beaten:
+        return [
+            Finding(
+                code="trust.naive_on_one",
+                severity=Severity.NOTE,
+                what=f"Over {origins} no model is clearly better than the naive ones ({names}) on {others[0]}: {figures}.",
+                why=f"What is gained over a naive rule is {beaten[0]} only.",
+                do=f"Rely on the forecast for what {beaten[0]} measures.",
+            )
+        ]
+    return [
+        Finding(
+            code="trust.no_better_than_naive",
+            severity=Severity.BLOCK,
+            what=f"Over {origins} no model is clearly better than the naive ones ({names}) on {' or '.join(others)}: {figures}.",
+            why="A rule that anybody can compute does as well; the forecast adds nothing that was shown to hold.",
+            do="Use the naive rule, or give the models more to learn from: a longer log, more features, more users.",
+        )
+    ]
+
+
+def _all_beaten(backtest: Backtest, standing: Standing, usable: Sequence[int], naive: Sequence[str]) -> bool:
+    """Whether the leader is none of the naive models and each of them is clearly further from the best value."""
+    leader = standing.leader
+    if leader is None or leader in naive:
+        return False
+    known = [
+        o for o, a in zip(backtest.origins, standing.answers[leader], strict=True) if isinstance(a, Estimate)
+    ]
+    for model in naive:
+        if model not in standing.places:
+            continue
+        found = [d for o, d in zip(known, standing.differences[model], strict=True) if o in usable]
+        if not found or np.mean([d.value for d in found]) <= _Z * np.mean(
+            [d.std_error or 0.0 for d in found]
+        ):
+            return False
+    return True
+
+
+def _figures(standing: Standing, naive: Sequence[str]) -> str:
+    best = f"{standing.leader} {standing.mean_value(standing.leader):.3f}" if standing.leader else ""
+    beside = ", ".join(
+        f"{m} {standing.mean_value(m):.3f}" for m in naive if m in standing.places and m != standing.leader
+    )
+    return f"{standing.score}: {best}" + (f" beside {beside}" if beside else "")
+
+
+def _calibration(backtest: Backtest, usable: Sequence[int], *, off: float) -> list[Finding]:
+    answers = backtest.standing("total_bias").answers[backtest.choice.name]
+    known = {
+        o: a.value
+        for o, a in zip(backtest.origins, answers, strict=True)
+        if o in usable and isinstance(a, Estimate)
+    }
+    if not known:
+        return []
+    mean, last = float(np.mean(list(known.values()))), known[max(known)]
+    alike = sum(abs(b) > off and b * mean > 0 for b in known.values())
+    figures = ", ".join(f"{b:+.0%} from {date_of(o)}" for o, b in sorted(known.items()))
+    if len(known) > 1 and abs(mean) > off and 2 * alike > len(known):
+        return [
+            Finding(
+                code="trust.calibration_off",
+                severity=Severity.BLOCK,
+                what=f"Totals of {backtest.choice.name} were off by {mean:+.0%} on average: {figures}.",
+                why=f"More than {off:.0%} at most origins is no chance of one season; the total to come will be off as well.",
+                do="Use the order of users, not the total; calibrate on the latest window, or take a model that knows the season.",
+                numbers={"mean": mean, "last": last, "n_origins": len(known)},
+            )
+        ]
+    if abs(last) > off:
+        return [
+            Finding(
+                code="trust.calibration_once",
+                severity=Severity.WARN,
+                what=f"The latest total of {backtest.choice.name} was off by {last:+.0%}; other origins do not bear it out: {figures}.",
+                why="It may be the season, or the beginning of a change; one origin cannot tell.",
+                do="Look at what happened since that origin, and test again when the next window has ended.",
+                numbers={"mean": mean, "last": last, "n_origins": len(known)},
+            )
+        ]
+    return []
