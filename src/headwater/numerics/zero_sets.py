@@ -7,6 +7,7 @@ get {0} (after Li et al., arXiv:2605.04219, with bins of the prediction in place
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 from math import ceil, isfinite
 
@@ -71,7 +72,9 @@ def _family(
     low, high = np.zeros((bins.edges.size, _SHARES.size)), np.zeros((bins.edges.size, _SHARES.size))
     for i in range(bins.edges.size):
         ordered: Floats = np.sort(ratio[at == i])
-        one_sided = bool(ordered[0] >= 0) and float(np.mean(ordered == 0)) >= (1 - level) / 2
+        one_sided = (
+            bool(ordered[0] >= 0) and float(np.count_nonzero(ordered == 0)) >= ordered.size * (1 - level) / 2
+        )
         tails = (np.zeros_like(_SHARES), _SHARES) if one_sided else ((1 - _SHARES) / 2, (1 + _SHARES) / 2)
         low[i] = 0.0 if one_sided else np.quantile(ordered, tails[0], method="inverted_cdf")
         high[i] = np.quantile(ordered, tails[1], method="inverted_cdf")
@@ -91,15 +94,15 @@ def _cut(
     n = np.bincount(at, minlength=bins.edges.size).astype(np.float64)
     zeros = np.bincount(at, actual == 0, minlength=bins.edges.size)
     ones = np.ones_like(bins.low)
-    scale = np.bincount(
-        at, apply(replace(bins, low=0 * ones, high=ones), predicted)[1], minlength=bins.edges.size
-    )
+    scales = apply(replace(bins, low=0 * ones, high=ones), predicted)[1]
+    scale = np.bincount(at, scales, minlength=bins.edges.size).astype(np.float64)
     lengths = [np.inf] * n.size
     for cut in range(n.size):
-        share = (level * n.sum() - zeros[:cut].sum()) / n[cut:].sum()
+        share = float(level * n.sum() - zeros[:cut].sum()) / float(n[cut:].sum())
         if share <= _SHARES[-1]:
-            j = int(np.searchsorted(_SHARES, max(share, _SHARES[0]), side="left"))
-            lengths[cut] = float(np.sum((family[1] - family[0])[cut:, j] * scale[cut:]))
+            at_share = bisect_left(_SHARES.tolist(), share)
+            widths: Floats = (family[1] - family[0])[cut:, at_share]
+            lengths[cut] = float(widths @ scale[cut:])
     return int(np.argmin(lengths))
 
 
