@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HORIZON_DAYS = 30
 
 
-@pytest.fixture(scope="module", params=["bg_nbd", "pareto_nbd"])
+@pytest.fixture(scope="module", params=["bg_nbd", "pareto_nbd", "mbg_cnbd_k"])
 def fitted(request, known: Known):
     training = known.world.training()
     predictor = LTV_MODELS.load(request.param)().fit(training)

@@ -10,7 +10,7 @@ import pytest
 from scipy import special
 
 from headwater.core.errors import UsageError
-from headwater.numerics import bg_nbd, pareto_nbd
+from headwater.numerics import bg_nbd, mbg_cnbd_k, pareto_nbd
 from headwater.numerics.discounting import (
     by_period,
     continuous,
@@ -24,6 +24,7 @@ MANUAL = pareto_nbd.ParetoNbdParams(r=0.5629966, alpha=12.5590370, s=0.4081095, 
 MANUAL_RATE = 0.0027
 PARETO = (pareto_nbd, pareto_nbd.ParetoNbdParams(r=0.553, alpha=10.578, s=0.606, beta=11.669))
 BG = (bg_nbd, bg_nbd.BgNbdParams(r=0.243, alpha=4.414, a=0.793, b=2.426))
+REGULAR = (mbg_cnbd_k, mbg_cnbd_k.MbgCnbdKParams(k=2, r=0.8, alpha=5.0, a=0.8, b=2.4))
 STEEP = (pareto_nbd, pareto_nbd.ParetoNbdParams(r=0.05, alpha=0.1, s=2.0, beta=0.5))
 USERS = RfmRows.of([0, 0, 1, 3, 30, 2], t_x=[0, 0, 5, 20, 39, 38], T=[0.5, 39, 39, 39, 39, 39])
 CLOSED_FORM, YEAR, TEN_YEARS = 1e-8, 2e-6, 1e-4
@@ -67,7 +68,7 @@ def test_transactions_for_ever_of_bg_nbd_against_draws_of_rate_and_dropout():
         assert abs(drawn.mean() - got[k]) < 5 * drawn.std() / np.sqrt(n)
 
 
-@pytest.mark.parametrize(("model", "params"), [BG, PARETO, STEEP])
+@pytest.mark.parametrize(("model", "params"), [BG, PARETO, STEEP, REGULAR])
 @pytest.mark.parametrize(("horizon", "rate", "tolerance"), [(52, 0.0027, YEAR), (520, 0.01, TEN_YEARS)])
 def test_a_finite_horizon_against_a_sum_over_short_stretches(model, params, horizon, rate, tolerance):
     expected = _expectation(model, params)

@@ -83,7 +83,8 @@ def mean_purchases(power: Floats, *, reach: Floats, a: float, b: Floats, phases:
     """
     mean = np.empty_like(power)
     for part in chunks(power.size, size=1024):
-        p, q, weight = beta_nodes(np.full(power[part].size, a), b=b[part])
+        later, which = np.unique(b[part], return_inverse=True)
+        p, q, weight = (node[which] for node in beta_nodes(np.full(later.size, a), b=later))
         own, near = power[part][:, None], reach[part][:, None]
         closed = _by_roots(p, np.maximum(q, _FEW_STAY), power=own, reach=near, phases=phases, over=over)
         few = q < _FEW_STAY
