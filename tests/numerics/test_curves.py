@@ -153,14 +153,26 @@ def test_one_channel_alone_is_near_the_means_by_age():
 )
 def test_a_tail_against_the_shape_it_was_drawn_from(true, name):
     age = np.arange(30)
-    curve, found = extend(true(age[:12]), exposure=np.linspace(5e4, 5e3, 12), ages=30)
-    assert found == name
-    assert curve == pytest.approx(true(age), rel=0.05)
+    tail = extend(true(age[:12]), exposure=np.linspace(5e4, 5e3, 12), ages=30, noise=1e-3)
+    assert tail.name == name
+    assert tail.curve == pytest.approx(true(age), rel=0.05)
+
+
+def test_an_age_that_few_saw_is_pulled_towards_the_others_and_one_that_many_saw_is_not():
+    true = 5 * (np.arange(10) + 1.0) ** -0.8
+    odd = np.where(np.arange(10) == 9, 0.3 * true, true)
+    few, many = (
+        extend(odd, exposure=np.where(np.arange(10) == 9, n, 1e5), ages=14, noise=5.0).curve
+        for n in (5.0, 1e6)
+    )
+    assert few[9] == pytest.approx(true[9], rel=0.1)
+    assert many[9] == pytest.approx(odd[9], rel=0.1)
 
 
 def test_a_short_curve_is_carried_on_level_and_a_long_one_is_cut():
-    assert extend(np.array([2.0, 1.0]), exposure=np.ones(2), ages=4)[0].tolist() == [2, 1, 1, 1]
-    assert extend(np.array([2.0, 1.0]), exposure=np.ones(2), ages=1)[0].tolist() == [2]
+    short = {"exposure": np.ones(2), "noise": 1.0}
+    assert extend(np.array([2.0, 1.0]), ages=4, **short).curve.tolist() == [2, 1, 1, 1]
+    assert extend(np.array([2.0, 1.0]), ages=1, **short).curve.tolist() == [2]
 
 
 def test_past_origins_see_nothing_later(worlds):

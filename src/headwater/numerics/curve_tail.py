@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
+from headwater.numerics.between import variance_between
 from headwater.numerics.maximize import Box, maximize, with_numeric_hessian
 from headwater.numerics.rfm import Floats
 
-__all__ = ["extend"]
+__all__ = ["Tail", "extend"]
 
 _FEWEST_AGES = 3
 _JOINT = 3
@@ -48,29 +49,59 @@ _FAMILIES = (
 )
 
 
-def extend(shape: Floats, *, exposure: Floats, ages: int) -> tuple[Floats, str]:
-    """The curve up to ``ages``: as seen, then by the best family, joined at the last ages seen.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tail:
+    """The curve ``(ages,)``, the squared relative error of each age, and the name of the shape it goes on as."""
+
+    curve: Floats
+    variance: Floats
+    name: str
+
+
+def extend(shape: Floats, *, exposure: Floats, ages: int, noise: float) -> Tail:
+    """The curve up to ``ages``: what was seen, pulled towards the best family where few saw it, then the family.
 
     Parameters
     ----------
     shape, exposure
         Value of a user at each age seen and users seen at it, ``(K,)``.
-
-    Returns
-    -------
-    curve, name
-        ``(ages,)`` and the name of the shape of its tail (empty where none is needed).
+    noise
+        Variance over mean of what one user brings at an age.
     """
     seen = shape.size
-    if ages <= seen:
-        return shape[:ages], ""
-    if seen < _FEWEST_AGES or not (shape > 0).sum() >= _FEWEST_AGES:
-        return np.append(shape, np.full(ages - seen, shape[-1])), "level"
-    fits = [_fit(f, shape=shape, exposure=exposure, ages=ages) for f in _FAMILIES]
-    _, name, curve = min(fits, key=lambda f: f[0])
-    joint = slice(max(0, seen - _JOINT), seen)
-    scale = float((exposure * shape)[joint].sum() / (exposure * curve[:seen])[joint].sum())
-    return np.append(shape, curve[seen:] * scale), name
+    chance = noise / np.maximum(exposure * shape, noise)
+    if seen < _FEWEST_AGES + 1 or (shape > 0).sum() < _FEWEST_AGES + 1:
+        more = max(0, ages - seen)
+        curve = np.append(shape, np.full(more, shape[-1]))[:ages]
+        return Tail(curve=curve, variance=np.append(chance, np.full(more, chance[-1]))[:ages], name="level")
+    weight = np.where(np.arange(seen) < _early(seen), 0.0, exposure)
+    fits = [_fit(f, shape=shape, exposure=weight, ages=max(ages, seen)) for f in _FAMILIES]
+    _, name, family = min(fits, key=lambda f: f[0])
+    return _pulled(
+        shape, family=family, chance=noise / np.maximum(exposure * family[:seen], noise), ages=ages, name=name
+    )
+
+
+def _pulled(shape: Floats, *, family: Floats, chance: Floats, ages: int, name: str) -> Tail:
+    """Ages seen lie about the family as far as chance does not explain the distance (empirical Bayes)."""
+    seen, early = shape.size, _early(shape.size)
+    ratio = shape[early:] / np.maximum(family[early:seen], 1e-300)
+    between, center = variance_between(ratio, variances=chance[early:])
+    gain = between / (between + chance[early:])
+    late = family[early:seen] * (center + gain * (ratio - center))
+    joint = slice(max(0, late.size - _JOINT), late.size)
+    scale = float(late[joint].sum() / family[early:seen][joint].sum())
+    curve = np.concatenate([shape[:early], late, family[seen:] * scale])
+    open_still = between + 1 / float((1 / chance[early:]).sum())
+    variance = np.concatenate(
+        [chance[:early], gain * chance[early:], np.full(family.size - seen, open_still)]
+    )
+    return Tail(curve=curve[:ages], variance=variance[:ages], name=name)
+
+
+def _early(seen: int) -> int:
+    """Ages at the start that say nothing of the end: in the first everybody began, by definition."""
+    return max(0, min(max(1, seen // 4), seen - _FEWEST_AGES))
 
 
 def _fit(family: _Family, *, shape: Floats, exposure: Floats, ages: int) -> tuple[float, str, Floats]:
@@ -102,4 +133,4 @@ def _fit(family: _Family, *, shape: Floats, exposure: Floats, ages: int) -> tupl
 def _criterion(shape: Floats, curve: Floats, *, exposure: Floats, parameters: int) -> float:
     """AIC of a weighted normal fit whose scale is not known."""
     misfit = float((exposure * (shape - curve) ** 2 / np.maximum(curve, 1e-300)).sum())
-    return shape.size * np.log(max(misfit, 1e-300)) + 2 * parameters
+    return float((exposure > 0).sum()) * np.log(max(misfit, 1e-300)) + 2 * parameters

@@ -77,9 +77,7 @@ def _totals(curves: Curves, *, triangle: Triangle, projection: Projection, ahead
     variance = curves.noise * expected
     variance = variance + _of_levels(triangle, projection=projection, total=total, by=by)
     variance = variance + _of_departures(curves, triangle=triangle, ahead=ahead, by=by)
-    return Totals(
-        expected=expected, variance=variance + _of_shape(curves, triangle=triangle, ahead=ahead, by=by)
-    )
+    return Totals(expected=expected, variance=variance + _of_shape(curves, ahead=ahead, by=by))
 
 
 def _of_levels(triangle: Triangle, *, projection: Projection, total: Floats, by: Ints) -> Floats:
@@ -99,23 +97,20 @@ def _of_departures(curves: Curves, *, triangle: Triangle, ahead: Floats, by: Int
     return np.einsum("lgi,gij,lgj->l", slopes, curves.departure_covariance, slopes)
 
 
-def _of_shape(curves: Curves, *, triangle: Triangle, ahead: Floats, by: Ints) -> Floats:
-    """Each age of the shape is known as well as what was brought at it; a tail as well as the last age seen."""
-    n_labels, ages = int(by.max()) + 1, ahead.shape[1]
-    brought = triangle.brought.sum(axis=0)[: curves.n_seen]
-    relative = curves.noise / np.maximum(brought, 1e-12)
-    relative = np.append(relative, np.full(max(0, ages - relative.size), relative[-1]))[:ages]
-    each = np.zeros((n_labels, ages))
+def _of_shape(curves: Curves, *, ahead: Floats, by: Ints) -> Floats:
+    """Each age of the shape has an error of its own, which all strips share."""
+    each = np.zeros((int(by.max()) + 1, ahead.shape[1]))
     np.add.at(each, by, ahead)
-    return (each**2 * np.minimum(relative, 1.0)).sum(axis=1)
+    return (each**2 * curves.shape_variance).sum(axis=1)
 
 
 def past_origins(triangle: Triangle, *, horizon: int, origins: int, by: Ints) -> Iterator[PastOrigin]:
-    """Stand ``horizon``, ``horizon + 1``, ... ages back, forecast the next ``horizon`` ages, and compare.
+    """Stand ``horizon`` ages back and then half a horizon further each time, forecast ``horizon`` ages, and compare.
 
     Only strips that had been seen for an age by then are in; ``by`` labels the strips of the full triangle.
     """
-    for back in range(horizon, horizon + origins):
+    step = max(1, horizon // 2)
+    for back in range(horizon, horizon + origins * step, step):
         early = triangle.back(back)
         if early is None or early.brought.sum() <= 0:
             return
@@ -158,7 +153,8 @@ def shared_error(origins: list[PastOrigin]) -> tuple[float, float]:
     ratio = np.array([o.actual.sum() / o.expected.sum() - 1 for o in used])
     chance = np.array([o.variance.sum() / o.expected.sum() ** 2 for o in used])
     horizon = used[0].expected.shape[1]
-    return float(np.sqrt(max(0.0, float((ratio**2 - chance).mean())))), 1 + (len(used) - 1) / horizon
+    last, first = used[-1].ages_back, used[0].ages_back
+    return float(np.sqrt(max(0.0, float((ratio**2 - chance).mean())))), 1 + (last - first) / horizon
 
 
 def mape(expected: Floats, actual: Floats) -> tuple[float, float]:

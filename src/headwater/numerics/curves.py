@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headwater.core.errors import DataError
+from headwater.numerics.between import variance_between
 from headwater.numerics.curve_tail import extend
 from headwater.numerics.rfm import Floats, Ints
 
@@ -22,6 +23,7 @@ _ROUNDS = 3
 _NEWTON = 30
 _LOOSE = 9.0
 _FEWEST_USERS = 30.0
+_FEWEST_AGES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,8 +95,9 @@ class Curves:
 
     Attributes
     ----------
-    shape
-        Value of a user at each age, all together, ``(K,)``; beyond ``n_seen`` ages by the ``tail``.
+    shape, shape_variance
+        Value of a user at each age, all together, ``(K,)``; beyond ``n_seen`` ages by the ``tail``; and the squared
+        relative error of each.
     departure, own_departure
         Level and slope of each group, logarithms, ``(G, 2)``: pulled together, and by its own users alone.
     departure_covariance
@@ -109,6 +112,7 @@ class Curves:
     """
 
     shape: Floats
+    shape_variance: Floats
     n_seen: int
     tail: str
     departure: Floats
@@ -160,11 +164,12 @@ def fit_curves(triangle: Triangle, *, ages: int) -> Curves:
         expected = triangle.n[:, None] * seen_shape * lean
         level, _, spread = _levels(triangle, expected=expected, noise=noise, lasting=lasting)
     exposure = (triangle.n[:, None] * triangle.seen).sum(axis=0)[:n_seen]
-    shape, tail = extend(seen_shape[:n_seen], exposure=exposure, ages=ages)
+    tail = extend(seen_shape[:n_seen], exposure=exposure, ages=ages, noise=noise)
     return Curves(
-        shape=shape,
+        shape=tail.curve,
+        shape_variance=tail.variance,
         n_seen=n_seen,
-        tail=tail,
+        tail=tail.name,
         departure=learned.pulled,
         own_departure=learned.own,
         departure_covariance=learned.covariance,
@@ -265,20 +270,9 @@ def _departure(brought: Floats, expected: Floats, *, basis: Floats, noise: float
 
 
 def _between(own: Floats, covariance: Floats) -> tuple[Floats, Floats]:
-    """Variance between groups and their center, each coordinate by moments (DerSimonian & Laird 1986)."""
-    found = [_moments(own[:, i], covariance[:, i, i]) for i in range(2)]
+    """Variance between groups and their center, each coordinate by itself."""
+    found = [variance_between(own[:, i], variances=covariance[:, i, i]) for i in range(2)]
     return np.array([f[0] for f in found]), np.array([f[1] for f in found])
-
-
-def _moments(values: Floats, variances: Floats) -> tuple[float, float]:
-    weight = 1 / variances
-    total = float(weight.sum())
-    mean = float((weight * values).sum() / total)
-    excess = float((weight * (values - mean) ** 2).sum()) - (values.size - 1)
-    scale = total - float((weight**2).sum()) / total
-    between = max(0.0, excess / scale) if scale > 0 else 0.0
-    again = 1 / (variances + between)
-    return between, float((again * values).sum() / again.sum())
 
 
 def _levels(
@@ -296,7 +290,7 @@ def _levels(
     who = lasting / np.bincount(unit, weights=triangle.n)
     ratio = np.divide(brought, had, out=np.ones_like(had), where=had > 0)
     chance = np.where(had > 0, noise / np.maximum(had, 1e-300), 1e12)
-    tau = _moments(ratio, chance + who)[0] if spread is None else spread
+    tau = variance_between(ratio, variances=chance + who)[0] if spread is None else spread
     gain = (tau + who) / (tau + who + chance)
     return (1 + gain * (np.maximum(ratio, 0.0) - 1))[unit], (gain * chance)[unit], tau
 
@@ -304,10 +298,12 @@ def _levels(
 def _user_variance(triangle: Triangle, *, n_seen: int) -> tuple[float, float]:
     """``noise`` and ``lasting`` of what users bring up to each age, from how random parts of strips differ.
 
-    Variance over mean is ``noise + lasting * mean``: a line through groups and ages, weighed twice.
+    Variance over mean is ``noise + lasting * mean``: a line through groups and ages, weighed twice. The first age,
+    in which everybody began, is not like those to come and is left out where there are others.
     """
-    seen = triangle.seen[:, :n_seen]
-    cumulated = triangle.totals[:, :, :n_seen].cumsum(axis=2)
+    later = slice(1 if n_seen >= _FEWEST_AGES else 0, n_seen)
+    seen = triangle.seen[:, later]
+    cumulated = triangle.totals[:, :, later].cumsum(axis=2)
     users, filled = triangle.users[:, :, None], triangle.users[:, :, None] > 0
     per_user = cumulated.sum(axis=1, keepdims=True) / triangle.n[:, None, None]
     off = np.where(filled, (cumulated - users * per_user) ** 2 / np.where(filled, users, 1.0), 0.0)
