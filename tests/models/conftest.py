@@ -108,13 +108,17 @@ def table_of(events: Iterable[Event]) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def world_of(shared_bench: Bench) -> Callable[[Sequence[Event]], World]:
-    """A world of events ``(user, day, amount)``."""
+def world_of(shared_bench: Bench) -> Callable[..., World]:
+    """A world of events ``(user, day, amount)``, with kept text columns where they are given."""
 
-    def made(events: Sequence[Event]) -> World:
+    def made(events: Sequence[Event], **kept: Sequence[str]) -> World:
+        table = table_of(events)
+        for name, values in kept.items():
+            table = table.append_column(name, pa.array(values, pa.string()))
         ledger = shared_bench.ledger(
-            table_of(events),
+            table,
             path="log.parquet",
+            keep=tuple(kept),
             measures=MEASURES,
             types={"amount": Kind.MONEY, "whole": Kind.INTEGER},
         )
@@ -146,6 +150,6 @@ def stationary(
 
 
 @pytest.fixture(scope="module")
-def known(world_of: Callable[[Sequence[Event]], World]) -> Iterator[Known]:
+def known(world_of: Callable[..., World]) -> Iterator[Known]:
     events, truth = stationary()
     yield Known(world=world_of(events), truth=truth)

@@ -64,7 +64,7 @@ def test_no_feature_on_the_shelf_moves_and_every_target_does(bench, ledger):
 
 
 def leaky(condition, shift):
-    """``query._seen`` with another idea of what was known, or of which day is the first one ahead."""
+    """``query.seen_days`` with another idea of what was known, or of which day is the first one ahead."""
 
     def seen(ledger, days, cut):
         return sql(
@@ -95,7 +95,7 @@ HONEST = "app_day >= {c} OR known_day < {c}"
     ids=["day off by one", "both off by one", "known_day forgotten", "known_day off by one", "everything"],
 )
 def test_a_leaky_reading_is_caught(bench, ledger, monkeypatch, condition, shift):
-    monkeypatch.setattr(query, "_seen", leaky(condition, shift))
+    monkeypatch.setattr(query, "seen_days", leaky(condition, shift))
     report = checked(bench, ledger)
     assert "leakage.feature_moved" in [f.code for f in report.findings]
     moved = next(f for f in report.findings if f.code == "leakage.feature_moved")
@@ -106,7 +106,7 @@ def test_a_leaky_reading_is_caught(bench, ledger, monkeypatch, condition, shift)
 
 def test_the_same_reading_without_a_leak_is_not_caught(bench, ledger, monkeypatch):
     """The leaks above are the only difference to what is built."""
-    monkeypatch.setattr(query, "_seen", leaky(lambda c: sql(HONEST, c=c), 0))
+    monkeypatch.setattr(query, "seen_days", leaky(lambda c: sql(HONEST, c=c), 0))
     assert checked(bench, ledger).moved == ()
 
 

@@ -110,7 +110,8 @@ class Task:
 class Snapshot(Shown):
     """One row per user x cutoff: features known by the cutoff (exclusive), targets after it.
 
-    A target is NULL unless its whole window was observed; ``observed_days_<h>d`` says how much was.
+    A target is NULL unless its whole window was observed; ``observed_days_<h>d`` says how much was. ``daily``
+    counts, for each cutoff and each day before it, the users who had an occasion that day, as known by then.
     """
 
     rows: Table
@@ -121,6 +122,7 @@ class Snapshot(Shown):
     end_day: int
     findings: tuple[Finding, ...]
     sql: str
+    daily: Table | None = None
 
     @property
     def features(self) -> tuple[Column, ...]:

@@ -87,7 +87,8 @@ class Training:
 
     ``standing_at`` is an earlier cutoff from which the same snapshot is seen (``back_at``). ``shared`` holds
     what was fitted on it, so that blends and their members are fitted once; ``root`` is what the randomness of
-    a model comes from (the seed of ``rng`` unless a blend passes its own on).
+    a model comes from (the seed of ``rng`` unless a blend passes its own on). ``calendar`` names
+    dated events (holidays, promotions) with their app days: past ones, and those planned at the cutoff.
     """
 
     snapshot: Snapshot
@@ -100,6 +101,7 @@ class Training:
     shared: dict[tuple[str, int], Predictor | DataError] = field(
         default_factory=dict[tuple[str, int], "Predictor | DataError"], compare=False, repr=False
     )
+    calendar: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
 
     @property
     def now(self) -> int:

@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 
 from headwater.numerics.rfm import Floats
 
-__all__ = ["Box", "Evaluation", "Fit", "Maximum", "Params", "in_logs", "maximize", "with_numeric_hessian"]
+__all__ = [
+    "Box",
+    "Evaluation",
+    "Fit",
+    "Maximum",
+    "Objective",
+    "Params",
+    "in_logs",
+    "maximize",
+    "with_numeric_hessian",
+]
 
 DECREMENT = 1e-10
 """Expected gain in log-likelihood at which the climb is over, per one plus a millionth of its size."""

@@ -25,12 +25,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from headwater.numerics.either_first import PairedRows, mix
-from headwater.numerics.maximize import Box, Evaluation, Fit, in_logs, maximize
+from headwater.numerics.maximize import Box, Evaluation, Fit, Objective, in_logs, maximize
 from headwater.numerics.quadrature import LogTail, log_tail, unit_nodes
 from headwater.numerics.rfm import Floats, Ints, RfmRows, distinct, distinct_pairs, dot, rising
 
 __all__ = [
     "ParetoNbdParams",
+    "by_logs",
     "draw_future_purchases",
     "expected_for_new",
     "expected_purchases",
@@ -40,6 +41,7 @@ __all__ = [
     "probability_of_any_purchase",
     "purchase_variance",
     "simulate",
+    "slopes_by_time",
 ]
 
 NAMES: Final = ("r", "alpha", "s", "beta")
@@ -72,6 +74,16 @@ def log_likelihood(params: ParetoNbdParams, *, rows: RfmRows) -> float:
     return _evaluate(params.as_array(), rows=PairedRows.of(rows)).value
 
 
+def slopes_by_time(params: ParetoNbdParams, *, rows: RfmRows) -> tuple[Floats, Floats]:
+    """Derivatives of each row's log-likelihood by ``t_x`` and by ``T``, ``(n,)`` each; never positive."""
+    ended, bought = _tails(params, rows=rows)
+    both = np.logaddexp(ended, bought)
+    r, alpha, s, beta = params.as_array().tolist()
+    by_last = math.log(s) - (r + rows.x) * np.log(alpha + rows.t_x) - (s + 1) * np.log(beta + rows.t_x)
+    by_age = np.log(r + rows.x) - (r + rows.x + 1) * np.log(alpha + rows.T) - s * np.log(beta + rows.T)
+    return -np.exp(by_last - both), -np.exp(by_age - both)
+
+
 def fit(rows: RfmRows, *, start: ParetoNbdParams | None = None) -> Fit[ParetoNbdParams]:
     """Maximum-likelihood estimates, the same in any unit of time; ``Fit`` says how to read the diagnosis.
 
@@ -79,14 +91,8 @@ def fit(rows: RfmRows, *, start: ParetoNbdParams | None = None) -> Fit[ParetoNbd
     """
     scale = rows.mean_age
     scaled = rows.in_units_of(scale)
-    paired = PairedRows.of(scaled)
-
-    def objective(logs: Floats) -> Evaluation:
-        point = np.exp(logs)
-        return in_logs(_evaluate(point, rows=paired), at=point)
-
     known = [] if start is None else [np.log(start.rescale(1 / scale).as_array())]
-    top = maximize(objective, starts=[*known, *_starts(scaled)], box=_BOX)
+    top = maximize(by_logs(scaled), starts=[*known, *_starts(scaled)], box=_BOX)
     r, alpha, s, beta = np.exp(top.point).tolist()
     return Fit(
         params=ParetoNbdParams(r=r, alpha=alpha, s=s, beta=beta),
@@ -99,6 +105,17 @@ def fit(rows: RfmRows, *, start: ParetoNbdParams | None = None) -> Fit[ParetoNbd
         n_users=rows.n_users,
         dimension=rows.n_purchases,
     ).rescale(scale)
+
+
+def by_logs(rows: RfmRows) -> Objective:
+    """The log-likelihood of rows with its derivatives, by the logarithms of the parameters in written order."""
+    paired = PairedRows.of(rows)
+
+    def objective(logs: Floats) -> Evaluation:
+        point = np.exp(logs)
+        return in_logs(_evaluate(point, rows=paired), at=point)
+
+    return objective
 
 
 def p_alive(params: ParetoNbdParams, *, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:

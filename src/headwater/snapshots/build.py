@@ -17,6 +17,7 @@ from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, commas, name, sql
 from headwater.snapshots.attributes import ToldAttributes
 from headwater.snapshots.cut import Cut, cut_of
+from headwater.snapshots.daily import daily_query
 from headwater.snapshots.feature import DEFAULT_WINDOWS
 from headwater.snapshots.findings import joined_findings, snapshot_findings
 from headwater.snapshots.query import every_feature, snapshot_query
@@ -126,6 +127,10 @@ def build_cutoff(
     plan = snapshot_query(ledger, cut=cut, features=every_feature(), days=days)
     shown = snapshot_query(ledger, cut=cut, features=every_feature())
     rows = engine.write(plan.query, folder, table=f"{table} {date_of(cut.cutoff)}", columns=plan.columns)
+    counted = daily_query(ledger, cut=cut, days=days)
+    daily = engine.write(
+        counted.query, folder, table=f"{table} daily {date_of(cut.cutoff)}", columns=counted.columns
+    )
     return Snapshot(
         rows=rows,
         cutoffs=(cut.cutoff,),
@@ -135,6 +140,7 @@ def build_cutoff(
         end_day=cut.end_day,
         findings=snapshot_findings(engine, ledger, rows, cut),
         sql=engine.text(shown.query),
+        daily=daily,
     )
 
 
@@ -156,16 +162,10 @@ def join_snapshots(parts: Sequence[Snapshot]) -> Snapshot:
             why="There is nobody to describe.",
             do="Choose a later cutoff.",
         )
-    whole = "|".join(f"{p.cutoffs}{p.rows.fingerprint}" for p in ordered)
-    rows = Table(
-        name="snapshot",
-        files=tuple(f for p in ordered for f in p.rows.files),
-        columns=last.rows.columns,
-        n_rows=n_rows,
-        fingerprint=hashlib.sha256(whole.encode()).hexdigest()[:32],
-    )
+    counted = [p.daily for p in ordered if p.daily is not None]
+    daily = _stacked("daily", counted) if counted else None
     return Snapshot(
-        rows=rows,
+        rows=_stacked("snapshot", [p.rows for p in ordered], beside=counted),
         cutoffs=tuple(c for p in ordered for c in p.cutoffs),
         horizons=last.horizons,
         measures=last.measures,
@@ -173,6 +173,19 @@ def join_snapshots(parts: Sequence[Snapshot]) -> Snapshot:
         end_day=max(p.end_day for p in ordered),
         findings=_joined(ordered),
         sql=last.sql,
+        daily=daily,
+    )
+
+
+def _stacked(table: str, parts: Sequence[Table], *, beside: Sequence[Table] = ()) -> Table:
+    """Tables of one cutoff each as one, which is known by their rows and by those ``beside`` them."""
+    whole = "|".join(p.fingerprint for p in (*parts, *beside))
+    return Table(
+        name=table,
+        files=tuple(f for p in parts for f in p.files),
+        columns=parts[-1].columns,
+        n_rows=sum(p.n_rows for p in parts),
+        fingerprint=hashlib.sha256(whole.encode()).hexdigest()[:32],
     )
 
 

@@ -25,7 +25,7 @@ from headwater.snapshots.feature import (
 from headwater.snapshots.features import FEATURES
 from headwater.snapshots.holes import days_lost, users_in_holes
 
-__all__ = ["FeatureChoice", "Plan", "every_feature", "snapshot_query"]
+__all__ = ["FeatureChoice", "Plan", "every_feature", "seen_days", "snapshot_query"]
 
 FeatureChoice = Sequence[type[Feature]]
 
@@ -80,7 +80,7 @@ def snapshot_query(
         " WHERE {known} IS NOT NULL ORDER BY user_id",
         columns=commas([sql("{x} AS {n}", x=c.formula.sql(names), n=name(c.column.name)) for c in made]),
         partials=commas([sql("{x} AS {n}", x=p.aggregate, n=n) for p, n in names.items()]),
-        rows=_seen(ledger, table_scan(ledger.days) if days is None else days, cut),
+        rows=seen_days(ledger, table_scan(ledger.days) if days is None else days, cut),
         beside=Sql(tuple(p for k, q in enumerate(beside) if q is not None for p in _joined(q, k).pieces)),
         known=known.sql(names),
     )
@@ -91,7 +91,7 @@ def _joined(query: Sql, place: int) -> Sql:
     return sql(" LEFT JOIN ({q}) {alias} USING (user_id)", q=query, alias=name(f"beside {place}"))
 
 
-def _seen(ledger: Ledger, days: Sql, cut: Cut) -> Sql:
+def seen_days(ledger: Ledger, days: Sql, cut: Cut) -> Sql:
     """User-days before the cutoff as known before it (for today's: all that is known), and those ahead."""
     early = sql("") if cut.is_today else sql(" AND (app_day >= {c} OR known_day < {c})", c=cut.cutoff)
     then = sql("") if cut.as_of is None else sql(" AND known_day < {a}", a=cut.as_of)

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from headwater.core.ledger import Task
 from headwater.models.buy_till_you_die import fit_process, restore_process
-from headwater.models.model import Floats, Predictor, State, Training
-from headwater.numerics import bg_nbd
-from headwater.numerics.bg_nbd import BgNbdParams
-from headwater.numerics.maximize import Fit
-from headwater.numerics.rfm import RfmRows
+from headwater.models.model import Predictor, State, Training
+from headwater.models.processes import BG_NBD
 
 __all__ = ["BgNbd"]
-
-Ints = NDArray[np.int64]
 
 
 class BgNbd:
@@ -30,29 +21,8 @@ class BgNbd:
 
     def fit(self, training: Training) -> Predictor:
         """Fit on the latest cutoff; needs no matured window. Raises ``DataError`` with too few repeat users."""
-        return fit_process(_PROCESS, training)
+        return fit_process(BG_NBD, training)
 
     def restore(self, task: Task, state: State) -> Predictor:
         """The fit of a saved state."""
-        return restore_process(_PROCESS, task, state)
-
-
-class _Process:
-    def fit(self, rows: RfmRows) -> Fit[BgNbdParams]:
-        return bg_nbd.fit(rows)
-
-    def restore(self, params: Mapping[str, float]) -> BgNbdParams:
-        return BgNbdParams(**params)
-
-    def expected(self, params: BgNbdParams, users: RfmRows, horizon: float) -> Floats:
-        return bg_nbd.expected_purchases(params, x=users.x, t_x=users.t_x, T=users.T, horizon=horizon)
-
-    def draw(
-        self, params: BgNbdParams, users: RfmRows, horizon: float, *, rng: np.random.Generator, n_draws: int
-    ) -> Ints:
-        return bg_nbd.draw_future_purchases(
-            params, x=users.x, t_x=users.t_x, T=users.T, horizon=horizon, rng=rng, n_draws=n_draws
-        )
-
-
-_PROCESS = _Process()
+        return restore_process(BG_NBD, task, state)
