@@ -32,6 +32,7 @@ user = "user"
 at = "at"
 event_is = "purchase"
 types = { amount = "money" }
+keep = ["channel"]
 [measures]
 revenue = { sum = "amount", unit = "USD" }
 purchases = { count = true }
@@ -49,10 +50,10 @@ def study_of(folder: Path, *, other_after: int | None) -> Study:
                 who, amount = user, round(float(rng.lognormal(3, 0.5)), 2)
                 if other_after is not None and day >= other_after:
                     who, amount = (user * 7) % N_USERS, amount * 1000
-                rows.append(f"u{who:03d},{FIRST + timedelta(days=int(day))},{amount}")
-    rows.append(f"u000,{FIRST + timedelta(days=N_DAYS)},1.00")
+                rows.append(f"u{who:03d},{FIRST + timedelta(days=int(day))},{amount},c{who % 3}")
+    rows.append(f"u000,{FIRST + timedelta(days=N_DAYS)},1.00,c0")
     folder.mkdir()
-    (folder / "log.csv").write_text("\n".join(["user,at,amount", *rows]) + "\n")
+    (folder / "log.csv").write_text("\n".join(["user,at,amount,channel", *rows]) + "\n")
     return Study(folder, settings_of(tomllib.loads(SETTINGS)), today=date(2026, 1, 1))
 
 

@@ -152,4 +152,5 @@ def stationary(
 @pytest.fixture(scope="module")
 def known(world_of: Callable[..., World]) -> Iterator[Known]:
     events, truth = stationary()
-    yield Known(world=world_of(events), truth=truth)
+    channels = [("organic", "ads", "friends")[int(user[1:]) % 3] for user, _, _ in events]
+    yield Known(world=world_of(events, channel=channels), truth=truth)

@@ -95,7 +95,7 @@ def test_a_log_without_attributes_is_refused(channels: World, world_of: Callable
     )
     hidden = replace(training.snapshot, rows=replace(training.snapshot.rows, columns=columns))
     with pytest.raises(DataError, match=r"fit\.no_attributes"):
-        fit_model("bg_nbd_static", replace(training, snapshot=hidden))
+        fit_model("bg_nbd_static", replace(training, snapshot=hidden, shared={}))
 
 
 def test_an_attribute_of_one_value_is_left_out_and_named(world_of: Callable[..., World]) -> None:

@@ -42,6 +42,7 @@ def shop(rng: np.random.Generator, n_users: int = 500) -> pa.Table:
             "at": [(FIRST + timedelta(days=int(d))).isoformat() for d in when],
             "number": [f"o{i}" for i in range(who.size)],
             "amount": [f"{a:.4f}" for a in spent],
+            "channel": [("organic", "ads", "friends")[w % 3] for w in who],
         }
     )
 
@@ -58,7 +59,14 @@ def training(duck: Engine, tmp_path_factory: pytest.TempPathFactory) -> Training
     )
     log = Contract(
         app=App(name="t", time_zone="UTC", currency="USD", launched_on=None, left_edge_days=0),
-        source=Source(path="log.parquet", user="user", at="at", event_is="buy", types={"amount": Kind.MONEY}),
+        source=Source(
+            path="log.parquet",
+            user="user",
+            at="at",
+            event_is="buy",
+            types={"amount": Kind.MONEY},
+            keep=("channel",),
+        ),
         measures=measures,
         rules=(),
         max_share=1.0,
