@@ -8,7 +8,7 @@ import pytest
 
 from headwater.core.errors import UsageError
 from headwater.core.span import day_of
-from headwater.evaluation.grouping import Grouping, by_decile, by_month, by_tenure
+from headwater.evaluation.grouping import Grouping, by_decile, by_month, by_tenure, groups_of
 from headwater.evaluation.totals import (
     GroupError,
     GroupTotals,
@@ -129,3 +129,13 @@ def test_months_tenures_and_tenths():
     assert by_decile(np.arange(20.0)).sums(np.ones(20)).tolist() == [2.0] * 10
     tied = by_decile(np.repeat([0.0, 1.0], 50))
     assert tied.sums(np.ones(100))[tied.sums(np.ones(100)) > 0].tolist() == [50.0, 50.0]
+
+
+def test_the_usual_groups_of_a_snapshots_rows():
+    rows = pa.table({"tenure_days": [1.0, 40.0, 400.0], "channel": ["ads", None, "ads"]})
+    found = groups_of(rows, cutoff=day_of("2024-03-01"), attributes=("channel",))
+    assert {kind: [g.names[c] for c in g.codes] for kind, g in found.items()} == {
+        "month": ["2024-02", "2024-01", "2023-01"],
+        "tenure": ["0-6 days", "30-89 days", "365+ days"],
+        "channel": ["ads", "(unknown)", "ads"],
+    }

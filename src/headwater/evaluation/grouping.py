@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headwater.core.span import date_of
+from headwater.engine.arrays import column_floats
 
-__all__ = ["Grouping", "Labels", "by_decile", "by_month", "by_tenure"]
+__all__ = ["Grouping", "Labels", "by_decile", "by_month", "by_tenure", "groups_of"]
 
 Floats = NDArray[np.float64]
 
@@ -84,3 +85,16 @@ def by_decile(predicted: Floats) -> Grouping:
     borders = ordered[(np.arange(1, 10) * ordered.size) // 10]
     codes = np.searchsorted(borders, predicted, side="right").astype(np.intp)
     return Grouping(names=tuple(str(i) for i in range(1, 11)), codes=codes)
+
+
+def groups_of(rows: pa.Table, *, cutoff: int, attributes: Sequence[str] = ()) -> dict[str, Grouping]:
+    """The usual kinds of group of a snapshot's rows: month first seen, tenure, and each text column named.
+
+    ``rows`` holds ``tenure_days`` and the attributes (``snapshots.rows.rows_at``).
+    """
+    tenure = column_floats(rows, "tenure_days")
+    return {
+        "month": by_month(cutoff - tenure),
+        "tenure": by_tenure(tenure),
+        **{name: Grouping.of(rows.column(name)) for name in attributes},
+    }
