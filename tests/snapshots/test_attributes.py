@@ -13,6 +13,8 @@ from headwater.core.sources import OtherSource, SourceKind
 from headwater.core.span import date_of, day_of
 from headwater.core.table import Kind, Known, Purpose
 from headwater.snapshots import query
+from headwater.snapshots.age_leakage import check_age_leakage
+from headwater.snapshots.ages import build_age_snapshot
 from headwater.snapshots.attributes import first_values_before, read_attributes
 from headwater.snapshots.cut import cut_of, snapshot_key
 from headwater.snapshots.leakage import check_leakage
@@ -191,6 +193,17 @@ def test_a_row_holds_from_the_apps_own_day(bench, rows_of):
         ledger = ledger_of(bench, rows, zone=zone)
         (row,) = rows_of(bench.snapshot(ledger, cutoffs=[FIRST + 21], told=told).rows)
         assert row["channel"] == channel
+
+
+def test_at_an_age_a_source_tells_what_it_told_by_then(bench, rows_of):
+    """By hand: a and b began at noon of the first; b's row comes four days later, a's second nine days later."""
+    rows = [("a", 0, 0, "it", "pro"), ("b", 0, 0, "it", ""), ("a", 39, 0, "it", "")]
+    ledger, told = ledger_of(bench, rows, late=False), users_source(bench, TOLD)
+    for age, expected in (("6h", {"a": ("ads", "gb"), "b": (None, None)}), ("6d", {"a": ("ads", "gb"), "b": ("organic", None)})):  # fmt: skip
+        asked = {"age": age, "horizons": (30,), "told": told}
+        snapshot = build_age_snapshot(bench.engine, ledger, folder=bench.folder(), **asked)
+        assert {r["user_id"]: (r["channel"], r["country"]) for r in rows_of(snapshot.rows)} == expected
+        assert check_age_leakage(bench.engine, ledger, folder=bench.folder(), **asked).findings == ()
 
 
 def test_undated_rows_of_users_are_not_read(bench):

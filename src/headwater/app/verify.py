@@ -26,7 +26,7 @@ __all__ = ["TOLERANCE", "StepComparison", "verify_engines"]
 _LEDGER: dict[str, tuple[str, ...]] = {
     "days": ("user_id", "app_day", "known_day"),
     "users": ("user_id",),
-    "user_hours": ("user_id", "hour"),
+    "user_hours": ("user_id", "hour", "known_hour"),
 }
 _AT_REST = 28
 

@@ -24,8 +24,9 @@ from headwater.ledgers.days import (
     write_by_day,
 )
 from headwater.ledgers.findings import ledger_findings, netted_by_day
+from headwater.ledgers.hours import FIRST_HOURS, write_hours
 from headwater.ledgers.measures import CompiledMeasure, compile_measures
-from headwater.ledgers.users import FIRST_HOURS, Touched, write_hours, write_users
+from headwater.ledgers.users import Touched, write_users
 
 __all__ = ["FIRST_HOURS", "build_ledger"]
 
@@ -64,7 +65,7 @@ def build_ledger(engine: Engine, events: Events, *, folder: Path, earlier: Ledge
     )
     touched = None if earlier is None else Touched(days=frozenset(changed), earlier=earlier)
     users = write_users(engine, events, days, folder=folder, touched=touched, late=late)
-    hours = write_hours(engine, events, compiled, users, folder=folder, touched=touched)
+    hours = write_hours(engine, events, compiled, users, folder=folder, touched=touched, late=late)
     settle_days = _settle_days(engine, days) if late else 0
     sums = [(c.measure, c.amount) for c in compiled if c.amount is not None and not c.measure.counts]
     netted = netted_by_day(engine, events, sums, changed=changed, earlier=earlier)

@@ -29,6 +29,9 @@ _FIXED = frozenset(
         "ahead",
         "oldest",
         "hour",
+        "known_hour",
+        "first_day",
+        "since",
         "part",
     }
 )

@@ -1,4 +1,4 @@
-"""The users of a ledger, one row each, first values only; and their first hours.
+"""The users of a ledger, one row each, first values only.
 
 A first value is the one that was known first: the earliest that a snapshot of whatever cutoff could have
 seen. What becomes known later never replaces it, however early it happened.
@@ -6,7 +6,7 @@ seen. What becomes known later never replaces it, however early it happened.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,10 @@ from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, commas, disjunction, name, shim, sql, union_all
 from headwater.ledgers.attributes import mark_attributes
-from headwater.ledgers.days import on_days, write_by_day
-from headwater.ledgers.measures import CompiledMeasure, after_comma, event_sums, measure_columns
+from headwater.ledgers.days import on_days
 
-__all__ = ["FIRST_HOURS", "Touched", "write_hours", "write_users"]
+__all__ = ["Touched", "write_users"]
 
-FIRST_HOURS = 168
-_DAYS_OF_FIRST_HOURS = 8  # 168 hours may reach the eighth day after the first, where the clocks skip an hour
-_HOUR_US = 3_600_000_000
 _FIRSTS, _GIVEN, _SEARCHED = "first events", "given at first", "users searched on"
 _TOUCHED, _STALE = "touched users", "stale users"
 _HELD = (_FIRSTS, _GIVEN, _SEARCHED, _TOUCHED, _STALE)
@@ -56,53 +52,6 @@ def write_users(
             engine.release(view)
     texts = [c.name for c in users.columns if c.name.startswith("first ") and c.kind is Kind.TEXT]
     return mark_attributes(engine, users, texts)
-
-
-def write_hours(
-    engine: Engine,
-    events: Events,
-    compiled: Sequence[CompiledMeasure],
-    users: Table,
-    *,
-    folder: Path,
-    touched: Touched | None,
-) -> Table:
-    """The first hours; a table by the user's first day, so that only days near a change are built again."""
-    present = [d for d, _ in events.day_fingerprints]
-    first_days = set(present) if touched is None else _first_days_again(engine, users, touched)
-    near = [d for d in present if touched is None or any(d - f in _SPAN for f in first_days)]
-    query = _hours_query(compiled, table_scan(events.events_on(near)), users, first_days, near)
-    joined = sql(
-        "SELECT h.*, u.first_day AS first_day FROM ({h}) h JOIN (SELECT user_id, first_day FROM {u} w) u USING (user_id)",
-        h=query,
-        u=table_scan(users),
-    )
-    table, _ = write_by_day(
-        engine,
-        joined,
-        folder,
-        table="user_hours",
-        columns=_hour_columns(compiled),
-        built=first_days,
-        earlier=None if touched is None else touched.earlier.user_hours,
-        part=name("first_day"),
-    )
-    return table
-
-
-_SPAN = range(_DAYS_OF_FIRST_HOURS + 1)
-
-
-def _first_days_again(engine: Engine, users: Table, touched: Touched) -> set[int]:
-    """First days of users whose first hours hold a changed day, or whose first event moved."""
-    moved = sql(
-        "SELECT a.first_day, b.first_day FROM {old} a FULL OUTER JOIN {new} b ON a.user_id = b.user_id"
-        " WHERE coalesce(a.first_us <> b.first_us OR a.first_day <> b.first_day, TRUE) GROUP BY a.first_day, b.first_day",
-        old=table_scan(touched.earlier.users),
-        new=table_scan(users),
-    )
-    days = {int(d) for row in engine.rows(moved) for d in row if d is not None}
-    return days | {d - k for d in touched.days for k in _SPAN}
 
 
 def _users_query(engine: Engine, events: Events, days: Sql, *, late: bool) -> Sql:
@@ -261,59 +210,4 @@ def _user_columns(events: Events) -> tuple[Column, ...]:
         *firsts,
         *ats,
         *days,
-    )
-
-
-def _hours_query(
-    compiled: Sequence[CompiledMeasure],
-    scan: Sql,
-    users: Table,
-    first_days: Iterable[int],
-    near: Iterable[int],
-) -> Sql:
-    """The first hours; a distinct key counts in the hour it was first seen, so that hours add up."""
-    hour = sql("CAST({h} AS INTEGER)", h=shim("integer_division", sql("(at_us - user_first_us)"), _HOUR_US))
-    began = sql(
-        "(SELECT user_id, first_us AS user_first_us, first_day AS app_day FROM {users} w)",
-        users=table_scan(users),
-    )
-    timed = sql(
-        "(SELECT e.*, {hour} AS hour FROM (SELECT * FROM {scan} s WHERE {near}) e JOIN (SELECT user_id, user_first_us FROM {began} f WHERE {first}) u USING (user_id) WHERE at_us - user_first_us < {limit})",
-        hour=hour,
-        scan=scan,
-        near=on_days(near),
-        began=began,
-        first=on_days(first_days),
-        limit=FIRST_HOURS * _HOUR_US,
-    )
-    joins = [
-        sql(
-            " LEFT JOIN (SELECT user_id, hour, count(*) AS {n} FROM (SELECT user_id, key, min(hour) AS hour FROM (SELECT user_id, hour, {k} AS key FROM {timed} t) g GROUP BY user_id, key) f"
-            " WHERE key IS NOT NULL GROUP BY user_id, hour) {alias} USING (user_id, hour)",
-            n=name(c.measure.name),
-            k=c.key,
-            timed=timed,
-            alias=name(f"seen {c.measure.name}"),
-        )
-        for c in compiled
-        if c.key is not None
-    ]
-    counts = [sql("CAST(coalesce({n}, 0) AS BIGINT) AS {n}", n=name(c.measure.name)) for c in compiled]
-    return sql(
-        "SELECT user_id, hour, n_events{counts} FROM (SELECT user_id, hour, count(*) AS n_events{sums} FROM {timed} h GROUP BY user_id, hour) d{joins}",
-        counts=after_comma(counts),
-        sums=after_comma(event_sums(compiled)),
-        timed=timed,
-        joins=Sql(tuple(p for j in joins for p in j.pieces)),
-    )
-
-
-def _hour_columns(compiled: Sequence[CompiledMeasure]) -> tuple[Column, ...]:
-    about = "whole hours since the user's first event"
-    return (
-        Column(name="user_id", kind=Kind.TEXT, purpose=Purpose.KEY),
-        Column(name="hour", kind=Kind.INTEGER, purpose=Purpose.KEY, about=about),
-        Column(name="n_events", kind=Kind.INTEGER),
-        *measure_columns(compiled),
-        Column(name="first_day", kind=Kind.DAY, about="the user's first app day in the log"),
     )

@@ -22,8 +22,10 @@ __all__ = [
     "ToldAttributes",
     "attribute_columns",
     "first_attributes",
+    "first_values_at",
     "first_values_before",
     "read_attributes",
+    "told_values_at",
     "told_values_before",
 ]
 
@@ -129,6 +131,19 @@ def first_values_before(ledger: Ledger, *, cutoff: int | None, users: Sql | None
     return sql("SELECT user_id, {values} FROM {users} u", values=commas(values), users=scan)
 
 
+def first_values_at(ledger: Ledger, *, age_us: int) -> list[Sql]:
+    """The first values known before an age of the user (``first <c>``), over the ledger's users."""
+    return [
+        sql(
+            "CASE WHEN {at} < first_us + {age} THEN {f} END AS {f}",
+            at=name(f"at {c}"),
+            age=age_us,
+            f=name(f"{_FIRST}{c}"),
+        )
+        for c in first_attributes(ledger)
+    ]
+
+
 def told_values_before(told: ToldAttributes | None, *, cutoff: int, rows: Sql | None = None) -> Sql | None:
     """For each user the values told last before a cutoff (``told <c>``); None without attributes.
 
@@ -136,7 +151,32 @@ def told_values_before(told: ToldAttributes | None, *, cutoff: int, rows: Sql | 
     """
     if told is None or not told.names:
         return None
-    values = [
+    return sql(
+        "SELECT user_id, {values} FROM {rows} r WHERE app_day < {cutoff} GROUP BY user_id",
+        values=commas(_last_told(told)),
+        rows=table_scan(told.rows) if rows is None else rows,
+        cutoff=cutoff,
+    )
+
+
+def told_values_at(
+    told: ToldAttributes | None, *, age_us: int, people: Sql, rows: Sql | None = None
+) -> Sql | None:
+    """As ``told_values_before``, before an age of each of the ``people`` (with ``first_us``)."""
+    if told is None or not told.names:
+        return None
+    return sql(
+        "SELECT user_id, {values} FROM (SELECT r.*, f.first_us AS began FROM {rows} r JOIN (SELECT user_id, first_us FROM ({people}) w) f"
+        " ON r.user_id = f.user_id) r WHERE at_us < began + {age} GROUP BY user_id",
+        values=commas(_last_told(told)),
+        rows=table_scan(told.rows) if rows is None else rows,
+        people=people,
+        age=age_us,
+    )
+
+
+def _last_told(told: ToldAttributes) -> list[Sql]:
+    return [
         sql(
             "max_by({c}, {o}) FILTER (WHERE {c} IS NOT NULL) AS {t}",
             c=name(c),
@@ -145,12 +185,6 @@ def told_values_before(told: ToldAttributes | None, *, cutoff: int, rows: Sql | 
         )
         for c in told.names
     ]
-    return sql(
-        "SELECT user_id, {values} FROM {rows} r WHERE app_day < {cutoff} GROUP BY user_id",
-        values=commas(values),
-        rows=table_scan(told.rows) if rows is None else rows,
-        cutoff=cutoff,
-    )
 
 
 def _texts(source: Sourced) -> tuple[str, ...]:

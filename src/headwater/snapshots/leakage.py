@@ -16,10 +16,19 @@ from headwater.snapshots.attributes import ToldAttributes, first_attributes
 from headwater.snapshots.cut import Cut
 from headwater.snapshots.query import every_feature, snapshot_query
 
-__all__ = ["LeakageReport", "check_leakage", "poisoned_days"]
+__all__ = [
+    "ABSURD",
+    "ABSURD_WORD",
+    "Compared",
+    "LeakageReport",
+    "check_leakage",
+    "compare_snapshots",
+    "leakage_report",
+    "poisoned_days",
+]
 
-_ABSURD = 7_777_777_777_777
-_ABSURD_WORD = "the future"
+ABSURD = 7_777_777_777_777
+ABSURD_WORD = "the future"
 _ROWS = "which users are in the snapshot"
 
 
@@ -60,9 +69,14 @@ def check_leakage(
     end of each window, so that today's cutoff can be checked too. Both snapshots stay under ``folder``.
     """
     made = [
-        _compared(engine, ledger, cutoff, horizons=horizons, folder=folder, told=told)
+        _cut_compared(engine, ledger, cutoff, horizons=horizons, folder=folder, told=told)
         for cutoff in sorted(set(cutoffs))
     ]
+    return leakage_report(made)
+
+
+def leakage_report(made: Sequence[Compared]) -> LeakageReport:
+    """What several comparisons say together."""
     moved = tuple(dict.fromkeys(n for one in made for n in one.moved))
     targets = (
         set(made[0].targets_moved).intersection(*(one.targets_moved for one in made)) if made else set[str]()
@@ -87,7 +101,7 @@ def poisoned_days(ledger: Ledger, cutoff: int) -> Sql:
     kept = _rows(measures, [name(m) for m in measures], days, past, n_events=sql("n_events"))
     replaced = _rows(
         measures,
-        [sql("{a}", a=_ABSURD)] * len(measures),
+        [sql("{a}", a=ABSURD)] * len(measures),
         days,
         sql("NOT {p}", p=past),
         n_events=sql("999983"),
@@ -102,10 +116,10 @@ def poisoned_days(ledger: Ledger, cutoff: int) -> Sql:
             n_events=sql("999983"),
         )
         for app_day, known_day, value in (
-            (cutoff, cutoff, _ABSURD),
-            (cutoff, cutoff - 1, -3 * _ABSURD),
-            (cutoff + 1, cutoff + 1, 5 * _ABSURD),
-            (cutoff - 1, cutoff, 11 * _ABSURD),
+            (cutoff, cutoff, ABSURD),
+            (cutoff, cutoff - 1, -3 * ABSURD),
+            (cutoff + 1, cutoff + 1, 5 * ABSURD),
+            (cutoff - 1, cutoff, 11 * ABSURD),
         )
     ]
     return sql("({u})", u=union_all([kept, replaced, *added]))
@@ -116,7 +130,7 @@ def poisoned_users(ledger: Ledger, cutoff: int) -> Sql:
     kept = first_attributes(ledger)
     known = [sql("{d} < {c}", d=name(f"day {a}"), c=cutoff) for a in kept]
     values = [
-        sql("CASE WHEN {k} THEN {f} ELSE {w} END AS {f}", k=k, f=name(f"first {a}"), w=_ABSURD_WORD)
+        sql("CASE WHEN {k} THEN {f} ELSE {w} END AS {f}", k=k, f=name(f"first {a}"), w=ABSURD_WORD)
         for a, k in zip(kept, known, strict=True)
     ]
     days = [
@@ -129,14 +143,14 @@ def poisoned_users(ledger: Ledger, cutoff: int) -> Sql:
 
 def poisoned_told(ledger: Ledger, told: ToldAttributes, cutoff: int) -> Sql:
     """The told rows as a FROM item, and for every user an absurd one from the cutoff on."""
-    absurd = [sql("{w} AS {a}", w=_ABSURD_WORD, a=name(a)) for a in told.names]
+    absurd = [sql("{w} AS {a}", w=ABSURD_WORD, a=name(a)) for a in told.names]
     return sql(
         "(SELECT user_id, app_day, at_us, {names} FROM {rows} r WHERE app_day < {c}"
         " UNION ALL SELECT user_id, {c} AS app_day, {late} AS at_us, {absurd} FROM {users} u)",
         names=commas([name(a) for a in told.names]),
         rows=table_scan(told.rows),
         c=cutoff,
-        late=_ABSURD * 1_000,
+        late=ABSURD * 1_000,
         absurd=commas(absurd),
         users=table_scan(ledger.users),
     )
@@ -157,7 +171,9 @@ def _rows(measures: Sequence[str], values: Sequence[Sql], rows: Sql, where: Sql,
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Compared:
+class Compared:
+    """A snapshot and the same with a poisoned future: what moved, and for how many users."""
+
     cutoff: int
     n_users: int
     n_features: int
@@ -166,7 +182,7 @@ class _Compared:
     targets_moved: tuple[str, ...]
 
 
-def _compared(
+def _cut_compared(
     engine: Engine,
     ledger: Ledger,
     cutoff: int,
@@ -174,7 +190,7 @@ def _compared(
     horizons: Sequence[int],
     folder: Path,
     told: ToldAttributes | None,
-) -> _Compared:
+) -> Compared:
     end = max(ledger.end_day, cutoff + max(horizons))
     cut = Cut(cutoff=cutoff, horizons=tuple(sorted(set(horizons))), end_day=end, settled=end, told=told)
     honest = snapshot_query(ledger, cut=cut, features=every_feature(), days=table_scan(ledger.days))
@@ -190,6 +206,11 @@ def _compared(
         engine.write(plan.query, folder, table=f"{label} {date_of(cutoff)}", columns=plan.columns)
         for label, plan in (("clean", honest), ("poisoned", absurd))
     )
+    return compare_snapshots(engine, clean, poisoned, cutoff=cutoff)
+
+
+def compare_snapshots(engine: Engine, clean: Table, poisoned: Table, *, cutoff: int) -> Compared:
+    """Which columns differ between a snapshot and the same with a poisoned future."""
     early = [
         c
         for c in clean.columns
@@ -198,7 +219,7 @@ def _compared(
     targets = [c for c in clean.columns if c.purpose is Purpose.TARGET and c not in early]
     n_moved = _count_moved(engine, clean, poisoned, [*early, *targets])
     moved = {c: n for c, n in n_moved.items() if n and c not in {t.name for t in targets}}
-    return _Compared(
+    return Compared(
         cutoff=cutoff,
         n_users=clean.n_rows,
         n_features=len(early),
@@ -230,7 +251,7 @@ def _count_moved(engine: Engine, clean: Table, poisoned: Table, columns: Sequenc
     return dict(zip([_ROWS, *(c.name for c in columns)], row, strict=True))
 
 
-def _moved_finding(made: Sequence[_Compared], moved: Sequence[str]) -> list[Finding]:
+def _moved_finding(made: Sequence[Compared], moved: Sequence[str]) -> list[Finding]:
     if not moved:
         return []
     worst = max(n for one in made for n in one.moved.values())
