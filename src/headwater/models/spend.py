@@ -1,4 +1,4 @@
-"""What a purchase day is worth: Gamma-Gamma for money, one factor for counts, and the share kept after refunds."""
+"""What a purchase day is worth: Gamma-Gamma or a credibility mean for money, one factor for counts, and what is kept."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ from typing import Any, cast
 
 import numpy as np
 
-from headwater.core.errors import DataError
-from headwater.core.finding import Finding, Severity
+from headwater.core.finding import Finding
 from headwater.core.table import Kind
 from headwater.engine.arrays import column_floats
+from headwater.models.fit_findings import fit_findings
 from headwater.models.model import Floats, State, Training
+from headwater.models.spend_choice import FEWEST_REPEATERS, Spend, choose_spend
 from headwater.numerics import gamma_gamma
-from headwater.numerics.gamma_gamma import GammaGammaParams, SpendRows
-from headwater.numerics.maximize import Fit
+from headwater.numerics.credibility import Credibility
+from headwater.numerics.gamma_gamma import GammaGammaParams
 
 __all__ = ["FEWEST_REPEATERS", "Worth", "fit_findings", "restore_worth", "worth_of"]
-
-FEWEST_REPEATERS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worth:
     """What a purchase day is worth and what is kept of it.
 
-    ``spend`` is the fit of Gamma-Gamma (None where days are counted or every day has the value ``per_day``),
+    ``spend`` is Gamma-Gamma or a credibility mean (None where days are counted or each has the value ``per_day``),
     ``kept_share`` what is left of the value of purchase days after what was given back on other days,
     ``never`` the mean outcome of users without any purchase.
     """
 
-    spend: GammaGammaParams | None
+    spend: Spend | None
     per_day: float
     kept_share: float
     never: float
@@ -40,6 +39,8 @@ class Worth:
         """Expected worth of a future purchase day, before refunds, of users with ``x`` repeats worth ``value`` in all."""
         if self.spend is None:
             return np.full(value.shape, self.per_day)
+        if isinstance(self.spend, Credibility):
+            return self.spend.expected(x, value=_mean(x, value))
         repeats, mean_spend = _spend_inputs(x, value)
         return gamma_gamma.expected_spend(self.spend, x=repeats, z=mean_spend)
 
@@ -47,6 +48,9 @@ class Worth:
         """Drawn worth of drawn numbers of purchase ``days``, shape (n_draws, n_users), after refunds."""
         if self.spend is None:
             return days * self.per_day * self.kept_share
+        if isinstance(self.spend, Credibility):
+            total = self.spend.draw_total(x, value=_mean(x, value), n_purchases=days, rng=rng)
+            return total * self.kept_share
         repeats, mean_spend = _spend_inputs(x, value)
         money = gamma_gamma.draw_total_spend(self.spend, x=repeats, z=mean_spend, n_purchases=days, rng=rng)
         return money * self.kept_share
@@ -63,9 +67,8 @@ class Worth:
 
 def restore_worth(state: State) -> Worth:
     """The worth of a saved state."""
-    spend = cast("Mapping[str, float] | None", state["spend"])
     return Worth(
-        spend=GammaGammaParams(**spend) if spend else None,
+        spend=_restored(cast("Mapping[str, Any] | None", state["spend"])),
         per_day=float(cast("float", state["per_day"])),
         kept_share=float(cast("float", state["kept_share"])),
         never=float(cast("float", state["never"])),
@@ -93,75 +96,15 @@ def worth_of(training: Training) -> tuple[Worth, list[Finding], list[tuple[str, 
             [],
             [("per purchase day", f"{per_day:.3f}")],
         )
-    return _money_worth(x, on_repeat, kept=kept, never=never)
+    spend, findings, facts = choose_spend(training)
+    worth = Worth(spend=spend, per_day=1.0, kept_share=kept, never=never)
+    return worth, findings, [*facts, ("kept after refunds", f"{kept:.1%}")]
 
 
-def _money_worth(
-    x: Floats, on_repeat: Floats, *, kept: float, never: float
-) -> tuple[Worth, list[Finding], list[tuple[str, str]]]:
-    repeater = x > 0
-    mean = on_repeat[repeater] / x[repeater]
-    usable = mean > 0
-    if usable.sum() < FEWEST_REPEATERS:
-        raise DataError(
-            "fit.no_spend",
-            what=f"Only {int(usable.sum()):,} repeat customers spent a positive amount.",
-            why="What a purchase is worth cannot be learned from so few.",
-            do="Check the money measure.",
-        )
-    fit = gamma_gamma.fit(
-        SpendRows(x=x[repeater][usable], z=mean[usable], weights=np.ones(int(usable.sum())))
-    )
-    correlation = float(np.corrcoef(x[repeater][usable], mean[usable])[0, 1])
-    gamma_gamma.population_mean(fit.params)
-    findings = [
-        *fit_findings(fit),
-        *_left_out(int((~usable).sum()), usable.size),
-        *_correlated(correlation),
-    ]
-    facts = [(f"spend {k}", f"{v:.4g}") for k, v in asdict(fit.params).items()]
-    facts += [
-        ("kept after refunds", f"{kept:.1%}"),
-        ("correlation of spend and frequency", f"{correlation:.2f}"),
-    ]
-    return Worth(spend=fit.params, per_day=1.0, kept_share=kept, never=never), findings, facts
-
-
-def fit_findings(fit: Fit[Any]) -> list[Finding]:
-    """What a reader must know of a maximum-likelihood fit."""
-    found: list[Finding] = []
-    if not fit.converged:
-        found.append(
-            Finding(
-                code="fit.not_converged",
-                severity=Severity.WARN,
-                what=f"The search for {', '.join(fit.names)} stopped after {fit.iterations} steps without converging.",
-                why="Its forecasts may be off, and its standard errors mean nothing.",
-                do="Trust the backtest, not the parameters; prefer another model.",
-            )
-        )
-    if fit.boundary:
-        found.append(
-            Finding(
-                code="fit.at_boundary",
-                severity=Severity.WARN,
-                what=f"The best fit lies at the edge of what is possible for {', '.join(fit.boundary)}.",
-                why="The data do not show the behavior these parameters describe (customers who differ, or who leave); they are not estimates.",
-                do="Trust the backtest, not the parameters; a model without them may serve as well.",
-            )
-        )
-    unsure = [n for n in fit.vague if n not in fit.boundary]
-    if unsure:
-        found.append(
-            Finding(
-                code="fit.vague",
-                severity=Severity.NOTE,
-                what=f"The data leave {', '.join(unsure)} open by a factor of 7 or more either way.",
-                why="Other values fit almost as well: forecasts are about the same, a story told from these parameters is not.",
-                do="Use the forecasts as the backtest allows; do not explain customers by these parameters.",
-            )
-        )
-    return found
+def _restored(spend: Mapping[str, Any] | None) -> Spend | None:
+    if not spend:
+        return None
+    return Credibility(**spend) if "between" in spend else GammaGammaParams(**spend)
 
 
 def _kind(training: Training) -> Kind:
@@ -177,36 +120,12 @@ def _never_bought(training: Training) -> float:
     return float(column_floats(rows, training.task.target)[without].mean()) if without.any() else 0.0
 
 
+def _mean(x: Floats, value: Floats) -> Floats:
+    return np.divide(value, x, out=np.zeros_like(value), where=x > 0)
+
+
 def _spend_inputs(x: Floats, value: Floats) -> tuple[Floats, Floats]:
-    """Repeats and their mean spend; a mean that is not positive tells nothing about spending and is left out."""
-    mean = np.divide(value, x, out=np.zeros_like(value), where=x > 0)
+    """Repeats and their mean spend; a mean that is not positive tells Gamma-Gamma nothing and is left out."""
+    mean = _mean(x, value)
     usable = mean > 0
     return np.where(usable, x, 0.0), np.where(usable, mean, 1.0)
-
-
-def _left_out(n: int, n_repeaters: int) -> list[Finding]:
-    if n == 0:
-        return []
-    return [
-        Finding(
-            code="gamma_gamma.not_positive",
-            severity=Severity.NOTE,
-            what=f"{n:,} of {n_repeaters:,} repeat customers have a mean spend of zero or less (refunds).",
-            why="Gamma-Gamma describes positive spend; they are left out of its fit and take the population's mean spend.",
-            do="Nothing, while they are few.",
-        )
-    ]
-
-
-def _correlated(correlation: float) -> list[Finding]:
-    if abs(correlation) < 0.3:
-        return []
-    return [
-        Finding(
-            code="gamma_gamma.correlated",
-            severity=Severity.WARN,
-            what=f"Frequency and mean spend correlate at {correlation:.2f}.",
-            why="Gamma-Gamma assumes that they do not; the value of frequent customers is misjudged.",
-            do="Compare with the hurdle model in the backtest.",
-        )
-    ]
