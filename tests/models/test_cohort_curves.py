@@ -18,7 +18,7 @@ from headwater.core.errors import DataError, UsageError
 from headwater.core.ledger import Ledger
 from headwater.core.span import day_of
 from headwater.core.table import Kind
-from headwater.models.cohort_curves import cohort_curves, reconciled
+from headwater.models.cohort_curves import cohort_curves, places_of_users, reconciled
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -69,6 +69,8 @@ def test_whole_ages_only_are_counted_each_from_the_users_own_first_day(bench: Be
         ("2024-01", "ads", 17.0),
         ("2024-02", "ads", 8.0),
     ]
+    places = places_of_users(bench.engine, ledger, apart, user_ids=["c", "a", "d", "b", "nobody"])
+    assert places.tolist() == [2, 1, -1, 0, -1]
     days = cohort_curves(bench.engine, ledger, measure="active_days", horizon_days=30)
     assert days.cohorts[0].so_far == pytest.approx((3 + 2) / 2)
     weeks = cohort_curves(bench.engine, ledger, measure="revenue", by="week", horizon_days=7)

@@ -16,7 +16,7 @@ from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, name, shim, sql
 from headwater.numerics.curves import Triangle
 
-__all__ = ["AGE_DAYS", "Cohort", "CohortCounts", "count_cohorts"]
+__all__ = ["AGE_DAYS", "Cohort", "CohortCounts", "cohorts_of_users", "count_cohorts"]
 
 AGE_DAYS: Final = {"week": 7, "month": 30}
 _PARTS = 16
@@ -55,6 +55,14 @@ def count_cohorts(
         )
     brought = engine.arrow(_brought(ledger, measure, by=by, users=users, cutoff=cutoff))
     return _as_triangle(counted, brought, age_days=AGE_DAYS[by])
+
+
+def cohorts_of_users(
+    engine: Engine, ledger: Ledger, *, by: Cohort, attribute: str | None, cutoff: int
+) -> pa.Table:
+    """``user_id``, ``cohort`` and ``grp`` of every user who is counted: seen for a whole age, not at the left edge."""
+    users = _users(ledger, by=by, attribute=attribute, cutoff=cutoff)
+    return engine.arrow(sql("SELECT user_id, cohort, grp FROM ({u}) u ORDER BY user_id", u=users))
 
 
 def _users(ledger: Ledger, *, by: Cohort, attribute: str | None, cutoff: int) -> Sql:

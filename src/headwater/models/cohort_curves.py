@@ -7,6 +7,7 @@ cohorts are short, not poor.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger
 from headwater.core.show import Shown
 from headwater.engine.engine import Engine
-from headwater.models.cohort_counts import AGE_DAYS, Cohort, count_cohorts
+from headwater.models.cohort_counts import AGE_DAYS, Cohort, cohorts_of_users, count_cohorts
 from headwater.models.model import Floats
 from headwater.numerics.curve_totals import (
     PastOrigin,
@@ -31,7 +32,7 @@ from headwater.numerics.curves import Curves, Triangle, fit_curves, project
 from headwater.numerics.intervals import interval_of_total
 from headwater.numerics.rfm import Ints, totals
 
-__all__ = ["CohortCurves", "CohortTotal", "cohort_curves", "reconciled"]
+__all__ = ["CohortCurves", "CohortTotal", "cohort_curves", "places_of_users", "reconciled"]
 
 _ORIGINS = 4
 
@@ -70,6 +71,9 @@ class CohortCurves(Shown):
 
     measure: str
     unit: str
+    by: Cohort
+    attribute: str | None
+    cutoff: int
     age_days: int
     horizon_days: int
     level: float
@@ -187,6 +191,9 @@ def cohort_curves(
     return CohortCurves(
         measure=measure,
         unit=_unit_of(ledger, measure),
+        by=by,
+        attribute=attribute,
+        cutoff=cutoff,
         age_days=age_days,
         horizon_days=horizon_days,
         level=level,
@@ -215,6 +222,15 @@ def cohort_curves(
     )
 
 
+def places_of_users(engine: Engine, ledger: Ledger, curves: CohortCurves, *, user_ids: Sequence[str]) -> Ints:
+    """For each user the position of his cohort in ``curves.cohorts``, ``(n_users,)``; -1 for users in none."""
+    known = cohorts_of_users(engine, ledger, by=curves.by, attribute=curves.attribute, cutoff=curves.cutoff)
+    position = {(c.cohort, c.group): i for i, c in enumerate(curves.cohorts)}
+    pairs = zip(known.column("cohort").to_pylist(), known.column("grp").to_pylist(), strict=True)
+    place = dict(zip(known.column("user_id").to_pylist(), (position[p] for p in pairs), strict=True))
+    return np.array([place.get(user, -1) for user in user_ids], dtype=np.int64)
+
+
 def reconciled(
     curves: CohortCurves, *, mean: Floats, cohort: Ints, users_error: float
 ) -> tuple[Floats, Floats]:
@@ -225,7 +241,7 @@ def reconciled(
     mean
         Forecast of each user, ``(n_users,)``.
     cohort
-        For each user the position of his cohort in ``curves.cohorts``; -1 for users in none, who are left as they are.
+        For each user the position of his cohort (``places_of_users``); -1 for users in none, who are left as they are.
     users_error
         Root mean squared relative error of the users' cohort totals on past origins; the curves' own is known.
 
