@@ -1,4 +1,4 @@
-"""lifetimes 0.11.3, from the table of customers to BG/NBD parameters; run in an environment of its own."""
+"""lifetimes 0.11.3, from the table of customers to BG/NBD or MBG/NBD parameters; run in an environment of its own."""
 
 import json
 import resource
@@ -7,14 +7,14 @@ import time
 
 import pandas as pd
 import pyarrow.parquet as pq
-from lifetimes import BetaGeoFitter
+from lifetimes import BetaGeoFitter, ModifiedBetaGeoFitter
 
-path, mode = sys.argv[1:3]
+path, mode, which = sys.argv[1:4]
 start = time.perf_counter()
 frame = pq.read_table(path).to_pandas()
 if mode == "weighted":
     frame = frame.groupby(["x", "t_x", "T"], sort=False).size().reset_index(name="n")
-model = BetaGeoFitter()
+model = BetaGeoFitter() if which == "bg_nbd" else ModifiedBetaGeoFitter()
 weights = frame["n"] if mode == "weighted" else None
 model.fit(frame["x"], frame["t_x"], frame["T"], weights=weights)
 seconds = time.perf_counter() - start

@@ -6,7 +6,7 @@ Weeks against days, published parameters and forecasts are in ``tests/numerics``
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -249,7 +249,8 @@ def test_findings_name_what_a_fit_does_not_know(
         )
 
     monkeypatch.setattr(pareto_nbd, "fit", fit)
-    fitted = fit_model("pareto_nbd", shop.training(shop.end, measure="purchases"))
+    training = replace(shop.training(shop.end, measure="purchases"), shared={})
+    fitted = fit_model("pareto_nbd", training)
     assert {f.code for f in fitted.findings} == set(expected)
     for finding in fitted.findings:
         assert expected[finding.code] in finding.what
