@@ -17,10 +17,11 @@ from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger
 from headwater.core.show import Shown
 from headwater.engine.engine import Engine
-from headwater.models.cohort_counts import AGE_DAYS, Cohort, cohorts_of_users, count_cohorts
+from headwater.models.cohort_counts import AGE_DAYS, Cohort, CohortCounts, cohorts_of_users, count_cohorts
 from headwater.models.model import Floats
 from headwater.numerics.curve_totals import (
     PastOrigin,
+    Totals,
     blend,
     mape,
     past_origins,
@@ -173,21 +174,14 @@ def cohort_curves(
     triangle, age_days = counts.triangle, AGE_DAYS[by]
     horizon = horizon_days / age_days
     steps = max(1, round(horizon))
-    unit_labels, unit = _units(triangle)
+    unit = _units(triangle)[1]
     ages = int(triangle.observed.max()) + steps + 1
     curves = fit_curves(triangle, ages=ages)
     projection = project(curves, triangle=triangle)
     coming = totals_ahead(curves, triangle=triangle, projection=projection, horizon=horizon, by=unit)
     origins = list(past_origins(triangle, horizon=steps, origins=_ORIGINS, by=unit))
     shared, windows = shared_error(origins)
-    bounds = [
-        interval_of_total(float(e), float(v), shared, max(1.0, windows), level)
-        for e, v in zip(coming.expected, coming.variance, strict=True)
-    ]
     points, whole = _past_errors(origins)
-    users = totals(unit, triangle.n)
-    so_far = totals(unit, triangle.brought.sum(axis=1)) / users
-    seen = totals(unit, triangle.n * triangle.observed) / users
     return CohortCurves(
         measure=measure,
         unit=_unit_of(ledger, measure),
@@ -198,19 +192,7 @@ def cohort_curves(
         horizon_days=horizon_days,
         level=level,
         groups=counts.groups,
-        cohorts=tuple(
-            CohortTotal(
-                cohort=counts.cohorts[c],
-                group=counts.groups[g],
-                n_users=round(users[i]),
-                seen_ages=round(seen[i]),
-                so_far=float(so_far[i]),
-                expected=float(coming.expected[i]),
-                low=max(0.0, bounds[i][0]),
-                high=bounds[i][1],
-            )
-            for i, (c, g) in enumerate(unit_labels)
-        ),
+        cohorts=_cohort_totals(counts, unit=unit, coming=coming, shared=shared, windows=windows, level=level),
         value_by_age=curves.group_curve().cumsum(axis=1),
         shape=curves,
         mape_points=points,
@@ -259,6 +241,33 @@ def reconciled(
     made = mean.copy()
     made[inside] = reconcile(mean[inside], by=cohort[inside], sums=sums)
     return made, sums
+
+
+def _cohort_totals(
+    counts: CohortCounts, *, unit: Ints, coming: Totals, shared: float, windows: float, level: float
+) -> tuple[CohortTotal, ...]:
+    """Each cohort and group, in order; an interval does not go below zero."""
+    triangle = counts.triangle
+    users = totals(unit, triangle.n)
+    so_far = totals(unit, triangle.brought.sum(axis=1)) / users
+    seen = totals(unit, triangle.n * triangle.observed) / users
+    made: list[CohortTotal] = []
+    for i, (cohort, group) in enumerate(_units(triangle)[0]):
+        expected, variance = float(coming.expected[i]), float(coming.variance[i])
+        low, high = interval_of_total(expected, variance, shared, max(1.0, windows), level)
+        made.append(
+            CohortTotal(
+                cohort=counts.cohorts[cohort],
+                group=counts.groups[group],
+                n_users=round(users[i]),
+                seen_ages=round(seen[i]),
+                so_far=float(so_far[i]),
+                expected=expected,
+                low=max(0.0, low),
+                high=high,
+            )
+        )
+    return tuple(made)
 
 
 def _units(triangle: Triangle) -> tuple[list[tuple[int, int]], Ints]:
