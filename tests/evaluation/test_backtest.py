@@ -146,6 +146,44 @@ def test_fewer_than_three_origins_are_a_finding(n_origins: int, few: bool) -> No
         assert str(date_of(ORIGINS[0])) in made.findings[0].what
 
 
+def test_users_and_origins_whose_outcome_lies_in_a_hole_are_left_out() -> None:
+    def actual(origin: int) -> Floats:
+        came = outcomes(origin)
+        came[: {ORIGINS[0]: 0, ORIGINS[1]: 50, ORIGINS[2]: N}[origin]] = np.nan
+        return came
+
+    made = run_backtest(
+        TASK,
+        models={"off": 1},
+        origins=ORIGINS,
+        actual=actual,
+        forecast=lambda _, origin: known_at(origin, 1.0),
+        rng=np.random.default_rng(1),
+        resamples=50,
+        groups=lambda _: {"half": ["a"] * (N // 2) + ["b"] * (N // 2)},
+    )
+    assert made.origins == ORIGINS[:2]
+    assert made.n_users == (N, N - 50)
+    fits = {(f.origin, f.group): f.n_users for f in made.group_fits if f.kind == "half"}
+    assert fits[ORIGINS[1], "a"] == N // 2 - 50
+    (finding,) = [f for f in made.findings if f.code == "backtest.unknown_outcomes"]
+    assert f"50 users at {date_of(ORIGINS[1])}" in finding.what
+    assert f"everybody at {date_of(ORIGINS[2])}" in finding.what
+    assert made.standing("mae").mean_value("off") == 0
+
+
+def test_without_any_known_outcome_there_is_no_proof() -> None:
+    with pytest.raises(DataError, match=r"backtest\.no_outcome"):
+        run_backtest(
+            TASK,
+            models={"off": 1},
+            origins=ORIGINS,
+            actual=lambda origin: outcomes(origin) * np.nan,
+            forecast=lambda _, origin: known_at(origin, 1.0),
+            rng=np.random.default_rng(1),
+        )
+
+
 def test_deciles_by_hand(proof: Backtest) -> None:
     """The better forecaster is right in order: its tenths are those of the outcomes themselves."""
     found = [d for d in proof.deciles if (d.model, d.origin) == ("off", ORIGINS[0])]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from scipy import stats
 
 from headwater.core.block import Grid
@@ -213,6 +215,18 @@ def test_the_backtest_holds_groups_ranks_and_budgets(good: Backtest) -> None:
     assert names[-3:] == ["groups_revenue_30d", "stability_revenue_30d", "budget_revenue_30d"]
     for grid in (b for b in good.blocks() if isinstance(b, Grid)):
         assert all(len(row) == len(grid.fields) for row in grid.stream())
+
+
+def test_a_backtest_is_read_back_as_it_was_written(good: Backtest) -> None:
+    adapter = TypeAdapter(Backtest)
+    plain = adapter.dump_python(good, mode="json")
+    again = adapter.validate_python(json.loads(json.dumps(plain)))
+    assert (again.group_fits, again.stability, again.budgets) == (
+        good.group_fits,
+        good.stability,
+        good.budgets,
+    )
+    assert again.shared_errors == good.shared_errors
 
 
 def test_quantiles_of_past_errors_are_scored_in_the_backtest() -> None:

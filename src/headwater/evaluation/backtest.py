@@ -102,7 +102,8 @@ def run_backtest(
     Raises
     ------
     DataError
-        ``backtest.no_model``: none could be fitted at every origin.
+        ``backtest.no_model``: none could be fitted at every origin. ``backtest.no_outcome``: no origin has a user
+        whose outcome is known.
     """
     asked = Asked(actual=actual, forecast=forecast, groups=groups, users=users, truth=truth)
     scores = {name: SCORES.load(name)() for name in SCORES.names()}
@@ -111,24 +112,28 @@ def run_backtest(
     for origin in origins:
         left = [m for m in models if m not in refused]
         made = try_origin(origin, left, scores, asked=asked, rng=rng, resamples=resamples)
-        refused |= made.refused
-        tried.append(made)
+        if made is not None:
+            refused |= made.refused
+            tried.append(made)
     kept = [m for m in models if m not in refused]
-    if not kept:
-        raise _nothing_fitted(refused)
+    _require_proof(tried, kept, refused=refused, origins=origins)
     standings = standings_of(scores, [({m: o.trials[m] for m in kept}, o.bootstrap) for o in tried])
     choice = choose(standings, models)
     fits = tuple(f for o in tried for m in kept for f in o.fits[m])
     return Backtest(
         task=task,
-        origins=tuple(origins),
+        origins=tuple(o.origin for o in tried),
         n_users=tuple(o.bootstrap.n_users for o in tried),
         standings=standings,
         choice=choice,
         deciles=tuple(d for o in tried for m in kept for d in o.deciles[m]),
         shared_errors={m: _shared(m, tried, task) for m in kept},
         refused=refused,
-        findings=(*_few_origins(origins), *check_groups([f for f in fits if f.model == choice.name])),
+        findings=(
+            *_few_origins([o.origin for o in tried]),
+            *_unknown(tried, origins),
+            *check_groups([f for f in fits if f.model == choice.name]),
+        ),
         group_fits=fits,
         stability=tuple(stability_of(tried, kept)),
         budgets=tuple(o.budgets[m] for o in tried for m in kept),
@@ -162,11 +167,40 @@ def _few_origins(origins: Sequence[int]) -> tuple[Finding, ...]:
     )
 
 
-def _nothing_fitted(refused: Mapping[str, Finding]) -> DataError:
-    reasons = "; ".join(f"{m}: {f.what}" for m, f in refused.items())
-    return DataError(
-        "backtest.no_model",
-        what=f"No model could be fitted at every origin. {reasons}",
-        why="There is no forecast to defend.",
-        do="Use a shorter horizon or a longer log, and check the measures.",
+def _unknown(tried: Sequence[Tried], origins: Sequence[int]) -> tuple[Finding, ...]:
+    """Users, and whole origins, whose outcomes are not known."""
+    lost = sorted(set(origins) - {o.origin for o in tried})
+    parts = [f"{o.n_unknown:,} users at {date_of(o.origin)}" for o in tried if o.n_unknown]
+    parts += [f"everybody at {date_of(o)}" for o in lost]
+    if not parts:
+        return ()
+    return (
+        Finding(
+            code="backtest.unknown_outcomes",
+            severity=Severity.WARN,
+            what=f"What came of {', '.join(parts)} is not known; they were left out.",
+            why="Their windows overlap a hole in the log; counted as nothing they would make every model look too high.",
+            do="Load the missing days again, or test at other origins.",
+            numbers={"n_users": sum(o.n_unknown for o in tried), "n_origins": len(lost)},
+        ),
     )
+
+
+def _require_proof(
+    tried: Sequence[Tried], kept: Sequence[str], *, refused: Mapping[str, Finding], origins: Sequence[int]
+) -> None:
+    if not tried:
+        raise DataError(
+            "backtest.no_outcome",
+            what=f"No user's outcome is known at any of {len(origins)} origins.",
+            why="Their windows overlap holes in the log; there is nothing to hold a forecast against.",
+            do="Load the missing days again, or use a shorter horizon.",
+        )
+    if not kept:
+        reasons = "; ".join(f"{m}: {f.what}" for m, f in refused.items())
+        raise DataError(
+            "backtest.no_model",
+            what=f"No model could be fitted at every origin. {reasons}",
+            why="There is no forecast to defend.",
+            do="Use a shorter horizon or a longer log, and check the measures.",
+        )

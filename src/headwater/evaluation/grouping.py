@@ -52,6 +52,10 @@ class Grouping:
         table = np.array([place.get(name, last) for name in names], dtype=np.intp)
         return cls(names=tuple(shown), codes=table[codes])
 
+    def take(self, rows: NDArray[np.intp]) -> Grouping:
+        """The same groups of the users at these rows."""
+        return Grouping(names=self.names, codes=self.codes[rows])
+
     def sums(self, of: Floats) -> Floats:
         """Sum over the users of each group, shape (groups,)."""
         return np.bincount(self.codes, of, minlength=len(self.names)).astype(np.float64)

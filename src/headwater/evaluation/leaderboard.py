@@ -42,7 +42,9 @@ SHOWN_SCORES = (
     ("mae", "MAE", Form.NUMBER),
     ("spearman", "Spearman", Form.NUMBER),
     ("top_decile_capture", "Value in top tenth", Form.SHARE),
+    ("crps", "CRPS", Form.NUMBER),
     ("interval_coverage", "Interval coverage", Form.SHARE),
+    ("randomized_coverage", "Coverage, ties drawn for", Form.SHARE),
 )
 
 

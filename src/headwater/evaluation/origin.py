@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +60,7 @@ class Tried:
 
     origin: int
     bootstrap: Bootstrap
+    n_unknown: int
     users: pa.Array | None = None
     refused: dict[str, Finding] = field(default_factory=dict[str, Finding])
     trials: dict[str, dict[str, Outcome]] = field(default_factory=dict[str, dict[str, Outcome]])
@@ -79,28 +80,49 @@ def try_origin(
     asked: Asked,
     rng: np.random.Generator,
     resamples: int,
-) -> Tried:
-    """Judge models at an origin, on the same users and the same resamples of them."""
+) -> Tried | None:
+    """Judge models at an origin, on the same users and the same resamples of them.
+
+    Users whose outcome is not known (NaN: their window lies in a hole) are left out; None where nobody's is.
+    """
     actual = asked.actual(origin)
-    bootstrap = draw_bootstrap(actual.size, resamples=resamples, rng=rng)
-    labels = {} if asked.groups is None else asked.groups(origin)
-    groupings = {kind: Grouping.of(given) for kind, given in labels.items()}
-    truth = None if asked.truth is None else asked.truth(origin)
+    known = np.flatnonzero(np.isfinite(actual))
+    if known.size == 0:
+        return None
+    bootstrap = draw_bootstrap(known.size, resamples=resamples, rng=rng)
+    groupings, ids, truth = _beside(origin, asked, known)
     made = Tried(
-        origin=origin,
-        bootstrap=bootstrap.without_parts(),
-        users=None if asked.users is None else asked.users(origin),
+        origin=origin, bootstrap=bootstrap.without_parts(), n_unknown=actual.size - known.size, users=ids
     )
     for model in models:
         try:
-            forecast = asked.forecast(model, origin)
+            forecast = _of(asked.forecast(model, origin), known)
         except DataError as error:
             made.refused[model] = error.finding
             continue
-        users = _scored(actual, forecast)
+        users = _scored(actual[known], forecast)
         made.trials[model] = trials_of(scores, users, bootstrap)
         _look_closer(made, model, users, variance=forecast.variance, groupings=groupings, truth=truth)
     return made
+
+
+def _beside(
+    origin: int, asked: Asked, known: NDArray[np.intp]
+) -> tuple[dict[str, Grouping], pa.Array | None, Floats | None]:
+    """Groups, ids and truth of the users whose outcome is known."""
+    labels = {} if asked.groups is None else asked.groups(origin)
+    groupings = {kind: Grouping.of(given).take(known) for kind, given in labels.items()}
+    ids = None if asked.users is None else asked.users(origin).take(pa.array(known))
+    return groupings, ids, None if asked.truth is None else asked.truth(origin)[known]
+
+
+def _of(made: Forecast, rows: NDArray[np.intp]) -> Forecast:
+    """A forecast of some of its users."""
+    if rows.size == made.mean.size:
+        return made
+    return replace(
+        made, mean=made.mean[rows], low=made.low[rows], high=made.high[rows], variance=made.variance[rows]
+    )
 
 
 def stability_of(tried: Sequence[Tried], models: Sequence[str]) -> Iterator[RankStability]:
