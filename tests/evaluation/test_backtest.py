@@ -237,6 +237,7 @@ path = "log.csv"
 user = "user"
 at = "day"
 event_is = "purchase"
+keep = ["channel"]
 types = { amount = "money" }
 [measures]
 revenue = { sum = "amount", unit = "USD" }
@@ -263,12 +264,12 @@ def log(poisoned_from: int | None) -> str:
     bought[0, -1] = True  # the log ends on the same day in all worlds
     who, when = np.nonzero(bought)
     lines = [
-        f"u{w:03d},{FIRST + timedelta(days=int(d))},{amounts[w, d]:.2f}"
+        f"u{w:03d},{FIRST + timedelta(days=int(d))},{amounts[w, d]:.2f},c{w % 3}"
         for w, d in zip(who, when, strict=True)
     ]
     if poisoned_from is not None:
-        lines += [f"new{i},{FIRST + timedelta(days=poisoned_from)},777.00" for i in range(50)]
-    return "user,day,amount\n" + "\n".join(lines) + "\n"
+        lines += [f"new{i},{FIRST + timedelta(days=poisoned_from)},777.00,c0" for i in range(50)]
+    return "user,day,amount,channel\n" + "\n".join(lines) + "\n"
 
 
 def proven(folder: Path, poisoned_from: int | None) -> Backtest:
@@ -287,6 +288,7 @@ def actual(proof: Backtest, origin: int) -> dict[tuple[str, int], float]:
     return {(d.model, d.decile): d.actual for d in proof.deciles if d.origin == origin}
 
 
+@pytest.mark.slow
 def test_nothing_after_an_origin_reaches_its_forecasts(tmp_path: Path) -> None:
     """Through the whole road, every model: what happens from an origin on is replaced, its forecasts stay to the bit."""
     clean = proven(tmp_path / "clean", None)
