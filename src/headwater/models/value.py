@@ -7,6 +7,7 @@ time, and what a purchase day is worth. Models that learn one horizon cannot be 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol, runtime_checkable
@@ -20,16 +21,17 @@ from headwater.core.finding import Finding, Severity
 from headwater.core.show import Shown
 from headwater.core.span import as_days
 from headwater.engine.arrays import column_floats
-from headwater.models.buy_till_you_die import Process
+from headwater.models.buy_till_you_die import Case, Form, Process
 from headwater.models.model import Floats, Predictor
 from headwater.models.spend import Worth
-from headwater.numerics.discounting import continuous, discounted_purchases, for_ever
+from headwater.numerics.discounting import Schedule, continuous, discounted_purchases, for_ever
 from headwater.numerics.rfm import RfmRows
 
 __all__ = ["DiscountedValue", "Valued", "discounted_value"]
 
 _YEAR_DAYS = 365.0
 _MUCH = 0.1
+_TRIED_DAYS = (30, 365)
 
 
 @runtime_checkable
@@ -38,7 +40,7 @@ class Valued(Protocol):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The snapshot columns of repeats, first to last, age and value on repeat days, in this order."""
+        """The snapshot columns it reads: repeats, first to last, age, value on repeat days, then those of its form."""
         ...
 
     @property
@@ -47,8 +49,8 @@ class Valued(Protocol):
         ...
 
     @property
-    def params(self) -> Any:
-        """Its parameters."""
+    def form(self) -> Form:
+        """How rows are read for it, with its parameters."""
         ...
 
     @property
@@ -114,7 +116,7 @@ def discounted_value(
     Raises
     ------
     UsageError
-        ``value.no_process`` for a model that knows one horizon only, ``value.rate`` for ever without a discount.
+        ``value.no_process`` for a model that knows one horizon only or whose time runs with the seasons, ``value.rate`` for ever without a discount.
     """
     model = _require_process(fitted)
     daily = math.log1p(yearly_rate) / _YEAR_DAYS
@@ -126,16 +128,13 @@ def discounted_value(
     findings = _without_purchase(int((~bought).sum()), x.size)
     if bought.any():
         users = RfmRows.of(x[bought], t_x=t_x[bought], T=T[bought])
+        cases = _cases(model, rows if bought.all() else rows.filter(pa.array(bought)), users)
         of_a_day = model.worth.of_a_day(users.x, value[bought]) * model.worth.kept_share
-
-        def expected(of: RfmRows, time: float) -> Floats:
-            return model.process.expected(model.params, of, time)
-
-        purchases[bought] = discounted_purchases(expected, users=users, schedule=schedule)
+        purchases[bought] = _summed(model, cases, n=users.x.size, schedule=schedule)
         worth[bought] = purchases[bought] * of_a_day
         longest = float(users.T.max())
         if days is None or days > longest > 0:
-            seen = discounted_purchases(expected, users=users, schedule=continuous(daily, horizon=longest))
+            seen = _summed(model, cases, n=users.x.size, schedule=continuous(daily, horizon=longest))
             findings += _beyond(1 - float(seen @ of_a_day) / float(np.nansum(worth)), longest=longest)
     return DiscountedValue(
         value=worth,
@@ -146,14 +145,40 @@ def discounted_value(
     )
 
 
+def _summed(model: Valued, cases: Sequence[Case], *, n: int, schedule: Schedule) -> Floats:
+    purchases = np.empty(n)
+    for case in cases:
+
+        def expected(of: RfmRows, time: float, *, params: Any = case.params) -> Floats:
+            return model.process.expected(params, of, time)
+
+        purchases[case.which] = discounted_purchases(expected, users=case.users, schedule=schedule)
+    return purchases
+
+
 def _require_process(fitted: Predictor | Valued) -> Valued:
     if isinstance(fitted, Valued):
         return fitted
-    raise UsageError(
+    raise _unknown("The model forecasts the one horizon it was trained for.")
+
+
+def _cases(model: Valued, rows: pa.Table, users: RfmRows) -> list[Case]:
+    """Users by their parameters, on the calendar's own time: tried at two horizons."""
+    cases: list[Case] = []
+    for days in _TRIED_DAYS:
+        cases = list(model.form.cases(rows, users, horizon_days=days))
+        for case in cases:
+            if case.horizon != days or not np.array_equal(case.users.T, users.T[case.which]):
+                raise _unknown("The model's time runs with the seasons.")
+    return cases
+
+
+def _unknown(what: str) -> UsageError:
+    return UsageError(
         "value.no_process",
-        what=f"A {type(fitted).__name__} forecasts the one horizon it was trained for.",
-        why="A discounted value needs to know when purchases come.",
-        do="Fit a buy-till-you-die model, such as bg_nbd or pareto_nbd.",
+        what=what,
+        why="A discounted value needs to know how many purchases come over any stretch of the calendar.",
+        do="Fit a buy-till-you-die model without seasons, such as bg_nbd or pareto_nbd.",
     )
 
 
