@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from scipy.stats import spearmanr
 
 from headwater.core.errors import DataError, UsageError
-from headwater.core.table import Purpose
-from headwater.engine.arrays import column_floats
+from headwater.core.table import Column, Kind, Purpose
+from headwater.engine.arrays import column_floats, column_objects
 from headwater.models.forecasting import fit_model
 from headwater.models.ltv._networks import NetworkForecast, steady_factor
 from headwater.models.ltv.multi_distribution_network import MultiDistributionNetwork
@@ -56,32 +57,62 @@ def test_it_beats_the_mean_by_age_on_simulated_users_with_known_truth(known: Kno
 def test_the_order_of_the_log_and_the_names_of_columns_change_nothing(
     world_of: Callable[..., World],
 ) -> None:
-    model = OrderedHorizonsNetwork
     rng = np.random.default_rng(1)
     events = [
         (f"u{u:03d}", int(d), float(rng.integers(1, 90)))
-        for u in range(300)
-        for d in np.flatnonzero(rng.random(150) < 0.03 + 0.1 * (u % 2))
+        for u in range(200)
+        for d in np.flatnonzero(rng.random(130) < 0.03 + 0.1 * (u % 2))
     ]
     worlds = [world_of(e) for e in (events, [events[i] for i in rng.permutation(len(events))])]
-    one, other = (model().fit(ladder(w)).state() for w in worlds)
-    assert json.dumps(one) == json.dumps(other)
-    plain, named = ladder(worlds[0]), renamed(ladder(worlds[0]), worlds[0].bench.folder())
-    pairs = [model().fit(t).held_out for t in (plain, named)]
-    np.testing.assert_array_equal(pairs[0].predicted, pairs[1].predicted)
+    one, other = (OrderedHorizonsNetwork().fit(ladder(w)) for w in worlds)
+    assert json.dumps(one.state()) == json.dumps(other.state())
+    names = {c.name: f"other_{k}" for k, c in enumerate(ladder(worlds[0]).snapshot.features)}
+    named = rewritten(
+        ladder(worlds[0]),
+        worlds[0].bench.folder(),
+        lambda rows: rows.rename_columns([names.get(c, c) for c in rows.column_names]),
+        lambda columns: [replace(c, name=names.get(c.name, c.name)) for c in columns],
+    )
+    again = OrderedHorizonsNetwork().fit(named)
+    assert one.held_out is not None
+    assert again.held_out is not None
+    np.testing.assert_array_equal(one.held_out.predicted, again.held_out.predicted)
 
 
-def renamed(training: Any, folder: Path) -> Any:
-    """The same training, its features under other names."""
+def rewritten(
+    training: Any, folder: Path, rows: Callable[[Any], Any], columns: Callable[[Any], list[Column]]
+) -> Any:
+    """The same training with other rows and columns in each of its files."""
     table = training.snapshot.rows
-    names = {c.name: f"other_{k}" for k, c in enumerate(table.columns) if c.purpose is Purpose.FEATURE}
     files = [str(folder / f"{k}.parquet") for k in range(len(table.files))]
     for old, new in zip(table.files, files, strict=True):
-        rows = pq.read_table(old)
-        pq.write_table(rows.rename_columns([names.get(c, c) for c in rows.column_names]), new)
-    columns = tuple(replace(c, name=names.get(c.name, c.name)) for c in table.columns)
-    rows = replace(table, files=tuple(files), columns=columns)
-    return replace(training, snapshot=replace(training.snapshot, rows=rows))
+        pq.write_table(rows(pq.read_table(old)), new)
+    made = replace(table, files=tuple(files), columns=tuple(columns(table.columns)))
+    return replace(training, snapshot=replace(training.snapshot, rows=made))
+
+
+@pytest.mark.deep
+def test_an_attribute_that_tells_what_users_are_worth_is_learned(known: Known) -> None:
+    """New users have no history; their channel says which third of the truth they belong to."""
+    thirds = np.quantile(list(known.truth.values()), [1 / 3, 2 / 3])
+    channels = {u: f"channel {np.searchsorted(thirds, v)}" for u, v in known.truth.items()}
+
+    def add_channel(rows: pa.Table) -> pa.Table:
+        return rows.append_column("channel", pa.array([channels[u] for u in rows["user_id"].to_pylist()]))
+
+    plain = known.world.training()
+    attribute = Column(name="channel", kind=Kind.TEXT, purpose=Purpose.ATTRIBUTE)
+    told = rewritten(plain, known.world.bench.folder(), add_channel, lambda c: [*c, attribute])
+    errors: list[float] = []
+    for training in (plain, told):
+        predictor = ZilnNetwork().fit(training)
+        rows = training.at_now((*predictor.columns, "user_id"))
+        truth = np.array([known.truth[u] for u in column_objects(rows, "user_id")])
+        errors.append(float(np.abs(predictor.predict(rows) - truth).mean()))
+    assert "channel" in predictor.columns
+    assert errors[1] < 0.9 * errors[0]
+    elsewhere = rows.set_column(rows.column_names.index("channel"), "channel", pa.array(["new"] * len(rows)))
+    assert np.isfinite(predictor.predict(elsewhere)).all()
 
 
 @pytest.mark.deep

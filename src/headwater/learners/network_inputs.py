@@ -23,6 +23,7 @@ FEWEST_OF_A_VALUE = 20
 Floats = NDArray[np.float64]
 _RARE, _MISSING, _KNOWN = 0, 1, 2
 _MOST_VALUES = 2_000
+_FAR = 1e30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,21 +66,29 @@ class Inputs:
 
     def encode(self, rows: pa.Table) -> Encoded:
         """Numbers and indices of rows."""
-        numbers = np.zeros((rows.num_rows, self.n_numbers), dtype=np.float32)
+        numbers = np.zeros((rows.num_rows, self.n_numbers), dtype=np.float32, order="F")
         mark = len(self.numbers)
         for at, column in enumerate(self.numbers):
-            values = column_floats(rows, column)
-            missing = ~np.isfinite(values)
+            scaled = self._scaled(at, column_floats(rows, column))
+            missing = np.isnan(scaled)
             if self.spreads[at] > 0:
-                scaled = (on_log_scale(values, self.units[at]) - self.centers[at]) / self.spreads[at]
-                numbers[:, at] = np.where(missing, 0.0, np.clip(scaled, self.lows[at], self.highs[at]))
+                scaled[missing] = 0.0
+                numbers[:, at] = scaled
             if self.gaps[at]:
                 numbers[:, mark] = missing
                 mark += 1
         words = np.empty((rows.num_rows, len(self.words)), dtype=np.int64)
         for at, column in enumerate(self.words):
             words[:, at] = _indices(rows.column(column), self.vocabularies[at])
-        return Encoded(numbers=numbers, words=words)
+        return Encoded(numbers=np.ascontiguousarray(numbers), words=words)
+
+    def _scaled(self, at: int, values: Floats) -> NDArray[np.float32]:
+        """A column on its scale, in 32 bits (a quarter of the time), NaN where missing."""
+        units = np.clip(values / self.units[at], -_FAR, _FAR).astype(np.float32)
+        scaled = np.copysign(np.log1p(np.abs(units)), units)
+        scaled -= np.float32(self.centers[at])
+        scaled /= np.float32(self.spreads[at] or 1.0)
+        return np.clip(scaled, np.float32(self.lows[at]), np.float32(self.highs[at]), out=scaled)
 
     def state(self) -> Mapping[str, object]:
         """Numbers and text from which ``restore_inputs`` makes the same."""

@@ -58,21 +58,25 @@ class RowSource:
     def read(self, piece: Piece) -> tuple[pa.Table, Floats]:
         """The rows of a piece that are learned from, and their targets, shape (n_rows, n_rungs), NaN where not ended."""
         opened = pq.ParquetFile(piece.file)
-        keys = opened.read_row_group(piece.group, columns=["cutoff", "bucket", *self.targets])
-        cutoffs = column_floats(keys, "cutoff")
+        keep, targets = self._kept(opened, piece.group)
+        columns = [*self.numbers, *self.words]
+        if not keep.any():
+            return opened.schema_arrow.empty_table().select(columns), targets
+        rows = opened.read_row_group(piece.group, columns=columns).select(columns)
+        return rows if keep.all() else rows.filter(pa.array(keep)), targets
+
+    def _kept(self, opened: pq.ParquetFile, group: int) -> tuple[NDArray[np.bool_], Floats]:
+        """Which rows of a group are learned from, and the targets of these."""
+        keys = opened.read_row_group(group, columns=["cutoff", "bucket", *self.targets])
+        cutoffs, buckets = column_floats(keys, "cutoff"), column_floats(keys, "bucket")
         targets = np.column_stack([column_floats(keys, t) for t in self.targets])
         targets[cutoffs[:, None] > np.asarray(self.latest)] = np.nan
         keep = np.isin(cutoffs, list(self.cutoffs)) & np.isfinite(targets).any(axis=1)
-        buckets = column_floats(keys, "bucket")
         if self.only is not None:
             keep &= buckets % self.only[1] == self.only[0]
         if self.without is not None:
             keep &= buckets % self.without[1] != self.without[0]
-        columns = [*self.numbers, *self.words]
-        if not keep.any():
-            return opened.schema_arrow.empty_table().select(columns), targets[keep]
-        rows = opened.read_row_group(piece.group, columns=columns).select(columns)
-        return rows if keep.all() else rows.filter(pa.array(keep)), targets[keep]
+        return keep, targets[keep]
 
     def table(self) -> pa.Table:
         """All the rows at once, for small sources."""
@@ -80,7 +84,7 @@ class RowSource:
 
     def every_target(self) -> Floats:
         """The targets of all rows, in file order."""
-        return np.concatenate([self.read(p)[1] for p in self.pieces()])
+        return np.concatenate([self._kept(pq.ParquetFile(p.file), p.group)[1] for p in self.pieces()])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
