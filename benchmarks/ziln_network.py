@@ -4,7 +4,8 @@ Rows have 60 numbers (four with gaps), two attributes and a zero-inflated lognor
 and learning rates are the same; every run is a process of its own, the peer in an environment of its own, rounds
 interleaved. "seconds" go from opening the file to a trained network (imports left out); "rows/s" are those of the
 passes alone, ours as the difference of a run with all passes and one with a single pass. The loss is minus the
-log-likelihood of a row of a later cutoff, in the same unit for all.
+log-likelihood of a row of a later cutoff, in the same unit for all. "reread" keeps no encoded rows between passes, as
+where they take more than a gigabyte.
 
     python benchmarks/ziln_network.py [--rows 1000000] [--passes 4] [--rounds 3] [--threads 2]
 """
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 import venv
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -26,7 +28,7 @@ from typing import Any
 HERE = Path(__file__).parent
 PEER = HERE / ".peers" / "ziln"
 OUT = HERE / "out"
-MODES = ("headwater", "pytorch loader", "pytorch tensors")
+MODES = ("headwater", "headwater reread", "pytorch loader", "pytorch tensors")
 
 sys.path.insert(0, str(HERE / "peers"))
 
@@ -38,13 +40,13 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--child", action="store_true")
+    parser.add_argument("--child", choices=["kept", "reread"])
     given = parser.parse_args()
     if find_spec("torch") is None:
         print("not run: PyTorch is not installed (make test-deep installs it)")
         return
     if given.child:
-        print(json.dumps(_headwater(given.rows, passes=given.passes, threads=given.threads)))
+        print(json.dumps(_headwater(given)))
         return
     from ziln_rows import draw
 
@@ -66,7 +68,7 @@ def _peer_python() -> Path:
     return python
 
 
-def _headwater(n: int, *, passes: int, threads: int) -> dict[str, Any]:
+def _headwater(given: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
     import torch
     from ziln_rows import NUMBERS, TARGET, WORDS, draw
@@ -75,7 +77,7 @@ def _headwater(n: int, *, passes: int, threads: int) -> dict[str, Any]:
     from headwater.learners.network_training import TrainingSettings, learn_network
     from headwater.learners.network_ziln import ZilnHead
 
-    assert torch
+    n, passes = given.rows, given.passes
     learn, later = (
         RowSource(
             files=(str(path),),
@@ -87,7 +89,9 @@ def _headwater(n: int, *, passes: int, threads: int) -> dict[str, Any]:
         )
         for path in draw(OUT, n)
     )
-    settings = TrainingSettings(threads=threads, device="cpu")
+    settings = TrainingSettings(threads=given.threads, device="cpu")
+    if given.child == "reread":
+        settings = replace(settings, kept_bytes=0)
     seconds: list[float] = []
     busy: list[float] = []
     for k in (1, 1, passes):  # the first opens PyTorch's own libraries
@@ -116,9 +120,9 @@ def _run(mode: str, given: argparse.Namespace, *, python: Path) -> dict[str, Any
     from headwater.learners.network_training import TrainingSettings
 
     passes, threads = str(given.passes), str(given.threads)
-    if mode == "headwater":
+    if mode.startswith("headwater"):
         rest = ["--rows", str(given.rows), "--passes", passes, "--threads", threads]
-        command = [sys.executable, __file__, "--child", *rest]
+        command = [sys.executable, __file__, "--child", "reread" if "reread" in mode else "kept", *rest]
     else:
         batch = str(TrainingSettings().batch_for(given.rows))
         files = [str(p) for p in draw(OUT, given.rows)]

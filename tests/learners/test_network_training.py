@@ -75,7 +75,7 @@ def test_rows_that_do_not_fit_in_the_buffer_are_learned_from_as_well(
 ) -> None:
     known = simulate(6_000, seed=4)
     source = source_of(known.rows, group=500)
-    small = TrainingSettings(buffer_rows=1_000, threads=1)
+    small = TrainingSettings(buffer_rows=1_000, kept_bytes=0, threads=1)
     whole, parts = (learned(source, passes=8, settings=s) for s in (TrainingSettings(threads=1), small))
     assert parts.losses[-1][0] == pytest.approx(whole.losses[-1][0], rel=0.02)
     again = learned(source, passes=8, settings=small)

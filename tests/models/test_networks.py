@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MODELS = [ZilnNetwork, MultiDistributionNetwork, OrderedHorizonsNetwork]
 ERROR_LEFT = 0.7  # of a mean by age; with every user's own past to learn from it is about half
-TOTAL = 0.15  # over six other seeds of this world at most 8%
+TOTAL = 0.15  # over four other seeds of this world at most 9%
 SUMS = 1e-9
 
 
@@ -116,12 +116,9 @@ def test_an_attribute_that_tells_what_users_are_worth_is_learned(known: Known) -
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("model", MODELS)
-def test_it_is_judged_on_users_it_did_not_learn_from_at_the_latest_matured_cutoff(
-    known: Known, model: Any
-) -> None:
+def test_it_is_judged_on_users_it_did_not_learn_from_at_the_latest_matured_cutoff(known: Known) -> None:
     training = ladder(known.world)
-    predictor = model().fit(training)
+    predictor = OrderedHorizonsNetwork().fit(training)
     pairs = predictor.held_out
     assert pairs is not None
     rows = training.last_matured(("bucket",))

@@ -1,7 +1,7 @@
 """The rows a network learns from, read from Parquet a row group at a time and never held as a whole.
 
-A pass shuffles the row groups, fills a buffer with them, and shuffles the buffer. Encoded rows stay in memory
-only where all of them fit in one buffer; the batches are the same either way.
+A pass shuffles the row groups, fills a buffer with them, and shuffles the buffer. Encoded rows, half as large, stay in
+memory only where all of them fit in a stated number of bytes; the batches are the same either way.
 """
 
 from __future__ import annotations
@@ -99,6 +99,12 @@ class Buffer:
         """How many rows it holds."""
         return self.amounts.shape[0]
 
+    @property
+    def bytes_of_a_row(self) -> int:
+        """How much memory a row takes."""
+        arrays = (self.rows.numbers, self.rows.words, self.amounts)
+        return sum(a.itemsize * a.shape[1] for a in arrays)
+
     def taken(self, order: NDArray[np.int64]) -> Buffer:
         """The rows in another order."""
         return Buffer(
@@ -109,13 +115,17 @@ class Buffer:
 
 @dataclass(slots=True, kw_only=True)
 class Feed:
-    """Encoded buffers of a source, in file order or shuffled. ``n_rows`` is how many rows it has."""
+    """Encoded buffers of a source, in file order or shuffled.
+
+    ``n_rows`` is how many rows it has; they are kept, encoded, where that takes at most ``kept_bytes``.
+    """
 
     source: RowSource
     inputs: Inputs
     n_rows: int
     buffer_rows: int
-    _kept: dict[Piece, Buffer] = field(default_factory=dict[Piece, Buffer])
+    kept_bytes: int = 0
+    _kept: dict[Piece, Buffer] = field(init=False, default_factory=dict[Piece, Buffer])
 
     def buffers(self, rng: np.random.Generator | None = None) -> Iterator[Buffer]:
         """One pass over all rows; with a generator, in an order of its own."""
@@ -137,7 +147,7 @@ class Feed:
             return self._kept[piece]
         rows, targets = self.source.read(piece)
         made = Buffer(rows=self.inputs.encode(rows), amounts=rises(targets).astype(np.float32))
-        if self.n_rows <= self.buffer_rows:
+        if self.n_rows * made.bytes_of_a_row <= self.kept_bytes:
             self._kept[piece] = made
         return made
 

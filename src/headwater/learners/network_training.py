@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +44,7 @@ class TrainingSettings:
     most_rows_seen: int = 400_000_000
     batch_rows: int | None = None
     buffer_rows: int = 262_144
+    kept_bytes: int = 1_000_000_000
     learning_rate: float = 0.004
     decay: float = 0.93
     weight_decay: float = 0.01
@@ -52,8 +53,8 @@ class TrainingSettings:
     device: str | None = None
 
     def batch_for(self, n_rows: int) -> int:
-        """Rows in a step: about a hundred steps a pass, within 64 and 4,096."""
-        return self.batch_rows or int(np.clip(2 ** round(np.log2(max(n_rows, 1) / 100)), 64, 4_096))
+        """Rows in a step: about a hundred steps a pass, within 128 and 4,096."""
+        return self.batch_rows or int(np.clip(2 ** round(np.log2(max(n_rows, 1) / 100)), 128, 4_096))
 
     def passes_for(self, n_rows: int) -> int:
         """The passes that the budget allows."""
@@ -105,8 +106,14 @@ def learn_network(
         hidden=settings.hidden,
         blocks=head.blocks,
     )
-    feed = Feed(source=source, inputs=inputs, n_rows=n_rows, buffer_rows=settings.buffer_rows)
-    watch = None if watched is None else _feed_of(watched, feed)
+    feed = Feed(
+        source=source,
+        inputs=inputs,
+        n_rows=n_rows,
+        buffer_rows=settings.buffer_rows,
+        kept_bytes=settings.kept_bytes,
+    )
+    watch = None if watched is None else replace(feed, source=watched, n_rows=len(watched.every_target()))
     with _steady(torch, settings, n_rows=n_rows) as device:
         run = _Run(
             torch=torch,
@@ -124,11 +131,6 @@ def learn_network(
         device=device,
         start_loss=start_loss,
     )
-
-
-def _feed_of(watched: RowSource, feed: Feed) -> Feed:
-    n_rows = len(watched.every_target())
-    return Feed(source=watched, inputs=feed.inputs, n_rows=n_rows, buffer_rows=feed.buffer_rows)
 
 
 class _Adam:
