@@ -61,7 +61,7 @@ test-spark: $(SPARK)
 	$(BIN)/python -m pytest -p no:xdist -m "spark and not deep" tests/parity
 
 test-deep: $(DEEP)
-	$(BIN)/python -m pytest -p no:xdist -m "deep and not spark"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "deep and not spark"
 
 check: $(DEV)
 	$(BIN)/ruff check .
