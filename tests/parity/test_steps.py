@@ -212,6 +212,7 @@ def test_revenue_adds_up_to_what_plain_python_adds_up_to(roads):
 def test_snapshots_are_the_same_and_in_the_same_order(roads):
     duck, spark = (r.snapshot for r in roads)
     assert_same(duck.rows, spark.rows)
+    assert_same(duck.daily, spark.daily)
     order = [t.rows.to_arrow(["cutoff", "user_id"]).to_pylist() for t in (duck, spark)]
     assert order[0] == order[1]
     assert duck.findings == spark.findings

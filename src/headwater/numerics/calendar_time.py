@@ -23,6 +23,7 @@ __all__ = ["DatedRows", "InSeason", "Seasons", "Terms", "fit_in_season", "statio
 YEAR: Final = 365.2425
 _MONDAY = 3  # days since 1970 begin on a Thursday
 _ROUNDS, _CLIMBS = 40, 30
+_MANY_ROWS, _GRID = 20_000, 0.5
 _SETTLED = 5e-4
 _FIRST_SD, _LEAST_SD, _LARGEST_SD = 0.3, 1e-3, 2.0
 
@@ -109,12 +110,24 @@ class DatedRows:
 
     def in_time_of(self, seasons: Seasons) -> RfmRows:
         """The same customers with their times read off the operational clock."""
+        t_x, T = self._times(seasons)
+        return RfmRows(x=self.x, t_x=t_x, T=T, weights=self.weights)
+
+    def about_in_time_of(self, seasons: Seasons) -> RfmRows:
+        """The same for fitting: where there are many rows, to half an average day, so that many share a time.
+
+        The log itself knows purchases to a day; what rounding does to one row it undoes in another.
+        """
+        if self.x.size <= _MANY_ROWS:
+            return self.in_time_of(seasons)
+        t_x, T = (np.round(t / _GRID) * _GRID for t in self._times(seasons))
+        return RfmRows(x=self.x, t_x=t_x, T=T, weights=self.weights)
+
+    def _times(self, seasons: Seasons) -> tuple[Floats, Floats]:
         seen = np.full_like(self.first, self.last_seen)
-        return RfmRows(
-            x=self.x,
-            t_x=seasons.elapsed(after=self.first, through=self.last),
-            T=seasons.elapsed(after=self.first, through=seen),
-            weights=self.weights,
+        return (
+            seasons.elapsed(after=self.first, through=self.last),
+            seasons.elapsed(after=self.first, through=seen),
         )
 
 
@@ -162,16 +175,16 @@ def fit_in_season(
     """
     seasons = stationary(terms)
     x = terms.design(days)
-    made = fit(rows.in_time_of(seasons), None)
+    made = fit(rows.about_in_time_of(seasons), None)
     plain, dispersion, settled, rounds = made.log_likelihood, 1.0, False, 0
     spreads = np.full(len(terms.groups), _FIRST_SD)
     while not settled and rounds < _ROUNDS:
         rounds += 1
-        expected = _expected(rows, days=days, by=slopes(made.params, rows.in_time_of(seasons)))
+        expected = _expected(rows, days=days, by=slopes(made.params, rows.about_in_time_of(seasons)))
         seasons, dispersion, spreads, moved = _regressed(
             seasons, x=x, purchases=purchases, expected=expected, spreads=spreads
         )
-        made = fit(rows.in_time_of(seasons), made.params)
+        made = fit(rows.about_in_time_of(seasons), made.params)
         settled = moved < _SETTLED
     return InSeason(
         seasons=seasons,
