@@ -51,7 +51,7 @@ def seasonal_shop(
 
 
 def planned(training: Training) -> Training:
-    return replace(training, calendar={"promotion": tuple(int(BASE + d) for d in PROMOTION)})
+    return replace(training, calendar={"promotion": tuple(int(BASE + d) for d in PROMOTION)}, shared={})
 
 
 def total_bias(world: World, model: str, origin: int) -> float:
@@ -135,7 +135,7 @@ def test_a_season_is_refused_where_it_was_not_seen_again(
 
 
 def test_an_event_that_never_happened_yet_is_named(seasonal: World) -> None:
-    training = replace(seasonal.training(780), calendar={"opening": (BASE + 800,)})
+    training = replace(seasonal.training(780), calendar={"opening": (BASE + 800,)}, shared={})
     fitted = fit_model("bg_nbd_seasonal", training)
     (finding,) = [f for f in fitted.findings if f.code == "season.unseen_event"]
     assert "'opening'" in finding.what
@@ -143,6 +143,6 @@ def test_an_event_that_never_happened_yet_is_named(seasonal: World) -> None:
 
 def test_a_snapshot_without_daily_counts_is_refused(seasonal: World) -> None:
     training = seasonal.training(780)
-    bare = replace(training, snapshot=replace(training.snapshot, daily=None))
+    bare = replace(training, snapshot=replace(training.snapshot, daily=None), shared={})
     with pytest.raises(DataError, match=r"fit\.no_daily"):
         fit_model("bg_nbd_seasonal", bare)

@@ -18,7 +18,7 @@ class BgNbdSeasonal:
     Dropout comes at purchases, so it follows them exactly.
     """
 
-    about: ClassVar[str] = "BG/NBD with weekdays, seasons and events; Gamma-Gamma for money"
+    about: ClassVar[str] = "BG/NBD with weekdays, seasons and events; spend for money"
     simplicity: ClassVar[int] = 5
     by_default: ClassVar[bool] = True
 

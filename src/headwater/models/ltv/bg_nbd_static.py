@@ -15,7 +15,7 @@ __all__ = ["BgNbdStatic"]
 class BgNbdStatic:
     """BG/NBD with penalized effects of attributes on buying and on leaving."""
 
-    about: ClassVar[str] = "BG/NBD by country, channel and other attributes; Gamma-Gamma for money"
+    about: ClassVar[str] = "BG/NBD by country, channel and other attributes; spend for money"
     simplicity: ClassVar[int] = 5
     by_default: ClassVar[bool] = True
 

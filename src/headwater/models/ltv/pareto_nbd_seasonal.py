@@ -18,7 +18,7 @@ class ParetoNbdSeasonal:
     Dropout runs on the same clock: more leave where more buy.
     """
 
-    about: ClassVar[str] = "Pareto/NBD with weekdays, seasons and events; Gamma-Gamma for money"
+    about: ClassVar[str] = "Pareto/NBD with weekdays, seasons and events; spend for money"
     simplicity: ClassVar[int] = 6
     by_default: ClassVar[bool] = True
 

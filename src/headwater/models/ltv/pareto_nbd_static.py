@@ -15,7 +15,7 @@ __all__ = ["ParetoNbdStatic"]
 class ParetoNbdStatic:
     """Pareto/NBD with penalized effects of attributes on buying and on leaving."""
 
-    about: ClassVar[str] = "Pareto/NBD by country, channel and other attributes; Gamma-Gamma for money"
+    about: ClassVar[str] = "Pareto/NBD by country, channel and other attributes; spend for money"
     simplicity: ClassVar[int] = 6
     by_default: ClassVar[bool] = False
 
