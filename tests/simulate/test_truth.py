@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -13,11 +14,13 @@ import pytest
 from tests.simulate.conftest import Made
 
 from headwater.core.span import date_of
+from headwater.engine.duckdb import DuckDB
 from headwater.engine.sql import name, sql
 from headwater.simulate.calendar import RHYTHM, midnight_us, share_of_day_before
 from headwater.simulate.outlook import presence
 from headwater.simulate.trials import PUSH_LOGIT
-from headwater.simulate.world import APP_ZONE, PLACES, SEGMENTS, World, salt
+from headwater.simulate.world import APP_ZONE, PLACES, SEGMENTS, Season, World, salt
+from headwater.simulate.write import simulate
 
 STANDARD_ERRORS = 4.5  # two-sided chance of a miss under 1e-5 for each comparison, for a fixed seed
 EVENTS = "events/*.parquet"
@@ -27,27 +30,54 @@ def files(made: Made, pattern: str) -> str:
     return str(made.folder / pattern)
 
 
-@pytest.mark.parametrize(("which", "horizon"), [(0, 30), (0, 90), (1, 30)])
-def test_expected_revenue_is_what_users_bring_on_average(town: Made, which: int, horizon: int) -> None:
-    day = town.world.truth_days[which]
-    column = name(f"revenue_usd_next_{horizon}d")
-    n, gap, error, expected = town.engine.one(
+def revenue_beside_expected(made: Made, day: int, horizon: int) -> tuple[int, float, float, float]:
+    """Users, mean of what they brought less what was expected, its standard error, mean expected."""
+    return made.engine.one(
         sql(
             "SELECT count(*), avg(coalesce(r.usd, 0) - t.expected), stddev(coalesce(r.usd, 0) - t.expected) / sqrt(count(*)), avg(t.expected)"
             " FROM (SELECT user_id, {c} AS expected FROM read_parquet({truth}) WHERE truth_day = {day}) AS t LEFT JOIN"
             ' (SELECT user_id, sum(amount_usd) AS usd FROM read_parquet({events}) WHERE event <> \'refund\' AND epoch_us("at") >= {a} AND epoch_us("at") < {b}'
             " GROUP BY user_id) AS r USING (user_id)",
-            c=column,
-            truth=files(town, "truth/users/*.parquet"),
-            events=files(town, EVENTS),
+            c=name(f"revenue_usd_next_{horizon}d"),
+            truth=files(made, "truth/users/*.parquet"),
+            events=files(made, EVENTS),
             day=day,
             a=midnight_us(day, APP_ZONE),
             b=midnight_us(day + horizon, APP_ZONE),
         )
     )
+
+
+@pytest.mark.parametrize(("which", "horizon"), [(0, 30), (0, 90), (1, 30)])
+def test_expected_revenue_is_what_users_bring_on_average(town: Made, which: int, horizon: int) -> None:
+    n, gap, error, expected = revenue_beside_expected(town, town.world.truth_days[which], horizon)
     assert n > 5_000
     assert expected > 0.5
     assert abs(gap) < STANDARD_ERRORS * error
+
+
+@pytest.mark.parametrize("seasons", [Season.STEADY, Season.STRONG])
+def test_expected_revenue_knows_the_season(seasons: Season, tmp_path: Path, reader: DuckDB) -> None:
+    """From half of the way (in May) a strong year's next 90 days hold the sale of June."""
+    world = World(seed=13, n_users=3_000, n_days=240, seasons=seasons)
+    simulate(reader, world, folder=tmp_path)
+    made = Made(world=world, folder=tmp_path, engine=reader)
+    _, gap, error, expected = revenue_beside_expected(made, world.truth_days[0], 90)
+    assert expected > 0.5
+    assert abs(gap) < STANDARD_ERRORS * error
+
+
+def test_seasons_are_shares_of_the_best_day() -> None:
+    days = range(
+        World(seed=1, n_users=1, n_days=60).first_day, World(seed=1, n_users=1, n_days=60).first_day + 730
+    )
+    shapes = {
+        s: np.array([World(seed=1, n_users=1, n_days=60, seasons=s).season(d) for d in days]) for s in Season
+    }
+    assert all(((shape > 0) & (shape <= 1)).all() for shape in shapes.values())
+    assert np.ptp(shapes[Season.STEADY]) == 0
+    weeks = {s: shape[:728].reshape(-1, 7).mean(axis=1) for s, shape in shapes.items()}
+    assert np.ptp(weeks[Season.MILD]) < 0.2 < np.ptp(weeks[Season.STRONG])
 
 
 def test_expected_revenue_tells_users_apart_in_the_right_measure(town: Made) -> None:

@@ -13,7 +13,7 @@ from headwater.core.span import day_of
 from headwater.engine.duckdb import DuckDB
 from headwater.simulate.faults import read_faults
 from headwater.simulate.project import project_text
-from headwater.simulate.world import World
+from headwater.simulate.world import Season, World
 from headwater.simulate.write import Simulated, simulate
 
 __all__ = ["make_world"]
@@ -33,6 +33,7 @@ def make_world(
     by: str = "month",
     until: str | None = None,
     faults: str = "none",
+    season: Season = Season.MILD,
     users_at_a_time: int = 200_000,
     threads: int = 2,
     memory: str = "1500MB",
@@ -43,7 +44,7 @@ def make_world(
     ``n_events`` gives about so many events in place of ``n_users``. Raises ``UsageError`` (``simulate.*``).
     """
     users = n_users if n_events is None else max(1, round(n_events / _events_of_a_user(n_days)))
-    world = World(seed=seed, n_users=users, n_days=n_days, users_at_a_time=users_at_a_time)
+    world = World(seed=seed, n_users=users, n_days=n_days, users_at_a_time=users_at_a_time, seasons=season)
     planted = read_faults(faults, seed=seed)
     until_day = world.end_day if until is None else min(day_of(until), world.end_day)
     with tempfile.TemporaryDirectory(prefix="headwater-") as spill:

@@ -17,7 +17,6 @@ from headwater.simulate.world import (
     World,
     expected_signup_weights,
     fx_rate,
-    season,
 )
 
 __all__ = ["DAY_US", "RHYTHM", "SIGNUP_SLOTS", "midnight_us", "register_calendar", "share_of_day_before"]
@@ -60,7 +59,9 @@ def _clock(world: World) -> pa.Table:
     """One row a place and local day: when it begins, and where in it the clocks move (``switch_s``) by how much."""
     days = range(world.first_day - _EDGE_DAYS, world.end_day + _EDGE_DAYS)
     rows = [
-        (no, day, *_day_in(place.zone, day), season(day)) for no, place in enumerate(PLACES) for day in days
+        (no, day, *_day_in(place.zone, day), world.season(day))
+        for no, place in enumerate(PLACES)
+        for day in days
     ]
     names = ("place_no", "day", "start_us", "switch_s", "shift_s", "weight")
     return pa.table(dict(zip(names, zip(*rows, strict=True), strict=True)))

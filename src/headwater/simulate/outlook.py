@@ -22,7 +22,6 @@ from headwater.simulate.world import (
     RETURN_DAILY,
     SEGMENTS,
     World,
-    season,
 )
 
 __all__ = ["HORIZONS", "STATES", "presence", "register_outlook"]
@@ -104,7 +103,7 @@ def _outlook(world: World, chains: np.ndarray) -> pa.Table:
         part[0] -= share_of_day_before(passed)
         part[-1] = share_of_day_before(left)
         days = np.arange(first, last + 1)
-        weights = part * np.array([season(int(d)) for d in days])
+        weights = part * np.array([world.season(int(d)) for d in days])
         for state_no, state in enumerate((*STATES, "new")):
             seen = chains[:, state_no % len(STATES), : len(days)] * weights
             if state == "new":
@@ -140,7 +139,7 @@ def _effect_days(world: World, chains: np.ndarray) -> pa.Table:
         begin, end = trial.first_day(world), trial.end_day(world)
         for day in range(begin, begin + 1 if trial is PUSH else end):
             after = np.arange(0 if trial is PUSH else 1, end - day)
-            weights = np.array([season(day + int(k)) * trial.fade(int(k)) for k in after])
+            weights = np.array([world.season(day + int(k)) * trial.fade(int(k)) for k in after])
             sums = chains[:, :, after] @ weights if len(after) else np.zeros(chains.shape[:2])
             rows += [
                 {

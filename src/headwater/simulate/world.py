@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from headwater.core.errors import UsageError
 from headwater.core.span import date_of, day_of
@@ -22,13 +23,13 @@ __all__ = [
     "SUBSCRIPTION",
     "Campaign",
     "Place",
+    "Season",
     "Segment",
     "Subscription",
     "World",
     "expected_signup_weights",
     "fx_rate",
     "salt",
-    "season",
 ]
 
 APP_ZONE = "America/New_York"
@@ -158,6 +159,19 @@ class Subscription:
 SUBSCRIPTION = Subscription()
 
 
+class Season(StrEnum):
+    """What the calendar does to activity: nothing; a mild year; a strong year with two weeks of promotion."""
+
+    STEADY = "steady"
+    MILD = "mild"
+    STRONG = "strong"
+
+
+_WEEKDAYS = (0.86, 0.84, 0.85, 0.88, 0.95, 1.0, 0.98)
+_PROMOTIONS = ((160, 170), (325, 335))
+"""Days of the year of the June sale and of the November sale, ends exclusive."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What is simulated: the same world gives the same rows, however it is cut into files.
@@ -171,6 +185,7 @@ class World:
     n_days: int
     first_day: int = day_of("2025-01-01")
     users_at_a_time: int = 200_000
+    seasons: Season = Season.MILD
 
     def __post_init__(self) -> None:
         if self.n_users < 1 or self.n_days < 60 or self.users_at_a_time % CLUSTER_SIZE:
@@ -190,6 +205,18 @@ class World:
         """The day at a share (0 to 1) of the simulated time."""
         return self.first_day + math.floor(self.n_days * share)
 
+    def season(self, day: int) -> float:
+        """The weekday and season of a local day, above 0 and at most 1; activity is proportional to it."""
+        when = date_of(day)
+        of_year = when.timetuple().tm_yday
+        if self.seasons is Season.STEADY:
+            return 0.9
+        if self.seasons is Season.MILD:
+            return _WEEKDAYS[when.weekday()] * (0.93 + 0.07 * math.cos(2 * math.pi * (of_year - 15) / 365.25))
+        year = 0.5 + 0.2 * math.cos(2 * math.pi * (of_year - 345) / 365.25)
+        promoted = any(a <= of_year < b for a, b in _PROMOTIONS)
+        return _WEEKDAYS[when.weekday()] * year * (1.4 if promoted else 1.0)
+
     @property
     def truth_days(self) -> tuple[int, ...]:
         """The dates from which expected values are stated: half and three quarters of the way, and the end."""
@@ -207,20 +234,10 @@ def salt(*words: object) -> int:
     return int(hashlib.sha256("|".join(str(w) for w in words).encode()).hexdigest()[:15], 16)
 
 
-_WEEKDAYS = (0.86, 0.84, 0.85, 0.88, 0.95, 1.0, 0.98)
-
-
-def season(day: int) -> float:
-    """The weekday and season of a local day, above 0 and at most 1; activity is proportional to it."""
-    when = date_of(day)
-    year = 0.93 + 0.07 * math.cos(2 * math.pi * (when.timetuple().tm_yday - 15) / 365.25)
-    return _WEEKDAYS[when.weekday()] * year
-
-
 def expected_signup_weights(world: World) -> Sequence[float]:
     """The share of all users who sign up on each simulated day; adds to 1. Growth, weekday, season."""
     growth = [1.0 + 1.2 * d / world.n_days for d in range(world.n_days)]
-    raw = [g * season(world.first_day + d) for d, g in enumerate(growth)]
+    raw = [g * world.season(world.first_day + d) for d, g in enumerate(growth)]
     raw[0] += _FIRST_USERS * sum(raw)
     total = sum(raw)
     return [r / total for r in raw]

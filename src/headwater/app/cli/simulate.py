@@ -12,6 +12,7 @@ from headwater.app.cli.program import app
 from headwater.app.cli.session import Options, answer, with_options
 from headwater.app.cli.speak import Reply
 from headwater.app.simulated import make_world
+from headwater.simulate.world import Season
 
 __all__ = ["simulate"]
 
@@ -47,6 +48,12 @@ def simulate(
             help="Dirt to plant in the log, with a table of which rows: none, default, all, or kinds with the share of rows: future=0.001,alias=0.02."
         ),
     ] = "none",
+    season: Annotated[
+        Season,
+        typer.Option(
+            help="What the calendar does to activity: nothing, a mild year, or a strong one with two promotions."
+        ),
+    ] = Season.MILD,
     chunk: Annotated[
         int, typer.Option(min=20, help="Users made at a time: fewer need less memory. No row depends on it.")
     ] = 200_000,
@@ -69,6 +76,7 @@ def simulate(
             by=by,
             until=until,
             faults=faults,
+            season=season,
             chunk=chunk,
         ),
     )
@@ -84,6 +92,7 @@ def _reply(
     by: str,
     until: str | None,
     faults: str,
+    season: Season,
     chunk: int,
 ) -> Reply:
     if options.dry_run:
@@ -98,6 +107,7 @@ def _reply(
         by=by,
         until=until,
         faults=faults,
+        season=season,
         users_at_a_time=chunk,
         threads=options.threads or 2,
         memory=options.memory or "1500MB",
