@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
@@ -16,15 +17,21 @@ from headwater.contracts.check import check, require_gate, require_past
 from headwater.core.audit import Audit, Hole
 from headwater.core.contract import Contract, Events
 from headwater.core.ledger import Ledger, Snapshot
-from headwater.core.sources import Sourced
+from headwater.core.sources import Sourced, SourceKind
 from headwater.core.span import as_days, day_of
 from headwater.engine.sources import known_rows
 from headwater.engine.sql import Sql
 from headwater.ledgers.build import build_ledger
+from headwater.snapshots.attributes import ToldAttributes, read_attributes
 from headwater.snapshots.build import build_cutoff, held_days, join_snapshots, require_inside
 from headwater.snapshots.cut import Cut, cut_of, snapshot_key
 
 __all__ = ["Dataset"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    told: ToldAttributes | None
 
 
 class Dataset:
@@ -42,6 +49,7 @@ class Dataset:
         self._events: Events | None = None
         self._ledger: Ledger | None = None
         self._audit: Audit | None = None
+        self._told: tuple[ToldAttributes | None] | None = None
         self._snapshots: dict[tuple[object, ...], Snapshot] = {}
 
     def events(self, *, gate: bool = True) -> Events:
@@ -157,6 +165,24 @@ class Dataset:
             n_rows=events.events.n_rows,
         )
 
+    def told(self) -> ToldAttributes | None:
+        """What dated sources of users tell of them (a channel, a plan), each from when it holds."""
+        self._told = self._told or (self._read_told(),)
+        return self._told[0]
+
+    def _read_told(self) -> ToldAttributes | None:
+        if not any(s.kind is SourceKind.USERS for s in self.declared.others):
+            return None
+        sources, zone = self.sources(), self.contract.app.time_zone
+        return self.steps.step(
+            "attributes",
+            {"sources": [s.rows.fingerprint for s in sources], "time_zone": zone},
+            _Told,
+            lambda folder: _Told(
+                told=read_attributes(self.steps.engine, sources, time_zone=zone, folder=folder)
+            ),
+        ).told
+
     def snapshot(
         self, *, cutoffs: Sequence[int], horizons: Sequence[int], as_of: int | None = None
     ) -> Snapshot:
@@ -193,6 +219,7 @@ class Dataset:
             "holes": self._holes(),
             "max_hole_share": self.settings.gate.max_hole_share,
             "time_zone": self.contract.app.time_zone,
+            "told": None if (told := self.told()) is None else told.rows.fingerprint,
         }
 
     def _holes(self) -> tuple[Hole, ...]:
@@ -210,6 +237,7 @@ class Dataset:
             holes=self._holes(),
             most_lost=self.settings.gate.max_hole_share,
             time_zone=self.contract.app.time_zone,
+            told=self.told(),
         )
 
     def _there(self, ledger: Ledger, cut: Cut) -> bool:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from headwater.app.config import Settings, contract_of, read_memory, read_threads
 from headwater.app.dataset import Dataset
 from headwater.app.engines import engine_label, open_engine
+from headwater.app.groups import groups_of
 from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of, rungs_of
 from headwater.app.steps import Steps
 from headwater.app.store import Store, fingerprint_of, write_whole
@@ -34,6 +35,7 @@ from headwater.models.forecasting import FittedModel, fit_model, restore_model
 from headwater.models.ltv import LTV_MODELS
 from headwater.models.model import Training
 from headwater.numerics.forecast import Forecast
+from headwater.snapshots.attributes import ToldAttributes
 from headwater.snapshots.rows import rows_at
 
 __all__ = ["FittedStep", "ForecastStep", "Study", "seeded"]
@@ -130,6 +132,10 @@ class Study:
         """The declared sources beside the events, each through its gate."""
         return self._data.sources()
 
+    def told(self) -> ToldAttributes | None:
+        """What dated sources of users tell of them."""
+        return self._data.told()
+
     def ledger(self) -> Ledger:
         """The ledger of the kept events."""
         return self._data.ledger()
@@ -176,6 +182,8 @@ class Study:
                 actual=lambda origin: self._actual(task, origin),
                 forecast=lambda model, origin: self.forecast_at(model, job, origin, seed=drawn),
                 rng=seeded(drawn, "backtest", job.name),
+                groups=lambda origin: groups_of(self.tested(task, origin), origin),
+                users=lambda origin: rows_at(self.tested(task, origin), origin, ("user_id",))["user_id"],
             ),
             title=f"testing {len(ranks)} models on the past ({job.name})",
         )
@@ -183,7 +191,7 @@ class Study:
     def fit(self, model: str, job: Job) -> FittedStep:
         """A model fitted on everything known today, saved."""
         ledger = self.ledger()
-        snapshot = self._learned_from(job, ledger.end_day)
+        snapshot = self.learned_from(job, ledger.end_day)
         inputs = {"snapshot": snapshot.rows.fingerprint, "model": model, "task": job.task, "seed": self.seed}
         return self.step(
             "fit",
@@ -199,7 +207,7 @@ class Study:
             raise _untested(model, proof)
         fitted = self.fit(model, job)
         ledger = self.ledger()
-        snapshot = self._learned_from(job, ledger.end_day)
+        snapshot = self.learned_from(job, ledger.end_day)
         shared = proof.shared_errors[model]
         inputs = {
             "snapshot": snapshot.rows.fingerprint,
@@ -240,7 +248,8 @@ class Study:
         """The content fingerprint of every step whose result is shown, by step and key."""
         return {label: r.fingerprint for label, r in sorted(self.steps.items()) if r.name in _SHOWN}
 
-    def _learned_from(self, job: Job, origin: int, *, as_of: int | None = None) -> Snapshot:
+    def learned_from(self, job: Job, origin: int, *, as_of: int | None = None) -> Snapshot:
+        """The snapshot that models of a job learn from at an origin."""
         days = job.task.horizon_days
         cutoffs = learning_cutoffs(self.ledger(), origin=origin, horizon_days=days, every_days=job.every_days)
         return self.snapshot(cutoffs=cutoffs, horizons=rungs_of(days), as_of=as_of)
@@ -251,7 +260,7 @@ class Study:
         if key not in self._trainings:
             self._trainings = {
                 key: Training(
-                    snapshot=self._learned_from(job, origin, as_of=as_of),
+                    snapshot=self.learned_from(job, origin, as_of=as_of),
                     task=job.task,
                     engine=self.engine,
                     rng=seeded(seed, "fit", job.name, str(origin)),
@@ -260,9 +269,12 @@ class Study:
             }
         return self._trainings[key]
 
+    def tested(self, task: Task, origin: int) -> Snapshot:
+        """Users as known at an origin, with what then came."""
+        return self.snapshot(cutoffs=(origin,), horizons=(task.horizon_days,))
+
     def _actual(self, task: Task, origin: int) -> np.ndarray:
-        snapshot = self.snapshot(cutoffs=(origin,), horizons=(task.horizon_days,))
-        return column_floats(rows_at(snapshot, origin, (task.target,)), task.target)
+        return column_floats(rows_at(self.tested(task, origin), origin, (task.target,)), task.target)
 
     def forecast_at(self, model: str, job: Job, origin: int, *, seed: int) -> Forecast:
         """What a model would have said at a past day, knowing no more than that day did."""

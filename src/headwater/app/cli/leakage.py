@@ -25,7 +25,12 @@ def leakage_reply(study: Study, job: Job) -> Reply:
     )
     folder = study.store.scratch("leakage")
     seen = check_leakage(
-        study.engine, ledger, cutoffs=cutoffs, horizons=rungs_of(job.task.horizon_days), folder=folder
+        study.engine,
+        ledger,
+        cutoffs=cutoffs,
+        horizons=rungs_of(job.task.horizon_days),
+        folder=folder,
+        told=study.told(),
     )
     blocking = [f for f in seen.findings if f.severity.value == "block"]
     if blocking:

@@ -1,0 +1,71 @@
+"""What the log and the past say against trusting a forecast: holes, a short history, users unlike those learned from."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import numpy as np
+
+from headwater.app.plan import Job
+from headwater.app.study import Study
+from headwater.core.finding import Finding
+from headwater.core.ledger import Snapshot
+from headwater.engine.arrays import column_floats, column_objects
+from headwater.engine.engine import table_scan
+from headwater.engine.sql import commas, name, sql
+from headwater.evaluation.backtest import Backtest
+from headwater.evaluation.shift import Column, population_shift
+from headwater.evaluation.trust import check_trust
+
+__all__ = ["trust_findings"]
+
+_USERS_LOOKED_AT = 20_000
+_BUCKETS = 64
+
+
+def trust_findings(study: Study, job: Job, proof: Backtest) -> tuple[Finding, ...]:
+    """What speaks against the forecast of a job; a blocking finding means that it cannot be defended."""
+    ledger = study.ledger()
+    learned = study.learned_from(job, ledger.end_day)
+    ended = [c for c in learned.cutoffs if c + job.task.horizon_days <= ledger.end_day]
+    then = [_looked_at(study, learned, c) for c in ended]
+    shifts = population_shift(then, _looked_at(study, learned, ledger.end_day)) if then else ()
+    return check_trust(
+        proof,
+        history_days=ledger.end_day - ledger.first_day,
+        hole_shares={o: _hole_share(study, job, o) for o in proof.origins},
+        shifts=shifts,
+    )
+
+
+def _looked_at(study: Study, snapshot: Snapshot, cutoff: int) -> dict[str, Column]:
+    """Features and attributes of some 20,000 users of a cutoff, chosen by the bucket of their id."""
+    n_users = snapshot.rows.n_rows / len(snapshot.cutoffs)
+    buckets = max(1, ceil(_BUCKETS * _USERS_LOOKED_AT / max(n_users, 1)))
+    features, attributes = ([c.name for c in cs] for cs in (snapshot.features, snapshot.attributes))
+    rows = study.engine.arrow(
+        sql(
+            "SELECT {columns} FROM {scan} WHERE cutoff = {c} AND bucket < {b} ORDER BY user_id",
+            columns=commas([name(c) for c in ("user_id", *features, *attributes)]),
+            scan=table_scan(snapshot.rows),
+            c=cutoff,
+            b=buckets,
+        )
+    )
+    numbers: dict[str, Column] = {c: column_floats(rows, c) for c in features}
+    words: dict[str, Column] = {
+        c: np.array([w or "" for w in column_objects(rows, c)], dtype=np.str_) for c in attributes
+    }
+    return numbers | words
+
+
+def _hole_share(study: Study, job: Job, origin: int) -> float:
+    """The share of the days of an origin's target windows that lie in holes, averaged over users."""
+    snapshot = study.tested(job.task, origin)
+    column = f"hole_days_{job.task.horizon_days}d"
+    if column not in {c.name for c in snapshot.rows.columns}:
+        return 0.0
+    query = sql(
+        "SELECT avg({c}) FROM {s} WHERE cutoff = {o}", c=name(column), s=table_scan(snapshot.rows), o=origin
+    )
+    return float(study.engine.one(query)[0] or 0.0) / job.task.horizon_days
