@@ -20,6 +20,7 @@ TESTED = {
     "app/dataset.py": "test_run.py",
     "app/same_tables.py": "test_verify.py",
     "app/study.py": "test_run.py",
+    "app/trusted.py": "test_run.py",
     "app/worth.py": "test_run.py",
     "contracts/alarms": "test_alarms.py",
     "contracts/audit.py": "test_alarms.py",

@@ -9,9 +9,21 @@ from headwater.app.agree import Agreed, chosen_forecast
 from headwater.app.data_page import data_page
 from headwater.app.plan import Job, rungs_of
 from headwater.app.study import Study
+from headwater.app.trusted import trust_findings
 from headwater.app.verdicts import beyond_experience, limits, verdict_grid, verdicts
 from headwater.app.what_if import what_if_page
-from headwater.app.worth import Worth, cohort_grid, tenth_grid, user_grid, value_form, weekly_rows, worth_of
+from headwater.app.worth import (
+    MONTH,
+    Worth,
+    cohort_grid,
+    group_grids,
+    group_totals,
+    tenth_grid,
+    user_grid,
+    value_form,
+    weekly_rows,
+    worth_of,
+)
 from headwater.core.answer import Estimate
 from headwater.core.block import (
     Block,
@@ -30,7 +42,7 @@ from headwater.core.block import (
 )
 from headwater.core.contract import Events
 from headwater.core.errors import DataError
-from headwater.core.finding import Finding
+from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger, Snapshot, column_grid
 from headwater.core.span import date_of
 from headwater.evaluation.backtest import Backtest
@@ -46,6 +58,7 @@ class _Chapter:
     worth: Worth
     others: tuple[Worth, ...]
     snapshot: Snapshot
+    against: tuple[Finding, ...]
     facts: tuple[tuple[str, str], ...]
     findings: tuple[Finding, ...]
 
@@ -90,6 +103,7 @@ def _chapter(study: Study, job: Job, proof: Backtest, agreed: Agreed) -> _Chapte
         worth=worth,
         others=_others(study, job, proof, worth),
         snapshot=study.snapshot(cutoffs=(study.ledger().end_day,), horizons=rungs_of(job.task.horizon_days)),
+        against=trust_findings(study, job, proof),
         facts=fitted.facts,
         findings=(*fitted.findings, *agreed.findings),
     )
@@ -127,6 +141,9 @@ def _lead(chapters: list[_Chapter], events: Events, refused: list[tuple[str, Fin
     worth, total = chapters[0].worth, chapters[0].worth.total
     days, top = worth.task.horizon_days, worth.top.share
     start = date_of(worth.forecast.cutoff)
+    blocking = [f for f in chapters[0].against if f.severity is Severity.BLOCK]
+    if blocking:
+        return f"{total.n_users:,} customers were forecast over {days} days from {start}, but the forecast cannot be defended: {blocking[0].what}"
     if beyond_experience(worth):
         return (
             f"The order of {total.n_users:,} customers can be used: {top:.0%} of the expected value lies with the top tenth. "
@@ -148,7 +165,7 @@ def _answer_page(
         blocks += [
             Prose(text=_how_sure(c), lead=True),
             *callouts(beyond_experience(c.worth)),
-            verdict_grid(verdicts(c.proof, c.worth), "verdicts"),
+            verdict_grid(verdicts(c.proof, c.worth, c.against), "verdicts"),
             _history_chart(study, ledger, c.worth),
         ]
     if chapters:
@@ -265,6 +282,7 @@ def _proof_page(c: _Chapter) -> Page:
 
 def _worth_page(study: Study, events: Events, ledger: Ledger, c: _Chapter) -> Page:
     form, task = value_form(ledger, c.worth.task), c.worth.task
+    totals = group_totals(study, c.worth, c.snapshot)
     tenths = tenth_grid(c.worth, form)
     chart = Chart(
         name=f"tenths_chart_{_name(c)}",
@@ -278,7 +296,8 @@ def _worth_page(study: Study, events: Events, ledger: Ledger, c: _Chapter) -> Pa
     blocks = (
         chart,
         tenths,
-        cohort_grid(study.engine, ledger, c.worth, form),
+        cohort_grid(study.engine, ledger, c.worth, form, totals[MONTH]),
+        *group_grids(totals, c.worth, form),
         user_grid(study.engine, events, ledger, c.worth, form),
     )
     return Page(
@@ -291,7 +310,7 @@ def _worth_page(study: Study, events: Events, ledger: Ledger, c: _Chapter) -> Pa
 def _limits_page(events: Events, chapters: list[_Chapter]) -> Page:
     found: dict[str, Finding] = {}
     for c in chapters:
-        for f in (*limits(events, c.snapshot, c.proof), *c.findings):
+        for f in (*c.against, *limits(events, c.snapshot, c.proof), *c.findings):
             found.setdefault(f.code, f)
     text = "A forecast is about customers already seen: those who come for the first time after the cutoff are not in it. It says what happens if nothing changes; it does not say what a campaign would change."
     return Page(

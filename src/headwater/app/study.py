@@ -15,7 +15,6 @@ import pyarrow as pa
 from headwater.app.config import Settings, contract_of, read_memory, read_threads
 from headwater.app.dataset import Dataset
 from headwater.app.engines import engine_label, open_engine
-from headwater.app.groups import groups_of
 from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of, rungs_of
 from headwater.app.steps import Steps
 from headwater.app.store import Store, fingerprint_of, write_whole
@@ -31,6 +30,8 @@ from headwater.engine.arrays import column_floats
 from headwater.engine.engine import Engine
 from headwater.engine.sql import commas, name, sql
 from headwater.evaluation.backtest import Backtest, run_backtest
+from headwater.evaluation.grouping import Grouping, groups_of
+from headwater.evaluation.totals import SharedError
 from headwater.models.forecasting import FittedModel, fit_model, restore_model
 from headwater.models.ltv import LTV_MODELS
 from headwater.models.model import Training
@@ -58,16 +59,14 @@ class FittedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastStep:
-    """Forecasts for every user at a cutoff; the error that totals share, and from how much past it is known."""
+    """Forecasts for every user at a cutoff, and the errors that totals of them share."""
 
     model: str
     task: Task
     cutoff: int
     rows: Table
     method: str
-    shared_error_share: float
-    n_origins: int
-    windows: float
+    shared_error: SharedError
 
 
 class Study:
@@ -182,7 +181,7 @@ class Study:
                 actual=lambda origin: self._actual(task, origin),
                 forecast=lambda model, origin: self.forecast_at(model, job, origin, seed=drawn),
                 rng=seeded(drawn, "backtest", job.name),
-                groups=lambda origin: groups_of(self.tested(task, origin), origin),
+                groups=lambda origin: self.groups(self.tested(task, origin), origin),
                 users=lambda origin: rows_at(self.tested(task, origin), origin, ("user_id",))["user_id"],
             ),
             title=f"testing {len(ranks)} models on the past ({job.name})",
@@ -225,9 +224,7 @@ class Study:
                 cutoff=ledger.end_day,
                 rows=self._forecast_table(fitted, snapshot, ledger.end_day, folder),
                 method=f"intervals at {job.task.level:.0%}",
-                shared_error_share=shared.share,
-                n_origins=shared.n_origins,
-                windows=shared.windows,
+                shared_error=shared,
             ),
             title=f"forecasting {job.name}",
         )
@@ -272,6 +269,12 @@ class Study:
     def tested(self, task: Task, origin: int) -> Snapshot:
         """Users as known at an origin, with what then came."""
         return self.snapshot(cutoffs=(origin,), horizons=(task.horizon_days,))
+
+    def groups(self, snapshot: Snapshot, cutoff: int) -> dict[str, Grouping]:
+        """The groups that forecasts are judged in and added up by, in the order of the snapshot's rows."""
+        attributes = [c.name for c in snapshot.attributes]
+        rows = rows_at(snapshot, cutoff, ("tenure_days", *attributes))
+        return groups_of(rows, cutoff=cutoff, attributes=attributes)
 
     def _actual(self, task: Task, origin: int) -> np.ndarray:
         return column_floats(rows_at(self.tested(task, origin), origin, (task.target,)), task.target)

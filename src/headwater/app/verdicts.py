@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headwater.app.worth import Worth
 from headwater.core.answer import Estimate, Stance, Verdict
 from headwater.core.block import Field, Grid
@@ -16,11 +18,28 @@ __all__ = ["beyond_experience", "limits", "verdict_grid", "verdicts"]
 _TIGHT, _LOOSE = 0.10, 0.25
 _COVERAGE_SHORT = 0.05
 _YEAR = 365
+_OF_TOTALS_ONLY = frozenset({"trust.calibration_off"})
 
 
-def verdicts(proof: Backtest, worth: Worth) -> tuple[Verdict, ...]:
-    """May the order be used, may the total be used, will acting pay?"""
-    return (_ranking(proof), _level(proof, worth), _response(worth))
+def verdicts(proof: Backtest, worth: Worth, against: Sequence[Finding] = ()) -> tuple[Verdict, ...]:
+    """May the order be used, may the total be used, will acting pay? ``against`` is what ``check_trust`` found."""
+    blocking = [f for f in against if f.severity is Severity.BLOCK]
+    of_order = [f for f in blocking if f.code not in _OF_TOTALS_ONLY]
+    order, total = _ranking(proof), _level(proof, worth)
+    return (_held_back(order, of_order), _held_back(total, blocking), _response(worth))
+
+
+def _held_back(verdict: Verdict, blocking: Sequence[Finding]) -> Verdict:
+    """The verdict, or "cannot say" where something blocks it: what, and what would help."""
+    if not blocking or verdict.stance is Stance.CANNOT_SAY:
+        return verdict
+    return Verdict(
+        question=verdict.question,
+        stance=Stance.CANNOT_SAY,
+        because=(*(f.what for f in blocking), *verdict.because),
+        would_change=tuple(f.do for f in blocking),
+        findings=tuple(blocking),
+    )
 
 
 def verdict_grid(given: tuple[Verdict, ...], name: str) -> Grid:

@@ -11,23 +11,31 @@ from headwater.app.study import ForecastStep, Study
 from headwater.core.answer import Estimate
 from headwater.core.block import Cell, Field, Form, Grid
 from headwater.core.contract import Events
-from headwater.core.ledger import Ledger, Task
+from headwater.core.ledger import Ledger, Snapshot, Task
 from headwater.core.span import date_of
 from headwater.core.table import Kind
+from headwater.engine.arrays import column_floats
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, name, shim, sql
+from headwater.evaluation.totals import group_intervals
 from headwater.numerics.intervals import interval_of_total
 
 __all__ = [
+    "MONTH",
     "Tenth",
     "Worth",
     "cohort_grid",
+    "group_grids",
+    "group_totals",
     "tenth_grid",
     "user_grid",
     "value_form",
     "weekly_rows",
     "worth_of",
 ]
+
+MONTH = "month"
+"""The kind of group of users first seen in one month."""
 
 _YEAR = 365
 
@@ -97,8 +105,8 @@ def worth_of(study: Study, forecast: ForecastStep, *, beside: Worth | None = Non
 
 def _total_estimate(forecast: ForecastStep, total: float, variance: float, n_users: int) -> Estimate:
     """The total of all users with its interval."""
-    task, shared = forecast.task, forecast.shared_error_share
-    low, high = interval_of_total(total, variance, shared, forecast.windows, task.level)
+    task, shared = forecast.task, forecast.shared_error
+    low, high = interval_of_total(total, variance, shared.share, shared.windows, task.level)
     return Estimate(
         estimand=f"{task.value} of {n_users:,} users in the {task.horizon_days} days from {date_of(forecast.cutoff)}",
         value=total,
@@ -108,10 +116,10 @@ def _total_estimate(forecast: ForecastStep, total: float, variance: float, n_use
         unit=task.unit,
         n_users=n_users,
         method=(
-            f"{forecast.model}; users' variances added; an error of {shared:.1%} that all share, from "
-            f"{forecast.n_origins} past origins (as good as {forecast.windows:.1f} that do not overlap), Student t"
+            f"{forecast.model}; users' variances added; an error of {shared.share:.1%} that all share, from "
+            f"{shared.n_origins} past origins (as good as {shared.windows:.1f} that do not overlap), Student t"
         ),
-        std_error=sqrt(variance + (shared * total) ** 2),
+        std_error=sqrt(variance + (shared.share * total) ** 2),
     )
 
 
@@ -135,7 +143,57 @@ def tenth_grid(worth: Worth, form: Form) -> Grid:
     return Grid.of(f"tenths_{_name(worth)}", "Where the value is", fields, rows)
 
 
-def cohort_grid(engine: Engine, ledger: Ledger, worth: Worth, form: Form) -> Grid:
+def group_totals(study: Study, worth: Worth, snapshot: Snapshot) -> dict[str, dict[str, Estimate]]:
+    """The totals of months first seen, of bands of tenure and of each attribute's values, with their intervals."""
+    forecast, task = worth.forecast, worth.task
+    rows = forecast.rows.to_arrow(("forecast", "variance"))
+    mean, variance = column_floats(rows, "forecast"), column_floats(rows, "variance")
+    return {
+        kind: group_intervals(
+            mean,
+            variance=variance,
+            groups=groups,
+            shared=forecast.shared_error,
+            kind=kind,
+            level=task.level,
+            unit=task.unit,
+            estimand=f"{task.value} in {task.horizon_days} days",
+        )
+        for kind, groups in study.groups(snapshot, forecast.cutoff).items()
+    }
+
+
+def group_grids(totals: dict[str, dict[str, Estimate]], worth: Worth, form: Form) -> tuple[Grid, ...]:
+    """A table for each attribute: what its groups are expected to bring."""
+    unit = worth.task.unit
+    fields = (
+        Field(name="group", label="Group"),
+        Field(name="n_users", label="Users", form=Form.INTEGER),
+        Field(name="forecast", label=f"Next {worth.task.horizon_days} days", form=form, unit=unit),
+        Field(name="low", label="Low", form=form, unit=unit),
+        Field(name="high", label="High", form=form, unit=unit),
+        Field(name="mean", label="Per user", form=form, unit=unit),
+    )
+    return tuple(
+        Grid.of(
+            f"group_{at}_{_name(worth)}",
+            f"By {kind}",
+            fields,
+            [
+                (name, e.n_users, e.value, e.low, e.high, e.value / e.n_users)
+                for name, e in sorted(found.items(), key=lambda item: -item[1].value)
+                if e.n_users
+            ],
+            note=f"Intervals at {worth.task.level:.0%}: {next(iter(found.values())).method}.",
+        )
+        for at, (kind, found) in enumerate(totals.items())
+        if kind != MONTH
+    )
+
+
+def cohort_grid(
+    engine: Engine, ledger: Ledger, worth: Worth, form: Form, totals: dict[str, Estimate]
+) -> Grid:
     """Users by month first seen: what they brought so far, what they are expected to bring."""
     so_far = sql(
         "SELECT user_id, {v} AS so_far FROM {d} GROUP BY user_id",
@@ -159,6 +217,8 @@ def cohort_grid(engine: Engine, ledger: Ledger, worth: Worth, form: Form) -> Gri
         Field(name="so_far", label="So far", form=form, unit=unit),
         Field(name="so_far_mean", label="So far, per user", form=form, unit=unit),
         Field(name="forecast", label=f"Next {worth.task.horizon_days} days", form=form, unit=unit),
+        Field(name="low", label="Low", form=form, unit=unit),
+        Field(name="high", label="High", form=form, unit=unit),
         Field(
             name="forecast_mean", label=f"Next {worth.task.horizon_days} days, per user", form=form, unit=unit
         ),
@@ -167,8 +227,8 @@ def cohort_grid(engine: Engine, ledger: Ledger, worth: Worth, form: Form) -> Gri
         f"cohorts_{_name(worth)}",
         "By month first seen",
         fields,
-        [_cohort_row(r) for r in rows],
-        note="No intervals: how far single cohorts may be off was not tested. Users first seen at the left edge of the log may be older customers.",
+        [_cohort_row(r, totals.get(r[0])) for r in rows],
+        note=f"Intervals at {worth.task.level:.0%} for each cohort; they do not add up. Users first seen at the left edge of the log may be older customers.",
     )
 
 
@@ -247,9 +307,10 @@ def _so_far(ledger: Ledger, task: Task) -> Sql:
     return sql("(CAST(sum({m}) AS DOUBLE) / {s})", m=name(measure.name), s=float(measure.scale))
 
 
-def _cohort_row(row: tuple[Any, ...]) -> tuple[Cell, ...]:
+def _cohort_row(row: tuple[Any, ...], total: Estimate | None) -> tuple[Cell, ...]:
     cohort, n, so_far, forecast = row
-    return (cohort, n, so_far, so_far / n, forecast, forecast / n)
+    low, high = (total.low, total.high) if total else (None, None)
+    return (cohort, n, so_far, so_far / n, forecast, low, high, forecast / n)
 
 
 def _last_window(study: Study, task: Task) -> float:
