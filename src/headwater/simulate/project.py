@@ -33,6 +33,14 @@ time_zone = "UTC"
 keep = ["platform", "country", "app_version", "network", "device_id"]
 types = {{ amount_usd = "money" }}
 
+[[sources]]
+kind = "users"
+path = "users"
+user = "user_id"
+changed_at = "signed_up_at"
+time_zone = "UTC"
+keep = ["channel", "campaign"]
+
 [measures]
 revenue = {{ sum = "amount_usd", unit = "USD", where = "event in ['purchase', 'ad_impression', 'subscribe', 'renew']" }}
 refunds = {{ sum = "amount_usd", unit = "USD", where = "event == 'refund'" }}
