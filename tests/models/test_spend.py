@@ -88,14 +88,25 @@ def test_the_choice_is_by_squared_error_after_past_cutoffs(
     training = world.training(occasions="active_days")
     facts = dict(fit_model("bg_nbd", training).facts)
     base = training.now - world.end
-    past = [c - base for c in training.past_cutoffs][-3:]
-    assert len(past) == 3
+    past = [c - base for c in sorted(training.snapshot.cutoffs)][-4:-1]
     expected = float(np.exp(np.mean([np.log(ratio_at(events, c, world.end)) for c in past])))
     said = facts["spend model"]
     assert float(said.split(" is ")[1].split(" times")[0]) == pytest.approx(expected, abs=PRINTED)
     assert said.startswith("credibility mean: its" if expected < 1 else "Gamma-Gamma (")
     if chosen is not None:
         assert said.startswith(chosen)
+
+
+def test_one_choice_stands_for_all_horizons(world_of: Callable[..., World]) -> None:
+    """Else the forecast of 30 days could pass that of 90."""
+    world = world_of(buyers(margins, seed=8))
+    cutoffs = [world.end - k for k in (0, 30, 60)]
+    facts = [
+        dict(fit_model("bg_nbd", world.training(*cutoffs, horizon=days, occasions="active_days")).facts)
+        for days in (30, 90)
+    ]
+    assert facts[0] == facts[1]
+    assert "2 past cutoffs" in facts[0]["spend model"]
 
 
 def test_users_who_bring_losses_are_forecast_to(world_of: Callable[..., World]) -> None:

@@ -32,8 +32,8 @@ Chosen = tuple[Spend, list[Finding], list[tuple[str, str]]]
 def choose_spend(training: Training) -> Chosen:
     """The model of spend, what a reader must know of it, and facts, among them the choice and why.
 
-    Both are fitted as they would have been at up to three past cutoffs, and meet what the users' purchase days after
-    that were worth until now. The credibility mean is taken where its squared error is lower, as a geometric mean over
+    Both are fitted as they would have been at up to three earlier cutoffs, and meet what the users' purchase days after
+    that were worth until now: no window has to end, so that the choice is one for all horizons and they agree. The credibility mean is taken where its squared error is lower, as a geometric mean over
     cutoffs; without a past cutoff Gamma-Gamma stands. Raises ``DataError`` (``fit.no_spend``) where neither can be
     fitted, ``gamma_gamma.infinite_mean`` where Gamma-Gamma was to stand and has no mean.
     """
@@ -42,9 +42,8 @@ def choose_spend(training: Training) -> Chosen:
         if now.x.size >= FEWEST_REPEATERS and np.any(now.mean != 0):
             return _credible(now, why="Gamma-Gamma needs positive spend")
         raise _no_spend(int(now.usable.sum()))
-    ratios = [
-        r for c in training.past_cutoffs[-_TRIED_CUTOFFS:] if (r := _ratio(training, cutoff=c)) is not None
-    ]
+    earlier = [c for c in sorted(training.snapshot.cutoffs) if c < training.now][-_TRIED_CUTOFFS:]
+    ratios = [r for c in earlier if (r := _ratio(training, cutoff=c)) is not None]
     ratio = float(np.exp(np.mean(np.log(ratios)))) if ratios else 1.0
     over = f"its squared error over {len(ratios)} past cutoffs is {ratio:.3f} times Gamma-Gamma's"
     if ratio < 1:
