@@ -11,9 +11,8 @@ from scipy.stats import spearmanr
 
 from headwater.core.errors import DataError
 from headwater.engine.arrays import column_floats, column_objects
-from headwater.learners.boosting import cross_fit
 from headwater.models.forecasting import fit_model
-from headwater.models.ltv import lightgbm_hurdle
+from headwater.models.ltv import _lesson
 from headwater.models.ltv.lightgbm_hurdle import LightgbmHurdle
 from headwater.snapshots.rows import mature_rows
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from conftest import Known, World
 
 SUMS = 1e-9  # the factor makes held-out totals equal by construction, up to rounding
-NOISE = 0.1  # three standard errors of a correlation of 1,000 users without any
 ERROR_LEFT = (
     0.85  # with every user's own past to learn from, a sixth less error than a mean by age is little to ask
 )
@@ -50,33 +48,13 @@ def test_threads_do_not_change_the_model(known: Known, trained: Any, monkeypatch
     np.testing.assert_allclose(known.world.forecast(many, trained[0]).mean, one, rtol=1e-6)
 
 
-def test_cross_fitted_predictions_never_saw_their_own_user() -> None:
-    """Every user has a target and a mark that tells nothing of others: only a model that saw the user knows it."""
-    rng = np.random.default_rng(2)
-    user = np.repeat(np.arange(1_000), 6)
-    mark, target = rng.random(1_000)[user][:, None], rng.normal(size=1_000)[user]
-    common: dict[str, Any] = {"objective": "regression", "names": ["mark"], "seed": 1}
-    by_user = cross_fit(mark, target, folds=(user % 5).astype(np.int64), **common)
-    by_row = cross_fit(mark, target, folds=(np.arange(user.size) % 5).astype(np.int64), **common)
-    assert abs(np.corrcoef(by_user, target)[0, 1]) < NOISE
-    assert np.corrcoef(by_row, target)[0, 1] > 3 * NOISE
-
-
 @pytest.mark.parametrize(("many", "n_folds"), [(50_000, 5), (1_000, 3)])
 def test_a_users_rows_lie_in_one_fold_and_there_are_fewer_folds_of_many_rows(
     known: Known, monkeypatch: pytest.MonkeyPatch, many: int, n_folds: int
 ) -> None:
-    seen: list[np.ndarray] = []
-
-    def record(features: Any, target: Any, *, folds: np.ndarray, **rest: Any) -> np.ndarray:
-        seen.append(folds)
-        return cross_fit(features, target, folds=folds, **rest)
-
-    monkeypatch.setattr(lightgbm_hurdle, "cross_fit", record)
-    monkeypatch.setattr(lightgbm_hurdle, "_MANY_ROWS", many)
+    monkeypatch.setattr(_lesson, "_MANY_ROWS", many)
     training = known.world.training()
-    LightgbmHurdle().fit(training)
-    (folds,) = seen
+    folds = _lesson.read_lesson(training).folds
     users = column_objects(mature_rows(training.snapshot, training.task.target, ("user_id",)), "user_id")
     held: dict[str, set[int]] = {}
     for user, fold in zip(users, folds, strict=True):

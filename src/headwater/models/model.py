@@ -89,6 +89,7 @@ class Training:
     what was fitted on it, so that blends and their members are fitted once; ``root`` is what the randomness of
     a model comes from (the seed of ``rng`` unless a blend passes its own on). ``calendar`` names
     dated events (holidays, promotions) with their app days: past ones, and those planned at the cutoff.
+    ``settings`` are those a model was tuned to (``models/tuning.py``), by name.
     """
 
     snapshot: Snapshot
@@ -102,6 +103,7 @@ class Training:
         default_factory=dict[tuple[str, int], "Predictor | DataError"], compare=False, repr=False
     )
     calendar: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    settings: Mapping[str, float] | None = None
 
     @property
     def now(self) -> int:

@@ -1,0 +1,211 @@
+"""What boosted models learn from: rows in one order whatever order they came in, binned once, whales capped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headwater.core.errors import DataError, UsageError, near_miss
+from headwater.engine.arrays import column_floats
+from headwater.learners.boosting import Boosted, BoostingData, Settings, cross_fit, fit_boosting
+from headwater.learners.boosting_encoder import Encoder, Words
+from headwater.learners.boosting_losses import Objective
+from headwater.models.feature_groups import feature_groups
+from headwater.models.model import Floats, Training, require_signal
+from headwater.numerics.whales import Cap, whale_cap
+
+__all__ = ["Grown", "Lesson", "read_lesson"]
+
+_FOLDS, _FOLDS_OF_MANY = 5, 3
+_MANY_ROWS = (
+    50_000  # above it two thirds of the rows teach as much as four fifths, at three fits instead of five
+)
+_FEWEST_POSITIVE = 30
+_WITHOUT = "without."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grown:
+    """A model of all rows, and what models that never saw a row's user said of it: shape (n_rows,) or (n_rows, 2)."""
+
+    model: Boosted
+    held: Floats
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """Matured rows. ``actual`` is what happened, ``target`` what is learned: zero at least, the cap at most.
+
+    Arrays have shape (n_rows,); ``groups`` holds the codes of text columns, ``folds`` the fold of a row's user.
+    """
+
+    data: BoostingData
+    encoder: Encoder
+    actual: Floats
+    target: Floats
+    cap: Cap
+    users: pa.ChunkedArray
+    cutoffs: Floats
+    buckets: NDArray[np.int64]
+    groups: Mapping[str, NDArray[np.int64]]
+    settings: Settings
+    seed: int
+
+    @property
+    def folds(self) -> NDArray[np.int64]:
+        """Fold of each row, by its user's bucket, so that a user's rows lie in one fold."""
+        return _folds(self.buckets)
+
+    @property
+    def paying(self) -> NDArray[np.int32]:
+        """The rows above zero."""
+        return np.flatnonzero(self.target > 0).astype(np.int32)
+
+    def try_out(self, objective: Objective, target: Floats) -> Floats:
+        """Predictions of the first fold's rows by a model of the others; NaN for all other rows."""
+        first = self.folds == self.folds.min()
+        crossed = cross_fit(
+            self.data,
+            target,
+            objective=objective,
+            folds=np.where(first, 0, -1),
+            seed=self.seed,
+            settings=self.settings,
+        )
+        return crossed.held
+
+    def grow(self, objective: Objective, target: Floats, *, rows: NDArray[np.int32] | None = None) -> Grown:
+        """Grow a model for an objective on ``rows`` (all unless given), as long as held-out users gain from it."""
+        crossed = cross_fit(
+            self.data,
+            target,
+            objective=objective,
+            folds=self.folds,
+            seed=self.seed,
+            settings=self.settings,
+            rows=rows,
+        )
+        whole = fit_boosting(
+            self.data,
+            target,
+            objective=objective,
+            seed=self.seed,
+            settings=replace(self.settings, rounds=crossed.rounds),
+            rows=rows,
+        )
+        return Grown(model=whole, held=crossed.held, rounds=crossed.rounds)
+
+
+def read_lesson(training: Training, *, rung: int | None = None, after: int | None = None) -> Lesson:
+    """The rows whose window of ``rung`` days (the task's unless given) has ended; of what came after ``after`` days.
+
+    Rows are put in the order of cutoff and user; columns are read a few at a time, so that the matrix is the largest
+    thing held. Raises ``DataError`` where they are too few.
+    """
+    names, texts = _columns(training)
+    target = training.target_of(training.task.horizon_days if rung is None else rung)
+    early = () if after is None else (training.target_of(after),)
+    rows = training.mature((*early, *texts, "user_id", "bucket"), rung=rung)
+    if rung is None:
+        require_signal(training, rows)
+    order = _order(rows)
+    rows = _taken(rows, order)
+    actual = column_floats(rows, target)
+    if early:
+        actual = actual - column_floats(rows, early[0])
+    buckets = column_floats(rows, "bucket").astype(np.int64)
+    cap = whale_cap(actual)
+    learned = cap.applied(np.maximum(actual, 0.0))
+    _require_amounts(actual, learned, _folds(buckets))
+    encoder = Encoder(numbers=names, words=tuple(Words.learned(t, rows) for t in texts))
+    matrix = encoder.empty(rows.num_rows)
+    for columns in encoder.batches():
+        encoder.fill(matrix, _taken(training.mature(columns, rung=rung), order), columns)
+    settings = _settings(training)
+    return Lesson(
+        data=BoostingData.of(matrix, categorical=encoder.categorical, threads=settings.threads),
+        encoder=encoder,
+        actual=actual,
+        target=learned,
+        cap=cap,
+        users=rows.column("user_id"),
+        cutoffs=column_floats(rows, "cutoff"),
+        buckets=buckets,
+        groups=encoder.groups(matrix),
+        settings=settings,
+        seed=int(training.rng.integers(2**31 - 1)),
+    )
+
+
+def _columns(training: Training) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Numeric and text columns to learn from: all but groups that the settings leave out."""
+    given = training.settings or {}
+    without = [k.removeprefix(_WITHOUT) for k, v in given.items() if k.startswith(_WITHOUT) and v]
+    groups = feature_groups(training.snapshot) if without else {}
+    unknown = [g for g in without if g not in groups]
+    if unknown:
+        raise _unknown(f"{_WITHOUT}{unknown[0]}", [f"{_WITHOUT}{g}" for g in groups])
+    left_out = {c for g in without for c in groups[g]}
+    return (
+        tuple(c.name for c in training.snapshot.features if c.name not in left_out),
+        tuple(c.name for c in training.snapshot.attributes if c.name not in left_out),
+    )
+
+
+def _settings(training: Training) -> Settings:
+    """The defaults, with what the training was tuned to."""
+    known = {f.name: f for f in fields(Settings) if f.name not in {"threads", "rising"}}
+    changed: dict[str, float] = {}
+    for key, value in (training.settings or {}).items():
+        if key.startswith(_WITHOUT):
+            continue
+        if key not in known:
+            raise _unknown(key, list(known))
+        whole = isinstance(getattr(Settings(), key), int)
+        changed[key] = round(value) if whole else float(value)
+    return replace(Settings(threads=training.threads), **changed)  # pyright: ignore[reportArgumentType]  whole numbers where the field has them
+
+
+def _unknown(key: str, known: list[str]) -> UsageError:
+    return UsageError(
+        "fit.unknown_setting",
+        what=f"'{key}' is no setting of this model.",
+        why="A setting that is ignored would look as if it had been tried.",
+        do=near_miss(key, known),
+    )
+
+
+def _order(rows: pa.Table) -> NDArray[np.int64] | None:
+    """The order by cutoff and user, or None where rows are in it already, as a snapshot's are."""
+    user, cutoff = rows.column("user_id").combine_chunks(), rows.column("cutoff").combine_chunks()
+    later = pc.greater(cutoff[1:], cutoff[:-1])
+    same = pc.and_(pc.equal(cutoff[1:], cutoff[:-1]), pc.greater_equal(user[1:], user[:-1]))
+    if pc.all(pc.or_(later, same)).as_py() is not False:
+        return None
+    keys = [("cutoff", "ascending"), ("user_id", "ascending")]
+    return pc.sort_indices(rows, sort_keys=keys).to_numpy().astype(np.int64)
+
+
+def _taken(rows: pa.Table, order: NDArray[np.int64] | None) -> pa.Table:
+    return rows if order is None else rows.take(pa.array(order))
+
+
+def _folds(buckets: NDArray[np.int64]) -> NDArray[np.int64]:
+    return buckets % (_FOLDS if buckets.size <= _MANY_ROWS else _FOLDS_OF_MANY)
+
+
+def _require_amounts(actual: Floats, learned: Floats, folds: NDArray[np.int64]) -> None:
+    positive = learned > 0
+    if positive.sum() < _FEWEST_POSITIVE or np.unique(folds[positive]).size < 2 or actual.sum() <= 0:
+        raise DataError(
+            "fit.nothing_to_learn",
+            what=f"{actual.size:,} matured rows, {int(positive.sum()):,} of them above zero, {actual.sum():,.2f} in total.",
+            why="How large amounts are cannot be learned from so few, nor a mean from a total that is not above zero.",
+            do="Check the measure, or use a longer log or a simpler model.",
+        )
