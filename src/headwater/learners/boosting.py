@@ -50,14 +50,15 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class BoostingData:
-    """Features of shape (n_rows, n_features) and their bins, made once and shared by objectives and folds."""
+    """Binned features, made once and shared by objectives and folds; the matrix they came from is not kept."""
 
-    features: Features
     bins: lgb.Dataset
+    n_rows: int
+    n_features: int
 
     @classmethod
     def of(cls, features: Features, *, categorical: Sequence[int] = (), threads: int = 1) -> BoostingData:
-        """Bin a matrix, NaN as a value of its own; ``categorical`` are the places of columns that hold codes."""
+        """Bin a matrix of shape (n_rows, n_features), NaN as a value of its own; ``categorical`` are the places of columns that hold codes."""
         bins: lgb.Dataset = _lightgbm().Dataset(
             features,
             label=np.zeros(features.shape[0], dtype=np.float32),
@@ -65,12 +66,7 @@ class BoostingData:
             categorical_feature=list(categorical),
             params=_BINNING | {"num_threads": threads},
         )
-        return cls(features, bins.construct())
-
-    @property
-    def n_rows(self) -> int:
-        """How many rows."""
-        return self.features.shape[0]
+        return cls(bins.construct(), *features.shape)
 
     def part(
         self, rows: Rows, target: Floats, *, weights: Floats | None, start: Floats | None
@@ -234,7 +230,7 @@ class _Growing:
         ours = objective.kind == "lognormal"
         self._start = lognormal_start(self._target) if ours else None
         train = data.part(rows, target, weights=weights, start=self._start)
-        n_values = rows.size * data.features.shape[1]
+        n_values = rows.size * data.n_features
         parameters = _parameters(objective, settings, seed=seed, n_rows=rows.size, n_values=n_values)
         self._booster: lgb.Booster = _lightgbm().Booster(parameters, train)
         if held is not None:

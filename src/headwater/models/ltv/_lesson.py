@@ -115,10 +115,10 @@ def read_lesson(training: Training, *, rung: int | None = None, after: int | Non
     if rung is None:
         require_signal(training, rows)
     order = _order(rows)
+    if early and rows.column(early[0]).null_count:
+        order = _without_null(rows, early[0], order)
     rows = _taken(rows, order)
-    actual = column_floats(rows, target)
-    if early:
-        actual = actual - column_floats(rows, early[0])
+    actual = column_floats(rows, target) - (column_floats(rows, early[0]) if early else 0.0)
     buckets = column_floats(rows, "bucket").astype(np.int64)
     cap = whale_cap(actual)
     learned = cap.applied(np.maximum(actual, 0.0))
@@ -190,6 +190,13 @@ def _order(rows: pa.Table) -> NDArray[np.int64] | None:
         return None
     keys = [("cutoff", "ascending"), ("user_id", "ascending")]
     return pc.sort_indices(rows, sort_keys=keys).to_numpy().astype(np.int64)
+
+
+def _without_null(rows: pa.Table, column: str, order: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """The order without rows that lack a value (a hole can touch a short window by more than its share of a long one)."""
+    known = np.asarray(pc.is_valid(rows.column(column)).to_numpy(zero_copy_only=False), dtype=bool)
+    whole = np.arange(rows.num_rows) if order is None else order
+    return whole[known[whole]]
 
 
 def _taken(rows: pa.Table, order: NDArray[np.int64] | None) -> pa.Table:
