@@ -64,7 +64,7 @@ class BoostingData:
             label=np.zeros(features.shape[0], dtype=np.float32),
             feature_name=[f"f{i}" for i in range(features.shape[1])],
             categorical_feature=list(categorical),
-            params=_BINNING | {"num_threads": threads},
+            params=_BINNING | {"num_threads": threads if features.size > _MANY_VALUES else 1},
         )
         return cls(bins.construct(), *features.shape)
 
@@ -93,16 +93,19 @@ class Boosted:
 
     def predict(self, features: Features) -> Floats:
         """Chances, means or quantiles of shape (n_rows,); of a lognormal (mu, sigma), shape (n_rows, 2)."""
-        parts = [np.asarray(self.booster.predict(rows), dtype=np.float64) for rows in _chunks(features)]
+        parts = [
+            np.asarray(self.booster.predict(rows, num_threads=_threads(rows)), dtype=np.float64)
+            for rows in _chunks(features)
+        ]
         return self._finished(np.concatenate(parts))
 
     def contributions(self, features: Features) -> Floats:
         """SHAP values of the raw score, shape (n_rows, n_outputs, n_features + 1); the last is what all share."""
         n_outputs, wide = self.objective.n_outputs, features.shape[1] + 1
         parts = [
-            np.asarray(self.booster.predict(rows, pred_contrib=True), dtype=np.float64).reshape(
-                rows.shape[0], n_outputs, wide
-            )
+            np.asarray(
+                self.booster.predict(rows, pred_contrib=True, num_threads=_threads(rows)), dtype=np.float64
+            ).reshape(rows.shape[0], n_outputs, wide)
             for rows in _chunks(features)
         ]
         whole = np.concatenate(parts)
@@ -308,6 +311,11 @@ def _parameters(
         **({"monotone_constraints": list(settings.rising)} if any(settings.rising) else {}),
         **_BINNING,
     }
+
+
+def _threads(features: Features) -> int:
+    """One for few values, otherwise as many as there are (0)."""
+    return 0 if features.size > _MANY_VALUES else 1
 
 
 def _chunks(features: Features) -> Iterator[Features]:
