@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 MODELS = ["lightgbm_hurdle", "lightgbm_increments", "lightgbm_tweedie", "lightgbm_ziln"]
 ADDS_UP = 1e-6  # SHAP values are sums of floats in another order than predictions
 EXACT = 1e-9
-CHANNELS = ("ads", "search", "friends")
 QUICK = {"rounds": 12.0, "leaves": 7.0, "learning_rate": 0.3}
 
 
@@ -52,17 +51,10 @@ def changed(snapshot: Snapshot, folder: Path, change: Callable[[pa.Table], pa.Ta
     columns = [
         replace(known.get(before.column_names[i]), name=name)
         if i < len(before.column_names)
-        else Column(
-            name=name, kind=Kind.TEXT, purpose=Purpose.ATTRIBUTE if name == "channel" else Purpose.FEATURE
-        )
+        else Column(name=name, kind=Kind.NUMBER, purpose=Purpose.FEATURE)
         for i, name in enumerate(after.column_names)
     ]
     return replace(snapshot, rows=replace(snapshot.rows, files=(str(path),), columns=tuple(columns)))
-
-
-def with_channel(rows: pa.Table) -> pa.Table:
-    users = rows.column("user_id").to_pylist()
-    return rows.append_column("channel", pa.array([CHANNELS[int(u[1:]) % 3] for u in users]))
 
 
 def shuffled(rows: pa.Table) -> pa.Table:
@@ -70,7 +62,7 @@ def shuffled(rows: pa.Table) -> pa.Table:
 
 
 def fit(name: str, training: Training) -> Fitted:
-    training = replace(training, rng=np.random.default_rng(7), settings=QUICK)
+    training = replace(training, rng=np.random.default_rng(7), settings=QUICK, shared={})
     predictor = LTV_MODELS.load(name)().fit(training)
     return Fitted(
         training=training, predictor=predictor, rows=training.at_now((*predictor.columns, "user_id"))
@@ -78,15 +70,16 @@ def fit(name: str, training: Training) -> Fitted:
 
 
 @pytest.fixture(scope="module")
-def training(known: Known, tmp_path_factory: pytest.TempPathFactory) -> Training:
+def training(known: Known) -> Training:
     """A few cutoffs with a channel of each user and two horizons, so that every model has all it can use."""
     world = known.world
     cutoffs = [world.end - k for k in (0, 10, 30, 60)]
     base = world.training(*cutoffs)
-    both = world.bench.snapshot(
+    snapshot = world.bench.snapshot(
         world.ledger, cutoffs=[c + base.now - world.end for c in cutoffs], horizons=(7, 30)
     )
-    return replace(base, snapshot=changed(both, tmp_path_factory.mktemp("rows"), with_channel))
+    assert [c.name for c in snapshot.attributes] == ["channel"]
+    return replace(base, snapshot=snapshot)
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,9 @@ def _judged(
 ) -> Iterator[Losses]:
     """The losses of all users of each origin, by the model as it would have been fitted then."""
     for origin in origins:
-        then = replace(training.back_at(origin), settings=settings, rng=np.random.default_rng(seed))
+        then = replace(
+            training.back_at(origin), settings=settings, shared={}, rng=np.random.default_rng(seed)
+        )
         fitted = model.fit(then)
         rows = _outcomes(training, origin, fitted.columns)
         actual = column_floats(rows, training.task.target)
