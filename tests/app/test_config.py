@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from headwater.app.config import Settings, contract_of, read_settings, settings_of
+from headwater.app.config import AppSettings, Settings, calendar_of, contract_of, read_settings, settings_of
 from headwater.core.contract import Aggregate
 from headwater.core.errors import ConfigError
+from headwater.core.span import day_of
 
 COMPLETE = """
 [app]
@@ -230,3 +231,23 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, text: bytes | None, code: st
     with pytest.raises(ConfigError) as error:
         read_settings(path)
     assert error.value.finding.code == code
+
+
+def test_the_calendar_names_days_and_holidays_are_among_them() -> None:
+    app = AppSettings(
+        name="a",
+        time_zone="UTC",
+        holidays=[date(2024, 1, 1)],
+        calendar={"sale": ["2024-06-01..2024-06-03", "2024-06-02", "2025-06-01"]},
+    )
+    june = day_of("2024-06-01")
+    assert calendar_of(app) == {
+        "holidays": (day_of("2024-01-01"),),
+        "sale": (june, june + 1, june + 2, day_of("2025-06-01")),
+    }
+
+
+@pytest.mark.parametrize("span", ["2024-06-03..2024-06-01", "June", "2024-06-01..", "..2024-06-01"])
+def test_a_calendar_that_is_no_calendar_is_refused(span: str) -> None:
+    with pytest.raises(ValueError, match=r"calendar"):
+        AppSettings(name="a", time_zone="UTC", calendar={"sale": [span]})

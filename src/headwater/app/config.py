@@ -28,13 +28,14 @@ from headwater.core.contract import Aggregate, App, Contract, Measure
 from headwater.core.errors import ConfigError, HeadwaterError, UsageError, near_miss
 from headwater.core.identity import Identity
 from headwater.core.sources import OtherSource, SourceKind
-from headwater.core.span import as_days, parse_span
+from headwater.core.span import as_days, day_of, parse_span
 from headwater.models.ltv import LTV_MODELS
 
 __all__ = [
     "CONFIG_NAME",
     "PredictSettings",
     "Settings",
+    "calendar_of",
     "contract_of",
     "other_sources_of",
     "read_memory",
@@ -61,6 +62,7 @@ class AppSettings(_Section):
     left_edge: str = "28d"
     fx_max_age: str = "7d"
     holidays: list[date] = []
+    calendar: dict[str, list[str]] = {}
 
     @field_validator("time_zone")
     @classmethod
@@ -71,6 +73,15 @@ class AppSettings(_Section):
             raise ValueError(
                 f"'{value}' is not a time zone; write one such as Europe/London, Asia/Shanghai or UTC"
             ) from None
+        return value
+
+    @field_validator("calendar")
+    @classmethod
+    def _dated(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+        for name, spans in value.items():
+            for span in spans:
+                if not _days_of(_checked(span, _days_of)):
+                    raise ValueError(f"'{span}' of '{name}' ends before it begins")
         return value
 
     @field_validator("left_edge", "fx_max_age")
@@ -164,6 +175,18 @@ class RunSettings(_Section):
     @classmethod
     def _amount(cls, value: str) -> str:
         return _checked(value, read_memory)
+
+
+def calendar_of(app: AppSettings) -> dict[str, tuple[int, ...]]:
+    """The days of every declared event, holidays among them: name to app days, in order."""
+    named = {name: tuple(d for span in spans for d in _days_of(span)) for name, spans in app.calendar.items()}
+    holidays = tuple(day_of(d) for d in app.holidays)
+    return ({"holidays": holidays} if holidays else {}) | {n: tuple(sorted(set(d))) for n, d in named.items()}
+
+
+def _days_of(span: str) -> range:
+    first, dots, last = span.partition("..")
+    return range(day_of(first), day_of(last if dots else first) + 1)
 
 
 class Settings(_Section):

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from headwater.app.config import Settings, contract_of, read_memory, read_threads
+from headwater.app.config import Settings, calendar_of, contract_of, read_memory, read_threads
 from headwater.app.dataset import Dataset
 from headwater.app.engines import engine_label, open_engine
 from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of, rungs_of
@@ -106,6 +106,7 @@ class Study:
         self.settings = settings
         self.contract = contract_of(settings, today=today)
         self.seed = settings.run.seed if seed is None else seed
+        self.calendar = calendar_of(settings.app)
         self.store = Store(
             workspace or root, engine=engine_label(engine.name if engine else settings.run.engine)
         )
@@ -168,6 +169,7 @@ class Study:
             "models": ranks,
             "origins": origins,
             "every": job.every_days,
+            "calendar": self.calendar,
             "seed": drawn,
         }
         return self.step(
@@ -191,7 +193,13 @@ class Study:
         """A model fitted on everything known today, saved."""
         ledger = self.ledger()
         snapshot = self.learned_from(job, ledger.end_day)
-        inputs = {"snapshot": snapshot.rows.fingerprint, "model": model, "task": job.task, "seed": self.seed}
+        inputs = {
+            "snapshot": snapshot.rows.fingerprint,
+            "model": model,
+            "task": job.task,
+            "calendar": self.calendar,
+            "seed": self.seed,
+        }
         return self.step(
             "fit",
             inputs,
@@ -262,6 +270,7 @@ class Study:
                     engine=self.engine,
                     rng=seeded(seed, "fit", job.name, str(origin)),
                     threads=self.settings.run.threads,
+                    calendar=self.calendar,
                 )
             }
         return self._trainings[key]

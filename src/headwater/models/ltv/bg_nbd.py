@@ -15,7 +15,7 @@ __all__ = ["BgNbd"]
 class BgNbd:
     """BG/NBD with Gamma-Gamma, fitted by maximum likelihood on the distinct purchase histories."""
 
-    about: ClassVar[str] = "BG/NBD for purchases, Gamma-Gamma for money"
+    about: ClassVar[str] = "BG/NBD for purchases, a spend model for money"
     simplicity: ClassVar[int] = 3
     by_default: ClassVar[bool] = True
 

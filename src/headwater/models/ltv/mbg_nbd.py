@@ -19,7 +19,7 @@ class MbgNbd:
 
     about: ClassVar[str] = "BG/NBD whose customers may leave right after the first purchase; spend for money"
     simplicity: ClassVar[int] = 4
-    by_default: ClassVar[bool] = True
+    by_default: ClassVar[bool] = False
 
     def fit(self, training: Training) -> Predictor:
         """Fit on the latest cutoff; needs no matured window. Raises ``DataError`` with too few repeat users."""

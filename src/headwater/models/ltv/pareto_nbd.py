@@ -15,7 +15,7 @@ __all__ = ["ParetoNbd"]
 class ParetoNbd:
     """Pareto/NBD with Gamma-Gamma, fitted by maximum likelihood on the distinct purchase histories."""
 
-    about: ClassVar[str] = "Pareto/NBD for purchases, Gamma-Gamma for money"
+    about: ClassVar[str] = "Pareto/NBD for purchases, a spend model for money"
     simplicity: ClassVar[int] = 4
     by_default: ClassVar[bool] = True
 

@@ -20,7 +20,7 @@ class ParetoNbdSeasonal:
 
     about: ClassVar[str] = "Pareto/NBD with weekdays, seasons and events; spend for money"
     simplicity: ClassVar[int] = 6
-    by_default: ClassVar[bool] = True
+    by_default: ClassVar[bool] = False
 
     def fit(self, training: Training) -> Predictor:
         """Fit on the latest cutoff; needs no matured window. Raises ``DataError`` with too few repeat users."""
