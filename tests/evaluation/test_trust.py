@@ -181,6 +181,20 @@ def test_what_always_grows_is_usual_and_no_shift() -> None:
         population_shift([], past[0])
 
 
+def test_a_steady_drift_over_a_longer_time_is_usual() -> None:
+    """The same drift a day: cutoffs lie 28 days apart, today 90 days after the latest."""
+    rng = np.random.default_rng(88)
+    days = (0, 28, 56, 146)
+    past = [{"drifting": rng.normal(d / 100, 1, 4_000), "jumped": rng.normal(0, 1, 4_000)} for d in days[:3]]
+    now = {"drifting": rng.normal(1.46, 1, 4_000), "jumped": rng.normal(1, 1, 4_000)}
+    found = {s.column: s.moved for s in population_shift(past, now, days=days)}
+    assert found == {"drifting": False, "jumped": True}
+    assert {s.column: s.moved for s in population_shift(past, now)} == {"drifting": True, "jumped": True}
+    for wrong in (days[:3], (0, 28, 28, 146)):
+        with pytest.raises(UsageError, match=r"shift\.days"):
+            population_shift(past, now, days=wrong)
+
+
 def test_equal_populations_raise_no_alarm_in_200_columns_by_simulation(good: Backtest) -> None:
     rng = np.random.default_rng(85)
     past = [{f"c{i}": rng.normal(size=800) for i in range(200)} for _ in range(2)]

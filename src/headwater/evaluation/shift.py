@@ -28,8 +28,8 @@ _LEVEL = 0.01
 class Shift:
     """One column now beside the latest training cutoff.
 
-    ``psi`` is the population stability index, ``usual`` the largest one between successive training cutoffs
-    (0 where there is one only), ``distance`` the largest difference of the two distribution functions (of
+    ``psi`` is the population stability index, ``usual`` the largest one between successive training cutoffs,
+    stretched to the time since the latest (0 where there is one only), ``distance`` the largest difference of the two distribution functions (of
     shares, for text), ``p_adjusted`` its chance among equal populations, Holm over the columns.
     """
 
@@ -45,13 +45,15 @@ class Shift:
         return self.psi > max(_LARGE, _TIMES_USUAL * self.usual) and self.p_adjusted < _LEVEL
 
 
-def population_shift(then: Sequence[Mapping[str, Column]], now: Mapping[str, Column]) -> tuple[Shift, ...]:
+def population_shift(
+    then: Sequence[Mapping[str, Column]], now: Mapping[str, Column], *, days: Sequence[int] = ()
+) -> tuple[Shift, ...]:
     """Compare columns of users now with those at the training cutoffs, the earliest first.
 
     Columns that grow with the log by themselves (tenure, counts since the beginning) move at every cutoff; what
     they moved by before is what is usual. NaN and empty text are a group of their own.
 
-    Raises ``UsageError`` (``shift.no_cutoff``).
+    Raises ``UsageError`` (``shift.no_cutoff``, ``shift.days``).
     """
     if not then:
         raise UsageError(
@@ -60,11 +62,13 @@ def population_shift(then: Sequence[Mapping[str, Column]], now: Mapping[str, Col
             why="There is nothing to compare today's users with.",
             do="Pass the columns at one training cutoff at least, better at all.",
         )
+    stretch = _stretches(days, n_cutoffs=len(then))
     names = [name for name in now if all(name in cutoff for cutoff in then)]
     found: list[tuple[float, float, float, float]] = []
     for name in names:
         latest = then[-1][name]
-        usual = max((stability_index(a[name], b[name]) for a, b in itertools.pairwise(then)), default=0.0)
+        steps = [stability_index(a[name], b[name]) for a, b in itertools.pairwise(then)]
+        usual = max((psi * by for psi, by in zip(steps, stretch, strict=True)), default=0.0)
         distance, chance = _distance(latest, now[name])
         found.append((stability_index(latest, now[name]), usual, distance, chance))
     chances = adjusted(np.array([f[3] for f in found])) if found else np.empty(0)
@@ -72,6 +76,21 @@ def population_shift(then: Sequence[Mapping[str, Column]], now: Mapping[str, Col
         Shift(column=name, psi=psi, usual=usual, distance=distance, p_adjusted=float(p))
         for name, (psi, usual, distance, _), p in zip(names, found, chances, strict=True)
     )
+
+
+def _stretches(days: Sequence[int], *, n_cutoffs: int) -> list[float]:
+    """For each step between cutoffs, the square of how many times longer ago the latest cutoff is; 1 at least."""
+    if not days:
+        return [1.0] * (n_cutoffs - 1)
+    if len(days) != n_cutoffs + 1 or any(b <= a for a, b in itertools.pairwise(days)):
+        raise UsageError(
+            "shift.days",
+            what=f"{len(days)} days came with {n_cutoffs} cutoffs and now.",
+            why="How far cutoffs lie apart says what a usual shift is.",
+            do="Pass the day of each cutoff, the earliest first, and today's.",
+        )
+    gaps = [b - a for a, b in itertools.pairwise(days)]
+    return [max(1.0, (gaps[-1] / gap) ** 2) for gap in gaps[:-1]]
 
 
 def stability_index(then: Column, now: Column) -> float:
