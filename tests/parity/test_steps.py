@@ -16,12 +16,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from headwater.contracts.check import check
+from headwater.contracts.kinds_check import check_source
 from headwater.core.contract import Aggregate, App, Contract, Events, Measure, RuleSpec, Source
 from headwater.core.ledger import Ledger, Snapshot
+from headwater.core.sources import OtherSource, SourceKind
 from headwater.core.table import Kind, Table
 from headwater.engine.engine import Engine
 from headwater.ledgers.build import build_ledger
 from headwater.models.cohort_counts import count_cohorts
+from headwater.snapshots.age_leakage import check_age_leakage
+from headwater.snapshots.ages import build_age_snapshot
+from headwater.snapshots.attributes import read_attributes
 from headwater.snapshots.build import build_snapshot
 from headwater.snapshots.leakage import check_leakage
 from headwater.snapshots.rows import grouped_counts, mature_rows, rows_at
@@ -216,6 +221,47 @@ def test_snapshots_are_the_same_and_in_the_same_order(roads):
     order = [t.rows.to_arrow(["cutoff", "user_id"]).to_pylist() for t in (duck, spark)]
     assert order[0] == order[1]
     assert duck.findings == spark.findings
+
+
+def told_by(road, root):
+    """Channels of every other user, some changed later, as a source of kind users tells them."""
+    rows = [
+        f"u{i},2024-0{2 + i % 2}-2{i % 9} 10:00:00Z,{'ads' if i % 3 else '日本'}\n" for i in range(0, 150, 2)
+    ]
+    rows += [f"u{i},2024-03-30 23:30:00Z,organic\n" for i in range(0, 150, 6)]
+    (root / "users.csv").write_text("".join(["user,since,channel\n", *rows]))
+    source = OtherSource(kind=SourceKind.USERS, name="users", path="users.csv", columns={"user": "user", "changed_at": "since"}, keep=("channel",))  # fmt: skip
+    checked = check_source(
+        road.engine, source, app=road.events.contract.app, root=root, folder=road.folder / "users", source_fingerprint="none"
+    )  # fmt: skip
+    return read_attributes(
+        road.engine, [checked], time_zone="Europe/London", folder=road.folder / "attributes"
+    )
+
+
+def test_told_attributes_and_snapshots_at_an_age_are_the_same(roads, tmp_path):
+    told = [told_by(r, tmp_path) for r in roads]
+    assert_same(told[0].rows, told[1].rows)
+    assert told[0].names == told[1].names == ("channel",)
+    for age in ("1h", "30h", "168h"):
+        a, b = (
+            build_age_snapshot(r.engine, r.ledger, age=age, horizons=(8, 14), time_zone="Europe/London", told=t, folder=r.folder / age)
+            for r, t in zip(roads, told, strict=True)
+        )  # fmt: skip
+        assert_same(a.rows, b.rows)
+        assert [c.name for c in a.attributes] == ["channel", "country"]
+        assert (a.cutoffs, a.findings) == (b.cutoffs, b.findings)
+        reports = [
+            check_age_leakage(r.engine, r.ledger, age=age, horizons=(8,), time_zone="Europe/London", told=t, folder=r.folder / f"leak {age}")
+            for r, t in zip(roads, told, strict=True)
+        ]  # fmt: skip
+        assert reports[0] == reports[1]
+        assert reports[0].findings == ()
+    days = [
+        build_snapshot(r.engine, r.ledger, cutoffs=[r.ledger.end_day - 20], horizons=(7,), told=t, folder=r.folder / "told")
+        for r, t in zip(roads, told, strict=True)
+    ]  # fmt: skip
+    assert_same(days[0].rows, days[1].rows)
 
 
 def test_rows_for_models_and_sufficient_statistics_are_the_same(roads):

@@ -1,0 +1,162 @@
+"""Newcomers: what users will be worth over their first days, from the first hour on, anew as they grow older.
+
+A model for each age, fitted on a snapshot at that age, forecasts what a user adds from then on; a user is
+forecast by the oldest age reached. What was known at the age is added, so a forecast is of the whole window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headwater.core.errors import DataError
+from headwater.core.ledger import Snapshot, Task
+from headwater.engine.arrays import column_floats, column_objects, read_arrow
+from headwater.engine.engine import Engine
+from headwater.models.forecasting import FittedModel, fit_model, restore_model
+from headwater.models.model import Floats, State, Training
+from headwater.numerics.forecast import Forecast
+from headwater.snapshots.rows import rows_at
+
+__all__ = ["NewcomerForecasts", "Newcomers", "fit_newcomers", "restore_newcomers"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewcomerForecasts:
+    """Users whose window has not ended: when they began, their age in hours, what is known, what the whole window will be.
+
+    All of shape (n_users,); ``value`` and ``so_far`` in the target's unit.
+    """
+
+    user_ids: NDArray[np.object_]
+    first_day: NDArray[np.int64]
+    hours: NDArray[np.int64]
+    so_far: Floats
+    value: Forecast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newcomers:
+    """Fitted models by age in hours, the youngest first."""
+
+    task: Task
+    models: tuple[tuple[int, FittedModel], ...]
+
+    def forecast(self, snapshots: Mapping[int, Snapshot], *, rng: np.random.Generator) -> NewcomerForecasts:
+        """Forecast every user whose window has not ended, by the oldest age reached.
+
+        ``snapshots`` are those at the ages of the models, by hours, all of one ledger and day. Raises
+        ``DataError`` (``forecast.nobody``) where there is no such user.
+        """
+        parts: list[NewcomerForecasts] = []
+        taken = pa.array([], pa.string())
+        for hours, model in reversed(self.models):
+            for cutoff in _unfinished(snapshots[hours], self.task):
+                part, users = _at(model, snapshots[hours], cutoff, hours=hours, rng=rng, taken=taken)
+                parts.append(part)
+                taken = pa.concat_arrays([taken, users])
+        if not taken:
+            raise DataError(
+                "forecast.nobody",
+                what=f"Every user's first {self.task.horizon_days} days have ended.",
+                why="There is no newcomer to forecast.",
+                do="Use a later day or a longer horizon.",
+            )
+        return _joined(parts)
+
+    def state(self) -> State:
+        """Numbers and text from which ``restore_newcomers`` makes the same models."""
+        return {"models": [{"hours": hours, "model": model.state()} for hours, model in self.models]}
+
+
+def fit_newcomers(
+    name: str,
+    snapshots: Mapping[int, Snapshot],
+    *,
+    task: Task,
+    engine: Engine,
+    rng: np.random.Generator,
+    threads: int = 2,
+) -> Newcomers:
+    """Fit a model of the shelf on each snapshot at an age (by hours).
+
+    A model that reads the snapshot's own features will do, and ``cohort_mean``; those that read occasions
+    by day have no columns at an age. Raises as ``fit_model`` does.
+    """
+    ages = sorted(snapshots)
+    fitted = [
+        fit_model(name, Training(snapshot=snapshots[h], task=task, engine=engine, rng=own, threads=threads))
+        for h, own in zip(ages, rng.spawn(len(ages)), strict=True)
+    ]
+    return Newcomers(task=task, models=tuple(zip(ages, fitted, strict=True)))
+
+
+def restore_newcomers(state: State) -> Newcomers:
+    """The models of a saved state."""
+    saved = cast("Sequence[Mapping[str, object]]", state["models"])
+    models = [(int(cast("int", s["hours"])), restore_model(cast("State", s["model"]))) for s in saved]
+    return Newcomers(task=models[0][1].task, models=tuple(models))
+
+
+def _unfinished(snapshot: Snapshot, task: Task) -> list[int]:
+    """Cohorts whose window has not ended, by their cutoffs."""
+    rows = read_arrow(snapshot.rows, ["cutoff", task.target])
+    open_ones = rows.filter(pc.is_null(rows.column(task.target))).column("cutoff")
+    return sorted(int(c) for c in pc.unique(open_ones).to_pylist())
+
+
+def _at(
+    model: FittedModel,
+    snapshot: Snapshot,
+    cutoff: int,
+    *,
+    hours: int,
+    rng: np.random.Generator,
+    taken: pa.Array,
+) -> tuple[NewcomerForecasts, pa.Array]:
+    """The users of a cohort at an age, without those already forecast at an older one."""
+    known = f"{model.task.value}_so_far"
+    rows = rows_at(snapshot, cutoff, ("user_id", "first_day", known))
+    rest = model.forecast(snapshot, cutoff=cutoff, rng=rng)
+    new = pc.invert(pc.is_in(rows.column("user_id"), value_set=taken))
+    kept, mask = rows.filter(new), np.asarray(new.to_numpy(), dtype=bool)
+    so_far = column_floats(kept, known)
+    part = NewcomerForecasts(
+        user_ids=column_objects(kept, "user_id"),
+        first_day=column_floats(kept, "first_day").astype(np.int64),
+        hours=np.full(so_far.size, hours, dtype=np.int64),
+        so_far=so_far,
+        value=Forecast(
+            mean=so_far + rest.mean[mask],
+            low=so_far + rest.low[mask],
+            high=so_far + rest.high[mask],
+            variance=rest.variance[mask],
+            level=rest.level,
+            method=rest.method,
+        ),
+    )
+    return part, kept.column("user_id").combine_chunks().cast(pa.string())
+
+
+def _joined(parts: Sequence[NewcomerForecasts]) -> NewcomerForecasts:
+    first = parts[0].value
+    return NewcomerForecasts(
+        user_ids=np.concatenate([p.user_ids for p in parts]),
+        first_day=np.concatenate([p.first_day for p in parts]),
+        hours=np.concatenate([p.hours for p in parts]),
+        so_far=np.concatenate([p.so_far for p in parts]),
+        value=Forecast(
+            mean=np.concatenate([p.value.mean for p in parts]),
+            low=np.concatenate([p.value.low for p in parts]),
+            high=np.concatenate([p.value.high for p in parts]),
+            variance=np.concatenate([p.value.variance for p in parts]),
+            level=first.level,
+            method=first.method,
+        ),
+    )
