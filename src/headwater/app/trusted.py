@@ -27,9 +27,10 @@ def trust_findings(study: Study, job: Job, proof: Backtest) -> tuple[Finding, ..
     """What speaks against the forecast of a job; a blocking finding means that it cannot be defended."""
     ledger = study.ledger()
     learned = study.learned_from(job, ledger.end_day)
-    ended = [c for c in learned.cutoffs if c + job.task.horizon_days <= ledger.end_day]
+    ended = [c for c in sorted(learned.cutoffs) if c + job.task.horizon_days <= ledger.end_day]
     then = [_looked_at(study, learned, c) for c in ended]
-    shifts = population_shift(then, _looked_at(study, learned, ledger.end_day)) if then else ()
+    now = _looked_at(study, learned, ledger.end_day)
+    shifts = population_shift(then, now, days=(*ended, ledger.end_day)) if then else ()
     return check_trust(
         proof,
         history_days=ledger.end_day - ledger.first_day,
