@@ -93,25 +93,27 @@ def rewritten(
 
 @pytest.mark.deep
 def test_an_attribute_that_tells_what_users_are_worth_is_learned(known: Known) -> None:
-    """New users have no history; their channel says which third of the truth they belong to."""
+    """New users have no history; their campaign says which third of the truth they belong to."""
     thirds = np.quantile(list(known.truth.values()), [1 / 3, 2 / 3])
-    channels = {u: f"channel {np.searchsorted(thirds, v)}" for u, v in known.truth.items()}
+    campaigns = {u: f"campaign {np.searchsorted(thirds, v)}" for u, v in known.truth.items()}
 
-    def add_channel(rows: pa.Table) -> pa.Table:
-        return rows.append_column("channel", pa.array([channels[u] for u in rows["user_id"].to_pylist()]))
+    def add_campaign(rows: pa.Table) -> pa.Table:
+        return rows.append_column("campaign", pa.array([campaigns[u] for u in rows["user_id"].to_pylist()]))
 
     plain = known.world.training()
-    attribute = Column(name="channel", kind=Kind.TEXT, purpose=Purpose.ATTRIBUTE)
-    told = rewritten(plain, known.world.bench.folder(), add_channel, lambda c: [*c, attribute])
+    attribute = Column(name="campaign", kind=Kind.TEXT, purpose=Purpose.ATTRIBUTE)
+    told = rewritten(plain, known.world.bench.folder(), add_campaign, lambda c: [*c, attribute])
     errors: list[float] = []
     for training in (plain, told):
         predictor = ZilnNetwork().fit(training)
         rows = training.at_now((*predictor.columns, "user_id"))
         truth = np.array([known.truth[u] for u in column_objects(rows, "user_id")])
         errors.append(float(np.abs(predictor.predict(rows) - truth).mean()))
-    assert "channel" in predictor.columns
+    assert "campaign" in predictor.columns
     assert errors[1] < 0.9 * errors[0]
-    elsewhere = rows.set_column(rows.column_names.index("channel"), "channel", pa.array(["new"] * len(rows)))
+    elsewhere = rows.set_column(
+        rows.column_names.index("campaign"), "campaign", pa.array(["new"] * len(rows))
+    )
     assert np.isfinite(predictor.predict(elsewhere)).all()
 
 
