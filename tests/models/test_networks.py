@@ -200,6 +200,46 @@ def test_what_is_given_back_is_taken_off_every_forecast(world_of: Callable[..., 
     assert got.mean() == pytest.approx(wanted.mean(), rel=0.1)
 
 
+@pytest.mark.deep
+def test_a_hole_that_empties_a_short_horizon_or_a_long_one_of_some_users_leaves_forecasts_finite(
+    known: Known,
+) -> None:
+    """As a hole of a day does to a week of its users, and one of many days to a month at an earlier cutoff."""
+    plain = ladder(known.world)
+    last = int(column_floats(plain.last_matured(("cutoff",)), "cutoff")[0])
+    week, month = plain.target_of(7), plain.target_of(30)
+
+    def emptied(rows: pa.Table) -> pa.Table:
+        cutoffs, buckets = column_floats(rows, "cutoff"), column_floats(rows, "bucket")
+        for column, struck in (
+            (week, (buckets % 4 == 0) & (cutoffs == last) | (cutoffs == last - 28)),
+            (month, cutoffs == last - 14),
+        ):
+            at = rows.column_names.index(column)
+            values = pa.array(
+                column_floats(rows, column), mask=struck | np.isnan(column_floats(rows, column))
+            )
+            rows = rows.set_column(at, column, values)
+        return rows
+
+    holed = rewritten(plain, known.world.bench.folder(), emptied, list)
+    predictor = OrderedHorizonsNetwork().fit(holed)
+    assert isinstance(predictor, NetworkForecast)
+    assert predictor.rungs == (7, 14, 30)
+    assert np.isfinite(predictor.factors).all()
+    assert np.isfinite(predictor.kept_share)
+    rows = holed.at_now(predictor.columns)
+    assert np.isfinite(predictor.by_rung(rows)).all()
+    pairs = predictor.held_out
+    assert pairs is not None
+    held = plain.last_matured(("bucket",))
+    known_at_all = column_floats(held, "bucket") % 4 != 0
+    assert pairs.actual.sum() == pytest.approx(column_floats(held, month)[known_at_all].sum(), rel=SUMS)
+    assert np.isfinite(pairs.predicted).all()
+    whole = OrderedHorizonsNetwork().fit(plain)
+    assert predictor.predict(rows).sum() == pytest.approx(whole.predict(rows).sum(), rel=TOTAL)
+
+
 def test_without_pytorch_a_network_is_refused_before_anything_is_read(
     known: Known, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from headwater.core.errors import DataError
 from headwater.core.finding import Finding, Severity
@@ -185,7 +186,7 @@ def _plan(training: Training, rungs: tuple[int, ...]) -> _Plan:
     )
     earlier = replace(every, cutoffs=frozenset(c for c in cutoffs if c < last))
     at_last = replace(every, cutoffs=frozenset({last}))
-    time_later = bool(_paid(earlier).min() >= _FEWEST_PAID)
+    time_later = bool(_paid(earlier.every_target()).min() >= _FEWEST_PAID)
     folds = [(k, _FOLDS) for k in range(_FOLDS)] if matured.num_rows <= _MANY_ROWS else [(0, _FOLDS_OF_MANY)]
     return _Plan(
         every=every,
@@ -203,21 +204,32 @@ def _try(
     learned = learn_network(fold.learn, head_of=head_of, settings=settings, rng=rng, watched=fold.held)
     expected = _means(learned.network, fold.held) * _own_factors(learned.network, fold.learn)
     targets = fold.held.every_target()
-    return _Tried(learned=learned, held=(rises(targets), expected, targets[:, -1]))
+    whole = _whole(targets)
+    return _Tried(learned=learned, held=(rises(targets)[whole], expected[whole], targets[whole, -1]))
 
 
-def _paid(source: RowSource) -> Floats:
+def _whole(targets: Floats) -> NDArray[np.bool_]:
+    """Rows whose target is known at every rung: a hole in the log may empty a short one and leave a long one, or the reverse."""
+    return np.isfinite(targets).all(axis=1)
+
+
+def _paid(targets: Floats) -> Floats:
     """How many rows add something to each rung, shape (n_rungs,)."""
-    return np.count_nonzero(np.nan_to_num(rises(source.every_target())) > 0, axis=0).astype(float)
+    return np.count_nonzero(np.nan_to_num(rises(targets)) > 0, axis=0).astype(float)
 
 
 def _poor_rung(plan: _Plan) -> int | None:
-    """The rung to which the fewest add anything, where they are too few; raises ``DataError`` where it is the only one."""
-    learn = np.min([_paid(f.learn) for f in plan.folds], axis=0)
-    held = np.min([_paid(f.held) for f in plan.folds], axis=0)
+    """The rung to which the fewest add anything, where they are too few; raises ``DataError`` where it is the only one.
+
+    Users held out are too few also where too few of them are known at every rung.
+    """
+    targets = [f.held.every_target() for f in plan.folds]
+    learn = np.min([_paid(f.learn.every_target()) for f in plan.folds], axis=0)
+    held = np.min([_paid(t) for t in targets], axis=0)
+    whole = np.min([_paid(t[_whole(t)]) for t in targets])
     short = np.minimum(learn / _FEWEST_PAID, held / _FEWEST_HELD_PAID)
     at = int(short.argmin())
-    if short[at] >= 1:
+    if short[at] >= 1 and whole >= _FEWEST_HELD_PAID:
         return None
     if short.size > 1:
         return at
@@ -250,7 +262,7 @@ def _own_factors(network: Network, source: RowSource) -> Floats:
 def _kept_share(every: RowSource) -> float:
     """The total at the last rung over what the rungs add to it: what is left after refunds. Raises ``DataError``."""
     targets = every.every_target()
-    whole = targets[np.isfinite(targets[:, -1])]
+    whole = targets[_whole(targets)]
     net, gross = float(whole[:, -1].sum()), float(rises(whole).sum())
     if net <= 0:
         raise DataError(
