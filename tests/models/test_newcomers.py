@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from headwater.app.plan import task_of
 from headwater.contracts.check import check
 from headwater.core.contract import Aggregate, App, Contract, Measure, Source
+from headwater.core.errors import DataError
 from headwater.core.ledger import Ledger, Snapshot, Task
 from headwater.core.table import Kind
 from headwater.engine.duckdb import DuckDB
@@ -107,10 +109,11 @@ def test_errors_fall_with_age_for_users_who_came_after_the_fit(app, models):
 
 @pytest.mark.parametrize("model", ["cohort_mean", "lightgbm_hurdle"])
 def test_totals_of_unfinished_cohorts_are_what_then_came(app, models, model):
-    made = models[model].forecast(app.then, rng=np.random.default_rng(1))
+    made = models[model].forecast(app.then, rng=np.random.default_rng(1), beyond=True)
     actual = app.actual(app.task("active_days"))
     assert len(set(made.user_ids)) == made.user_ids.size > 700
-    assert set(made.hours) == set(HOURS)
+    assert set(made.at_hours) == set(HOURS)
+    assert made.n_beyond == 0
     assert made.first_day.max() == app.as_of - 1
     for first, end in ((-HORIZON, -14), (-14, -7), (-7, 0)):
         inside = (made.first_day >= app.as_of + first) & (made.first_day < app.as_of + end)
@@ -122,10 +125,37 @@ def test_totals_of_unfinished_cohorts_are_what_then_came(app, models, model):
 def test_each_user_is_forecast_by_the_oldest_age_reached(app, models):
     made = models["cohort_mean"].forecast(app.then, rng=np.random.default_rng(1))
     users = {h: set(app.then[h].to_arrow().column("user_id").to_pylist()) for h in HOURS}
-    for user, hours in zip(made.user_ids, made.hours, strict=True):
+    for user, hours in zip(made.user_ids, made.at_hours, strict=True):
         assert hours == max(h for h in HOURS if user in users[h])
     assert np.all(made.value.low <= made.value.mean)
     assert np.all(made.value.mean >= made.so_far)
+
+
+def test_users_more_than_a_day_beyond_the_oldest_age_are_left_out_and_counted(app, models):
+    made, all_of_them = (
+        models["cohort_mean"].forecast(app.then, rng=np.random.default_rng(1), beyond=b) for b in (False, True)
+    )  # fmt: skip
+    oldest = max(HOURS)
+    begun = app.as_of - 1 - oldest // 24  # who began then reached the age on the last day
+    assert made.first_day.min() == begun
+    left_out = set(all_of_them.user_ids) - set(made.user_ids)
+    assert len(left_out) == made.n_beyond > 100
+    old = all_of_them.first_day < begun
+    assert left_out == set(all_of_them.user_ids[old])
+    with pytest.raises(DataError, match=r"forecast\.nobody"):
+        only(app, first=begun, models=models["cohort_mean"])
+
+
+def only(app: App4000, *, first: int, models: Newcomers):
+    """Forecast from snapshots without the users who began on a day or later."""
+
+    def without(snapshot: Snapshot) -> Snapshot:
+        file = Path(snapshot.rows.files[0]).with_name("old.parquet")
+        rows = snapshot.to_arrow()
+        pq.write_table(rows.filter(np.asarray(rows.column("first_day")) < first), file)
+        return replace(snapshot, rows=replace(snapshot.rows, files=(str(file),)))
+
+    return models.forecast({h: without(s) for h, s in app.then.items()}, rng=np.random.default_rng(1))
 
 
 def test_saved_models_forecast_the_same(app, models):

@@ -2,12 +2,14 @@
 
 A model for each age, fitted on a snapshot at that age, forecasts what a user adds from then on; a user is
 forecast by the oldest age reached. What was known at the age is added, so a forecast is of the whole window.
+Users well beyond the oldest age are left out: nothing they did since would be read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import cast
 
 import numpy as np
@@ -29,16 +31,19 @@ __all__ = ["NewcomerForecasts", "Newcomers", "fit_newcomers", "restore_newcomers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewcomerForecasts:
-    """Users whose window has not ended: when they began, their age in hours, what is known, what the whole window will be.
+    """Users whose window has not ended: when they began, what was known at an age, what the whole window will be.
 
-    All of shape (n_users,); ``value`` and ``so_far`` in the target's unit.
+    All of shape (n_users,); ``value`` and ``so_far`` in the target's unit. ``at_hours`` is the age they are
+    forecast as of, at which ``so_far`` was known; they may be older by up to a day, or by the time to the next age.
+    ``n_beyond`` is how many were left out as more than a day beyond the oldest age.
     """
 
     user_ids: NDArray[np.object_]
     first_day: NDArray[np.int64]
-    hours: NDArray[np.int64]
+    at_hours: NDArray[np.int64]
     so_far: Floats
     value: Forecast
+    n_beyond: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,27 +53,32 @@ class Newcomers:
     task: Task
     models: tuple[tuple[int, FittedModel], ...]
 
-    def forecast(self, snapshots: Mapping[int, Snapshot], *, rng: np.random.Generator) -> NewcomerForecasts:
-        """Forecast every user whose window has not ended, by the oldest age reached.
+    def forecast(
+        self, snapshots: Mapping[int, Snapshot], *, rng: np.random.Generator, beyond: bool = False
+    ) -> NewcomerForecasts:
+        """Forecast users whose window has not ended, by the oldest age reached.
 
-        ``snapshots`` are those at the ages of the models, by hours, all of one ledger and day. Raises
-        ``DataError`` (``forecast.nobody``) where there is no such user.
+        ``snapshots`` are those at the ages of the models, by hours, all of one ledger and day. Users more than a
+        day beyond the oldest age are left out; ``beyond`` forecasts them too, as of that age: right in total, but
+        blind to what each has done since. Raises ``DataError`` (``forecast.nobody``) where there is no such user.
         """
         parts: list[NewcomerForecasts] = []
-        taken = pa.array([], pa.string())
+        oldest, _ = self.models[-1]
+        older = pa.array([], pa.string()) if beyond else _beyond(snapshots[oldest], self.task, hours=oldest)
+        taken = older
         for hours, model in reversed(self.models):
             for cutoff in _unfinished(snapshots[hours], self.task):
                 part, users = _at(model, snapshots[hours], cutoff, hours=hours, rng=rng, taken=taken)
                 parts.append(part)
                 taken = pa.concat_arrays([taken, users])
-        if not taken:
+        if len(taken) == len(older):
             raise DataError(
                 "forecast.nobody",
-                what=f"Every user's first {self.task.horizon_days} days have ended.",
+                what=f"No user's first {self.task.horizon_days} days are open, but for {len(older):,} users more than a day older than {oldest} hours.",
                 why="There is no newcomer to forecast.",
-                do="Use a later day or a longer horizon.",
+                do="Use a later day or a longer horizon, or forecast the older users at a cutoff.",
             )
-        return _joined(parts)
+        return _joined(parts, n_beyond=len(older))
 
     def state(self) -> State:
         """Numbers and text from which ``restore_newcomers`` makes the same models."""
@@ -111,6 +121,15 @@ def _unfinished(snapshot: Snapshot, task: Task) -> list[int]:
     return sorted(int(c) for c in pc.unique(open_ones).to_pylist())
 
 
+def _beyond(snapshot: Snapshot, task: Task, *, hours: int) -> pa.Array:
+    """Users whose window has not ended and who passed the age more than a day before the end of the log."""
+    rows = read_arrow(snapshot.rows, ["user_id", "first_day", task.target])
+    last = snapshot.end_day - ceil(hours / 24) - 1
+    old = pc.less(rows.column("first_day").cast(pa.int64()), last)
+    open_ones = pc.is_null(rows.column(task.target))
+    return rows.filter(pc.and_(old, open_ones)).column("user_id").combine_chunks().cast(pa.string())
+
+
 def _at(
     model: FittedModel,
     snapshot: Snapshot,
@@ -130,7 +149,7 @@ def _at(
     part = NewcomerForecasts(
         user_ids=column_objects(kept, "user_id"),
         first_day=column_floats(kept, "first_day").astype(np.int64),
-        hours=np.full(so_far.size, hours, dtype=np.int64),
+        at_hours=np.full(so_far.size, hours, dtype=np.int64),
         so_far=so_far,
         value=Forecast(
             mean=so_far + rest.mean[mask],
@@ -140,16 +159,17 @@ def _at(
             level=rest.level,
             method=rest.method,
         ),
+        n_beyond=0,
     )
     return part, kept.column("user_id").combine_chunks().cast(pa.string())
 
 
-def _joined(parts: Sequence[NewcomerForecasts]) -> NewcomerForecasts:
+def _joined(parts: Sequence[NewcomerForecasts], *, n_beyond: int) -> NewcomerForecasts:
     first = parts[0].value
     return NewcomerForecasts(
         user_ids=np.concatenate([p.user_ids for p in parts]),
         first_day=np.concatenate([p.first_day for p in parts]),
-        hours=np.concatenate([p.hours for p in parts]),
+        at_hours=np.concatenate([p.at_hours for p in parts]),
         so_far=np.concatenate([p.so_far for p in parts]),
         value=Forecast(
             mean=np.concatenate([p.value.mean for p in parts]),
@@ -159,4 +179,5 @@ def _joined(parts: Sequence[NewcomerForecasts]) -> NewcomerForecasts:
             level=first.level,
             method=first.method,
         ),
+        n_beyond=n_beyond,
     )
