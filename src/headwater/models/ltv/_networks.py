@@ -210,7 +210,7 @@ def _try(
 
 def _whole(targets: Floats) -> NDArray[np.bool_]:
     """Rows whose target is known at every rung: a hole in the log may empty a short one and leave a long one, or the reverse."""
-    return np.isfinite(targets).all(axis=1)
+    return np.asarray(np.isfinite(targets).all(axis=1), dtype=np.bool_)
 
 
 def _paid(targets: Floats) -> Floats:
