@@ -97,6 +97,38 @@ def test_the_choice_is_by_squared_error_after_past_cutoffs(
         assert said.startswith(chosen)
 
 
+@pytest.mark.parametrize("price", [9.99, 8.0])
+def test_one_price_is_foretold_and_counts_for_the_credibility_mean(
+    world_of: Callable[..., World], price: float
+) -> None:
+    """No error at all is a win, not a comparison to throw away; the truth is the price."""
+    world = world_of([(u, d, price) for u, d, _ in buyers(baskets, seed=9)])
+    training = world.training(occasions="active_days")
+    fitted = fit_model("bg_nbd", training)
+    said = dict(fitted.facts)["spend model"]
+    assert said.startswith("credibility mean: ")
+    assert "past cutoffs" in said
+    money = world.predicted("bg_nbd", training)
+    days = world.predicted("bg_nbd", world.training(measure="active_days"))
+    worth = np.array([money[u] / days[u] for u in money if days[u] > 0])
+    np.testing.assert_allclose(worth, price, rtol=SAME)
+
+
+def wild(rng: np.random.Generator) -> Callable[[], float]:
+    """A tail so heavy that means of users have no mean."""
+    own = float(rng.pareto(0.4)) + 1
+    return lambda: float(own * rng.gamma(6) / 6) + 0.01
+
+
+def test_a_past_gamma_gamma_without_a_finite_mean_counts_for_the_credibility_mean(
+    world_of: Callable[..., World],
+) -> None:
+    world = world_of(buyers(wild, seed=10))
+    fitted = fit_model("bg_nbd", world.training(occasions="active_days"))
+    said = dict(fitted.facts)["spend model"]
+    assert said.startswith("credibility mean: no Gamma-Gamma of finite mean could be fitted at ")
+
+
 def test_one_choice_stands_for_all_horizons(world_of: Callable[..., World]) -> None:
     """Else the forecast of 30 days could pass that of 90."""
     world = world_of(buyers(margins, seed=8))

@@ -83,8 +83,32 @@ def test_peers_by_frequency_are_found_where_spend_grows_with_it():
     found = of_users(x, repeat=repeat, first=first, by_frequency=True)
     assert found.slope == pytest.approx(20, rel=CLOSE)
     assert found.between == pytest.approx(400, rel=2 * CLOSE)
+    assert found.peers(np.array([4.0, 8.0])) == pytest.approx(60 + 20 * np.log([5.0, 9.0]), rel=0.02)
     new = found.expected(np.zeros(1), value=np.zeros(1))
-    assert new == pytest.approx([60], rel=0.02)  # log(1 + 0) = 0: the line without its slope
+    assert new == pytest.approx([60 + 20 * np.log(3.0)], rel=0.02)  # nobody was seen with fewer than two
+
+
+def convex(x, rng):
+    """Positive amounts that grow ever faster with how often a user comes."""
+    own = 2 * x**1.5 * rng.gamma(20, 1 / 20, x.size)
+    return own * rng.gamma(20 * x, 1 / (20 * x)), own * rng.gamma(20, 1 / 20, x.size)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_line_is_not_drawn_out_beyond_positive_spend_seen(turned):
+    """Convex relations, growing and falling: what users of few purchases spent is worked out from them alone."""
+    rng = np.random.default_rng(6)
+    x = rng.geometric(0.2, 5_000).astype(float)
+    repeat, first = convex(x.max() + 1 - x if turned else x, rng)
+    assert abs(np.corrcoef(x, repeat)[0, 1]) >= 0.3
+    found = of_users(x, repeat=repeat, first=first, by_frequency=True)
+    if not turned:
+        line = found.mean + found.slope * (np.log1p(np.zeros(1)) - found.center)
+        assert line < 0  # what the bound is for
+    new = found.expected(np.zeros(1), value=np.zeros(1))
+    assert new == pytest.approx([repeat[x == 1].mean()], rel=CLOSE)
+    assert (found.expected(x, value=repeat) > 0).all()
+    assert (found.peers(np.array([0.0, 1.0, 2.0, 100.0, 1e6])) >= repeat.min()).all()
 
 
 def test_draws_have_the_mean_and_variance_they_are_made_for():

@@ -24,6 +24,8 @@ __all__ = ["FEWEST_REPEATERS", "Spend", "choose_spend"]
 FEWEST_REPEATERS: Final = 30
 _TRIED_CUTOFFS = 3
 _CORRELATED = 0.3
+_ROUNDING = 1e-9
+_PRINTED = 0.001
 
 Spend = GammaGammaParams | Credibility
 Chosen = tuple[Spend, list[Finding], list[tuple[str, str]]]
@@ -33,8 +35,9 @@ def choose_spend(training: Training) -> Chosen:
     """The model of spend, what a reader must know of it, and facts, among them the choice and why.
 
     Both are fitted as they would have been at up to three earlier cutoffs, and meet what the users' purchase days after
-    that were worth until now: no window has to end, so that the choice is one for all horizons and they agree. The credibility mean is taken where its squared error is lower, as a geometric mean over
-    cutoffs; without a past cutoff Gamma-Gamma stands. Raises ``DataError`` (``fit.no_spend``) where neither can be
+    that were worth until now: no window has to end, so that the choice is one for all horizons and they agree. The
+    credibility mean is taken where its squared error is lower, as a geometric mean over cutoffs, or where Gamma-Gamma
+    had no finite mean at one of them; without a past cutoff Gamma-Gamma stands. Raises ``DataError`` (``fit.no_spend``) where neither can be
     fitted, ``gamma_gamma.infinite_mean`` where Gamma-Gamma was to stand and has no mean.
     """
     now = _Seen.at(training, with_users=False)
@@ -44,8 +47,15 @@ def choose_spend(training: Training) -> Chosen:
         raise _no_spend(int(now.usable.sum()))
     earlier = [c for c in sorted(training.snapshot.cutoffs) if c < training.now][-_TRIED_CUTOFFS:]
     ratios = [r for c in earlier if (r := _ratio(training, cutoff=c)) is not None]
+    failed = ratios.count(0.0)
+    if failed:
+        return _credible(
+            now,
+            why=f"no Gamma-Gamma of finite mean could be fitted at {failed} of {len(ratios)} past cutoffs",
+        )
     ratio = float(np.exp(np.mean(np.log(ratios)))) if ratios else 1.0
-    over = f"its squared error over {len(ratios)} past cutoffs is {ratio:.3f} times Gamma-Gamma's"
+    times = f"{ratio:.3f}" if ratio >= _PRINTED else f"below {_PRINTED}"
+    over = f"its squared error over {len(ratios)} past cutoffs is {times} times Gamma-Gamma's"
     if ratio < 1:
         return _credible(now, why=over)
     return _gamma_gamma(now, why=f"credibility mean: {over}" if ratios else "no past cutoff to try another")
@@ -103,23 +113,28 @@ class _Seen:
 
 
 def _ratio(training: Training, *, cutoff: int) -> float | None:
-    """Squared error of the credibility mean over that of Gamma-Gamma, on days after a past cutoff; None untried."""
+    """Squared error of the credibility mean over that of Gamma-Gamma, on days after a past cutoff; None untried.
+
+    0 where Gamma-Gamma had no finite mean. Errors within rounding of none count as equal.
+    """
     then, now = training.back_at(cutoff), training
     seen = _Seen.at(then, with_users=True)
     if seen.everyone is None or int(seen.usable.sum()) < FEWEST_REPEATERS:
         return None
-    try:
-        fit = seen.gamma_gamma()
-    except DataError:
-        return None
     x, value, days, brought = _came_after(seen.everyone, now)
     if days.size < FEWEST_REPEATERS:
         return None
+    try:
+        fit = seen.gamma_gamma()
+    except DataError:
+        return 0.0
     mean = np.divide(value, x, out=np.zeros_like(value), where=x > 0)
     tells = mean > 0
     expected = gamma_gamma.expected_spend(fit.params, x=np.where(tells, x, 0.0), z=np.where(tells, mean, 1.0))
     other = seen.credible().expected(x, value=mean)
-    errors = [float((days * (brought / days - guess) ** 2).sum()) for guess in (other, expected)]
+    each = brought / days
+    least = float((days * (_ROUNDING * each) ** 2).sum())
+    errors = [max(float((days * (each - guess) ** 2).sum()), least) for guess in (other, expected)]
     return errors[0] / errors[1] if min(errors) > 0 else None
 
 

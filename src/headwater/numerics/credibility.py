@@ -15,6 +15,8 @@ from headwater.numerics.rfm import Floats, Ints, dot, totals
 
 __all__ = ["Credibility", "of_users", "straub"]
 
+_SEEN_LEAST = 0.1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credibility:
@@ -25,6 +27,8 @@ class Credibility:
     mean, slope, center
         The mean of a user with weight w before he is looked at: ``mean + slope (log(1 + w) - center)``; slope is 0
         unless peers were told apart by how often they come.
+    lowest, highest
+        Between which that mean is kept: a line tells nothing beyond what was seen.
     between, within
         Variance of users' true means about that, and of one purchase about its user's mean.
     positive
@@ -37,6 +41,8 @@ class Credibility:
     between: float
     within: float
     positive: bool
+    lowest: float = -np.inf
+    highest: float = np.inf
 
     def factor(self, weight: Floats) -> Floats:
         """What counts of a user's own mean, 0 to 1: w / (w + within / between)."""
@@ -46,7 +52,8 @@ class Credibility:
 
     def peers(self, weight: Floats) -> Floats:
         """The mean of users of that weight."""
-        return self.mean + self.slope * (np.log1p(weight) - self.center)
+        line = self.mean + self.slope * (np.log1p(weight) - self.center)
+        return np.clip(line, self.lowest, self.highest)
 
     def expected(self, weight: Floats, *, value: Floats) -> Floats:
         """Expected value of a future purchase of users whose ``weight`` purchases had the mean ``value``."""
@@ -112,6 +119,7 @@ def _with_peers(own: Floats, *, weight: Floats, within: float, by_frequency: boo
     level = own - slope * (place - center)
     between = _between(level, weight=weight, within=within)
     factor = _weights(weight, within=within, between=between)
+    lowest, highest = _seen(own, weight=weight, factor=factor, slope=slope)
     return Credibility(
         mean=dot(factor, level) / float(factor.sum()),
         slope=slope,
@@ -119,7 +127,19 @@ def _with_peers(own: Floats, *, weight: Floats, within: float, by_frequency: boo
         between=between,
         within=within,
         positive=bool((own >= 0).all()),
+        lowest=lowest,
+        highest=highest,
     )
+
+
+def _seen(own: Floats, *, weight: Floats, factor: Floats, slope: float) -> tuple[float, float]:
+    """Lowest and highest mean of peers: a line starts at the mean of the tenth seen least, and ends at an own mean."""
+    lowest, highest = float(own.min()), float(own.max())
+    if slope == 0:
+        return lowest, highest
+    least = weight <= np.quantile(weight, _SEEN_LEAST)
+    start = dot(factor[least], own[least]) / float(factor[least].sum())
+    return (start, highest) if slope > 0 else (lowest, start)
 
 
 def _between(own: Floats, *, weight: Floats, within: float) -> float:
