@@ -352,6 +352,7 @@ def _ledger_key(ledger: Ledger) -> dict[str, object]:
     """What a step that reads the ledger depends on."""
     return {
         "days": ledger.days.fingerprint,
+        "users": ledger.users.fingerprint,
         "measures": ledger.measures,
         "span": (ledger.first_day, ledger.end_day),
         "left_edge_days": ledger.left_edge_days,

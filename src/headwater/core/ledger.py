@@ -154,7 +154,7 @@ class Snapshot(Shown):
     def blocks(self) -> tuple[Block, ...]:
         """What it holds, and what its columns mean."""
         days = ", ".join(str(date_of(c)) for c in self.cutoffs)
-        held = f"{self.rows.n_rows:,} rows: every user known at {days}; {len(self.features)} features."
+        held = f"{self.rows.n_rows:,} rows: every user known at {days}; {len(self.features)} features, {len(self.attributes)} attributes."
         return (
             Prose(text=held),
             column_grid(self.rows, "snapshot_columns", "The snapshot"),
