@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from headwater.app.config import settings_of
 from headwater.app.study import Study
 from headwater.core.block import Chart, Grid, Prose
-from headwater.core.errors import DataError
+from headwater.core.errors import DataError, UsageError
 from headwater.core.ledger import Task
 from headwater.core.span import date_of, day_of
 from headwater.evaluation.backtest import Backtest, run_backtest
@@ -92,6 +92,20 @@ def test_a_model_refused_at_one_origin_is_refused_and_says_why(proof: Backtest) 
     }
     assert str(date_of(ORIGINS[-1])) in proof.refused["late"].what
     assert all(set(s.answers) == {"blind", "off"} for s in proof.standings)
+
+
+def test_a_model_whose_extra_is_missing_is_refused_and_other_mistakes_are_not() -> None:
+    def without(code: str) -> Forecasters:
+        def forecaster(origin: int) -> Forecast:
+            raise UsageError(code, what="PyTorch is not installed.", why="a", do="b")
+
+        return {"plain": blind_at, "network": forecaster}
+
+    made = backtest(without("extra.missing"))
+    assert made.models == ("plain",)
+    assert made.refused["network"].code == "extra.missing"
+    with pytest.raises(UsageError, match=r"fit\.other_horizon"):
+        backtest(without("fit.other_horizon"))
 
 
 def test_a_refused_model_is_not_asked_again() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -40,7 +40,7 @@ SHELVES_IN_KEYS = (
     "headwater.models.ltv",
     "headwater.snapshots.features",
 )
-_COMPUTING = ("duckdb", "lightgbm", "numpy", "pyarrow", "scipy", "tzdata")
+_COMPUTING = ("duckdb", "lightgbm", "numpy", "pyarrow", "scipy", "torch", "tzdata")
 _CODE = frozenset({".py", ".html", ".css", ".js"})
 
 
@@ -227,12 +227,20 @@ def _code() -> str:
         for group in SHELVES_IN_KEYS
         for p in sorted(entry_points(group=group), key=lambda point: point.name)
     ]
-    known = [__version__, *(f"{d} {version(d)}" for d in _COMPUTING), *plugins]
+    known = [__version__, *(f"{d} {v}" for d in _COMPUTING if (v := _version_of(d))), *plugins]
     whole = hashlib.sha256("\n".join(known).encode())
     for file in sorted(f for f in package.rglob("*") if f.suffix in _CODE):
         whole.update(str(file.relative_to(package)).encode())
         whole.update(file.read_bytes())
     return whole.hexdigest()[:16]
+
+
+def _version_of(library: str) -> str:
+    """Its version; empty where it is an extra that is not installed."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
 
 
 def _settled(folder: Path) -> dict[str, int]:

@@ -91,7 +91,8 @@ def run_backtest(
     origins
         App days. ``actual(origin)`` gives the matured outcomes, ``forecast(model, origin)`` the forecast
         for the same users in the same order by a model fitted on what was known then; it raises
-        ``DataError`` where the model cannot be fitted.
+        ``DataError`` where the model cannot be fitted, or ``extra.missing`` where what it needs is not
+        installed: such a model is refused, the others go on.
     groups
         By kind (``"month"``, ``"channel"``): each user's group at an origin, in the same order.
     users

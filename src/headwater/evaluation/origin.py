@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headwater.core.errors import DataError
+from headwater.core.errors import DataError, HeadwaterError
 from headwater.core.finding import Finding
 from headwater.evaluation.budget import ErrorBudget, error_budget
 from headwater.evaluation.grouping import Grouping, Labels, by_decile
@@ -25,6 +25,7 @@ from headwater.numerics.resample import Bootstrap, draw_bootstrap
 __all__ = ["Asked", "Decile", "Tried", "stability_of", "try_origin"]
 
 Floats = NDArray[np.float64]
+_NOT_INSTALLED = "extra.missing"
 
 _LEVELS: Floats = (np.arange(20) + 0.5) / 20
 
@@ -97,7 +98,9 @@ def try_origin(
     for model in models:
         try:
             forecast = _of(asked.forecast(model, origin), known)
-        except DataError as error:
+        except HeadwaterError as error:
+            if not isinstance(error, DataError) and error.finding.code != _NOT_INSTALLED:
+                raise
             made.refused[model] = error.finding
             continue
         users = _scored(actual[known], forecast)
