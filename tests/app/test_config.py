@@ -251,3 +251,9 @@ def test_the_calendar_names_days_and_holidays_are_among_them() -> None:
 def test_a_calendar_that_is_no_calendar_is_refused(span: str) -> None:
     with pytest.raises(ValueError, match=r"calendar"):
         AppSettings(name="a", time_zone="UTC", calendar={"sale": [span]})
+
+
+def test_one_target_and_horizon_may_be_asked_for_once() -> None:
+    twice = COMPLETE + '[[predict]]\ntarget = "revenue"\nhorizons = ["30d", "1d"]\n' * 2
+    with pytest.raises(ConfigError, match=r"asks twice for 'revenue' over"):
+        settings_of(tomllib.loads(twice))

@@ -69,6 +69,17 @@ def test_younger_cutoffs_have_ended_a_shorter_rung() -> None:
     assert [c + r for c, r in zip(found[1:3], rungs_of(90), strict=False)] == [FIRST + 310] * 2
 
 
+def test_a_long_horizon_has_cutoffs_on_which_what_was_learned_can_be_tried() -> None:
+    origin = FIRST + 1_500
+    found = learning_cutoffs(ledger_of(1_600), origin=origin, horizon_days=365, every_days=28)
+    assert [origin - c for c in found if c <= origin - 2 * 365] == [730, 758]
+    assert not [
+        c
+        for c in learning_cutoffs(ledger_of(800), origin=FIRST + 700, horizon_days=365, every_days=28)
+        if c < FIRST + 28
+    ]
+
+
 def test_learning_cutoffs_have_four_weeks_of_history() -> None:
     found = learning_cutoffs(ledger_of(400), origin=FIRST + 150, horizon_days=90, every_days=28)
     assert [c - FIRST for c in found] == [150, 143, 120, 60, 32]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,9 @@ def test_an_encoder_is_the_same_from_its_state_and_reads_arrow_in_any_column_ord
     encoder = Encoder(numbers=("spent",), words=(Words.learned("channel", rows),))
     again = Encoder.restored(encoder.state())
     assert again == encoder
+    words = tuple(Words(column=c, values=("x", "y")) for c in ("platform", "country"))
+    two = Encoder(numbers=(), words=words)  # not in the order of the alphabet: a file may sort its keys
+    assert Encoder.restored(json.loads(json.dumps(two.state(), sort_keys=True))) == two
     matrix = again.matrix(rows)
     assert matrix.dtype == np.float32
     assert matrix.flags.f_contiguous

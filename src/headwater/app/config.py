@@ -237,6 +237,16 @@ class Settings(_Section):
         return self
 
     @model_validator(mode="after")
+    def _asked_once(self) -> Settings:
+        asked = [(p.target, as_days(h)) for p in self.predict for h in p.horizons]
+        twice = next(((t, d) for t, d in asked if asked.count((t, d)) > 1), None)
+        if twice:
+            raise ValueError(
+                f"predict asks twice for '{twice[0]}' over {twice[1]} days; ask once, and name all models there"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _targets_exist(self) -> Settings:
         known = {*self.measures, "active_days"}
         for p in self.predict:

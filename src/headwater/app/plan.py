@@ -16,6 +16,7 @@ __all__ = ["Job", "jobs_of", "learning_cutoffs", "origins_of", "rungs_of", "task
 _BASELINES = ("rate_so_far", "cohort_mean")
 _LEAST_HISTORY = 28
 _MOST_CUTOFFS = 6
+_TRIED_CUTOFFS = 2
 _RUNGS = (7, 30, 90, 180)
 
 
@@ -127,9 +128,12 @@ def rungs_of(horizon_days: int) -> tuple[int, ...]:
 def learning_cutoffs(ledger: Ledger, *, origin: int, horizon_days: int, every_days: int) -> tuple[int, ...]:
     """The origin itself, earlier cutoffs whose windows ended by it, and between them those that ended a shorter rung.
 
-    Each but the origin has four weeks of history. The latest comes first.
+    Where all of these lie within two horizons, two more before that, so that what was learned at the first of
+    them can be tried on a window that had ended. Each but the origin has four weeks of history. The latest comes first.
     """
     ended = [origin - horizon_days - k * every_days for k in range(_MOST_CUTOFFS)]
+    if min(ended) > origin - 2 * horizon_days:
+        ended += [origin - 2 * horizon_days - k * every_days for k in range(_TRIED_CUTOFFS)]
     younger = [origin - rung for rung in rungs_of(horizon_days)[:-1]]
     least = min(_LEAST_HISTORY, horizon_days)
     return (origin, *(c for c in (*younger, *ended) if c - ledger.first_day >= least))

@@ -296,7 +296,7 @@ class Study:
 
     def _fit(self, model: str, job: Job, folder: Path) -> FittedStep:
         fitted = fit_model(model, self._training(job, self.ledger().end_day, as_of=None, seed=self.seed))
-        text = json.dumps(fitted.state(), sort_keys=True)
+        text = json.dumps(fitted.state())
         write_whole(folder / "model.json", text)
         return FittedStep(
             name=model,

@@ -67,7 +67,7 @@ def population_shift(
     found: list[tuple[float, float, float, float]] = []
     for name in names:
         latest = then[-1][name]
-        steps = [stability_index(a[name], b[name]) for a, b in itertools.pairwise(then)]
+        steps = [_drift(a[name], b[name]) for a, b in itertools.pairwise(then)]
         usual = max((psi * by for psi, by in zip(steps, stretch, strict=True)), default=0.0)
         distance, chance = _distance(latest, now[name])
         found.append((stability_index(latest, now[name]), usual, distance, chance))
@@ -102,6 +102,17 @@ def stability_index(then: Column, now: Column) -> float:
     before, after = _counts(then, now)
     p, q = ((c + 0.5) / (c.sum() + 0.5 * c.size) for c in (before, after))
     return float(np.sum((q - p) * np.log(q / p)))
+
+
+def _drift(then: Column, now: Column) -> float:
+    """The index of two cutoffs, less what chance alone gives equal populations of these sizes; 0 at least.
+
+    With few users most of an index is chance, and chance does not grow with time.
+    """
+    before, after = _counts(then, now)
+    n_bins = int(np.count_nonzero(before + after))
+    chance = (n_bins - 1) * (1 / max(before.sum(), 1.0) + 1 / max(after.sum(), 1.0))
+    return max(stability_index(then, now) - chance, 0.0)
 
 
 def _counts(then: Column, now: Column) -> tuple[Floats, Floats]:

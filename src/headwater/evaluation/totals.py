@@ -83,8 +83,8 @@ class GroupTotals:
 def shared_error(
     sums: Sequence[tuple[float, float]], origins: Sequence[int], horizon_days: int
 ) -> SharedError:
-    """Root mean square of the relative errors of totals (predicted, actual) at each origin."""
-    shares = [came / predicted - 1 for predicted, came in sums if came > 0 and predicted > 0]
+    """Root mean square of the relative errors of totals (predicted, actual) at each origin; nothing came is off by all."""
+    shares = [came / predicted - 1 for predicted, came in sums if predicted > 0]
     share = float(np.sqrt(np.mean(np.square(shares)))) if shares else 1.0
     windows = min(float(len(origins)), 1 + (max(origins) - min(origins)) / horizon_days)
     return SharedError(share=share, n_origins=max(1, len(shares)), windows=windows)

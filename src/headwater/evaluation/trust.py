@@ -49,7 +49,7 @@ def check_trust(
         Length of the log up to today.
     hole_shares
         By origin, the share of the days of its target windows that lie in holes, averaged over users. Origins
-        above 5% are left out of all that follows.
+        above 5% are left out of the questions asked here (the standings and the choice hold all of them).
     shifts
         From ``population_shift``.
     off

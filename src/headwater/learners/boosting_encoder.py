@@ -97,13 +97,16 @@ class Encoder:
 
     def state(self) -> dict[str, object]:
         """Numbers and text."""
-        return {"numbers": list(self.numbers), "words": {w.column: list(w.values) for w in self.words}}
+        words = [{"column": w.column, "values": list(w.values)} for w in self.words]
+        return {"numbers": list(self.numbers), "words": words}
 
     @classmethod
     def restored(cls, state: Mapping[str, object]) -> Encoder:
         """The encoder of a saved state."""
-        words = cast("dict[str, list[str]]", state["words"])
+        words = cast("list[dict[str, object]]", state["words"])
         return cls(
             numbers=tuple(cast("list[str]", state["numbers"])),
-            words=tuple(Words(column=c, values=tuple(v)) for c, v in words.items()),
+            words=tuple(
+                Words(column=str(w["column"]), values=tuple(cast("list[str]", w["values"]))) for w in words
+            ),
         )

@@ -77,7 +77,10 @@ def fit_blend(members: Members, training: Training, *, weigh: Weigh, needed: int
     )
     weights = weigh(trials, len(fitted))
     facts = [(f"weight of {name}", f"{w:.2f}") for name, w in zip(fitted, weights.tolist(), strict=True)]
-    when = ", ".join(str(date_of(t.cutoff)) for t in trials) or "no past cutoff: the log is too short"
+    when = (
+        ", ".join(str(date_of(t.cutoff)) for t in trials)
+        or "no past cutoff: none has a window that ended and one to learn from"
+    )
     return _Blend(
         members=fitted,
         weights=weights,

@@ -65,7 +65,11 @@ class Predictor(Protocol):
 
     @property
     def held_out(self) -> Pairs | None:
-        """Predictions made without the row's own user, at the latest matured cutoff, where the model could have memorized it."""
+        """Predictions made without the row's own user, at the latest matured cutoff, where the model could have memorized it.
+
+        What a few figures set afterwards (a total, a calibration of tens of values, weights of a blend) may have
+        seen the row. In the order of ``Training.last_matured``.
+        """
         ...
 
     def predict(self, rows: pa.Table) -> Floats:
@@ -121,7 +125,11 @@ class Training:
         return tuple(c for c in sorted(self.snapshot.cutoffs) if c + self.task.horizon_days <= self.now)
 
     def back_at(self, cutoff: int) -> Training:
-        """The same training as it stood at an earlier cutoff of the snapshot: nothing later is seen."""
+        """The same training as it stood at an earlier cutoff of the snapshot: no later window is seen.
+
+        Outcomes of windows that had ended by then hold what became known of them since (a late refund); a
+        snapshot taken ``as_of`` that day would not.
+        """
         return replace(self, standing_at=cutoff)
 
     def fitted(self, name: str, model: type[Model]) -> Predictor:

@@ -30,6 +30,7 @@ from headwater.app.propose import write_settings
 from headwater.app.run import run as run_all
 from headwater.app.store import Store
 from headwater.app.study import Study
+from headwater.app.trusted import trust_findings
 from headwater.contracts.infer import propose
 from headwater.core.errors import HeadwaterError, UsageError, near_miss
 from headwater.core.span import as_days, day_of
@@ -244,11 +245,14 @@ def _fit(study: Study, model: str | None, job: Job) -> Reply:
 
 
 def _predict(study: Study, model: str | None, job: Job) -> Reply:
-    if model is None:
-        _, agreed = chosen_forecast(study, job)
-        return forecast_reply(study, agreed.over(job.task))
-    LTV_MODELS.load(model)
-    return forecast_reply(study, study.forecast(model, job, proof=study.backtest(job)))
+    if model is not None:
+        LTV_MODELS.load(model)
+    proof = study.backtest(job)
+    against = trust_findings(study, job, proof)
+    if model is not None:
+        return forecast_reply(study, study.forecast(model, job, proof=proof), against)
+    _, agreed = chosen_forecast(study, job)
+    return forecast_reply(study, agreed.over(job.task), (*against, *agreed.findings))
 
 
 def _doctor(given: Options) -> Reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from headwater.app.cli.speak import Reply, finding_data, finding_line
@@ -12,7 +13,7 @@ from headwater.app.worth import worth_of
 from headwater.core.answer import Estimate
 from headwater.core.block import Callout, Document, Grid
 from headwater.core.contract import Events, RuleResult
-from headwater.core.finding import Severity
+from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Snapshot
 from headwater.core.show import cell_text
 from headwater.core.span import date_of
@@ -140,11 +141,15 @@ def fit_reply(fitted: FittedStep) -> Reply:
     return Reply(text="\n".join(lines), data=data)
 
 
-def forecast_reply(study: Study, forecast: ForecastStep) -> Reply:
-    """The total with its interval and where the users' forecasts lie."""
+def forecast_reply(study: Study, forecast: ForecastStep, findings: Sequence[Finding]) -> Reply:
+    """The total with its interval, where the users' forecasts lie, and what speaks against them."""
     total = worth_of(study, forecast).total
     text = f"{forecast.model}: {total.estimand}: {total.value:,.0f} {total.unit} ({total.level:.0%} interval {total.low:,.0f} to {total.high:,.0f})\nforecasts: {forecast.rows.files[0]}"
+    text = "\n".join([text, *(finding_line(f) for f in findings)])
+    blocked = any(f.severity is Severity.BLOCK for f in findings)
     data = {
+        "can_be_defended": not blocked,
+        "findings": [finding_data(f) for f in findings],
         "model": forecast.model,
         "total": total.value,
         "low": total.low,

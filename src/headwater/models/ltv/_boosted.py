@@ -153,17 +153,20 @@ def _calibration_state(calibration: Calibration) -> dict[str, object]:
         "factor": calibration.factor,
         "knots": list(calibration.knots),
         "levels": list(calibration.levels),
-        "groups": {g.name: list(g.factors) for g in calibration.groups},
+        "groups": [{"name": g.name, "factors": list(g.factors)} for g in calibration.groups],
     }
 
 
 def _restored_calibration(state: Mapping[str, object]) -> Calibration:
-    groups = cast("dict[str, list[float]]", state["groups"])
+    groups = cast("list[dict[str, object]]", state["groups"])
     return Calibration(
         factor=float(cast("float", state["factor"])),
         knots=tuple(cast("list[float]", state["knots"])),
         levels=tuple(cast("list[float]", state["levels"])),
-        groups=tuple(GroupFactors(name=n, factors=tuple(f)) for n, f in groups.items()),
+        groups=tuple(
+            GroupFactors(name=str(g["name"]), factors=tuple(cast("list[float]", g["factors"])))
+            for g in groups
+        ),
     )
 
 
