@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from conftest import Shop
 
 
+STEPS = {"check", "ledger", "audit", "snapshot", "backtest", "fit", "forecast", "trust", "groups", "report"}
+
+
 def again(shop: Shop) -> tuple[Published, dict[str, bool]]:
     """Run, and say of each kind of step whether all of it was reused."""
     study = shop.study()
@@ -33,7 +36,7 @@ def test_a_second_run_reuses_everything_and_says_the_same(shop: Shop) -> None:
     second, reused = again(shop)
     assert set(made.values()) == {False}
     assert set(reused.values()) == {True}
-    assert set(reused) == {"check", "ledger", "audit", "snapshot", "backtest", "fit", "forecast", "report"}
+    assert set(reused) == STEPS
     assert (first.n_reused, second.n_reused) == (0, second.n_steps)
     assert first.fingerprints == second.fingerprints
     assert first.told.document.lead == second.told.document.lead

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
@@ -23,10 +24,35 @@ _USERS_LOOKED_AT = 20_000
 _BUCKETS = 64
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trusted:
+    findings: tuple[Finding, ...]
+
+
 def trust_findings(study: Study, job: Job, proof: Backtest) -> tuple[Finding, ...]:
     """What speaks against the forecast of a job; a blocking finding means that it cannot be defended."""
+    learned = study.learned_from(job, study.ledger().end_day)
+    key = {
+        "learned from": learned.rows.fingerprint,
+        "tested on": [study.tested(job.task, o).rows.fingerprint for o in proof.origins],
+        "task": job.task,
+        "models": proof.models,
+        "every": job.every_days,
+        "calendar": study.calendar,
+        "seed": study.seed,
+    }
+    found = study.step(
+        "trust",
+        key,
+        _Trusted,
+        lambda _: _Trusted(findings=_found(study, job, proof, learned)),
+        title=f"asking what speaks against it ({job.name})",
+    )
+    return found.findings
+
+
+def _found(study: Study, job: Job, proof: Backtest, learned: Snapshot) -> tuple[Finding, ...]:
     ledger = study.ledger()
-    learned = study.learned_from(job, ledger.end_day)
     ended = [c for c in sorted(learned.cutoffs) if c + job.task.horizon_days <= ledger.end_day]
     then = [_looked_at(study, learned, c) for c in ended]
     now = _looked_at(study, learned, ledger.end_day)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import Any
 
@@ -143,9 +143,26 @@ def tenth_grid(worth: Worth, form: Form) -> Grid:
     return Grid.of(f"tenths_{_name(worth)}", "Where the value is", fields, rows)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grouped:
+    totals: dict[str, dict[str, Estimate]]
+
+
 def group_totals(study: Study, worth: Worth, snapshot: Snapshot) -> dict[str, dict[str, Estimate]]:
     """The totals of months first seen, of bands of tenure and of each attribute's values, with their intervals."""
-    forecast, task = worth.forecast, worth.task
+    forecast = worth.forecast
+    key = {
+        "forecast": forecast.rows.fingerprint,
+        "snapshot": snapshot.rows.fingerprint,
+        "shared": asdict(forecast.shared_error),
+        "task": worth.task,
+    }
+    made = study.step("groups", key, _Grouped, lambda _: _Grouped(totals=_grouped(study, forecast, snapshot)))
+    return made.totals
+
+
+def _grouped(study: Study, forecast: ForecastStep, snapshot: Snapshot) -> dict[str, dict[str, Estimate]]:
+    task = forecast.task
     rows = forecast.rows.to_arrow(("forecast", "variance"))
     mean, variance = column_floats(rows, "forecast"), column_floats(rows, "variance")
     return {
