@@ -103,8 +103,8 @@ class Training:
     threads: int = field(default=2)
     standing_at: int | None = None
     root: tuple[int, ...] = ()
-    shared: dict[tuple[str, int], Predictor | DataError] = field(
-        default_factory=dict[tuple[str, int], "Predictor | DataError"], compare=False, repr=False
+    shared: dict[tuple[object, ...], Predictor | DataError] = field(
+        default_factory=dict[tuple[object, ...], "Predictor | DataError"], compare=False, repr=False
     )
     calendar: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
     settings: Mapping[str, float] | None = None
@@ -134,7 +134,7 @@ class Training:
 
     def fitted(self, name: str, model: type[Model]) -> Predictor:
         """A model fitted on this training, once, by randomness of its own. Raises the ``DataError`` of its fit."""
-        key = (name, self.now)
+        key = (name, self.now, *sorted((self.settings or {}).items()))
         if key not in self.shared:
             try:
                 root = self._root

@@ -247,12 +247,13 @@ def _fit(study: Study, model: str | None, job: Job) -> Reply:
 def _predict(study: Study, model: str | None, job: Job) -> Reply:
     if model is not None:
         LTV_MODELS.load(model)
-    proof = study.backtest(job)
-    against = trust_findings(study, job, proof)
-    if model is not None:
-        return forecast_reply(study, study.forecast(model, job, proof=proof), against)
-    _, agreed = chosen_forecast(study, job)
-    return forecast_reply(study, agreed.over(job.task), (*against, *agreed.findings))
+    if model is None:
+        proof, agreed = chosen_forecast(study, job)
+        forecast, found = agreed.over(job.task), agreed.findings
+    else:
+        proof = study.backtest(job)
+        forecast, found = study.forecast(model, job, proof=proof), ()
+    return forecast_reply(study, forecast, (*trust_findings(study, job, proof), *found))
 
 
 def _doctor(given: Options) -> Reply:

@@ -11,7 +11,7 @@ from headwater.app.watch import WouldRun
 
 __all__ = ["rehearsed"]
 
-_OF_A_TARGET = ("snapshot", "backtest", "fit", "forecast")
+_OF_A_TARGET = ("snapshot", "backtest", "fit", "forecast", "agree", "trust", "groups")
 _WHOLE = ("check", "ledger", "audit", *_OF_A_TARGET, "report")
 
 
@@ -47,7 +47,7 @@ def road_of(command: str, given: Collection[str]) -> tuple[str, ...]:
         case "fit" if "model" in given:
             return tuple(s for s in road_of(command, ()) if s != "backtest")
         case "predict":
-            return _WHOLE[:-1]
+            return _WHOLE[: _WHOLE.index("groups")]
         case _:
             return _WHOLE[: _WHOLE.index(command) + 1] if command in _WHOLE else _WHOLE
 
@@ -61,7 +61,8 @@ def later_steps(road: Sequence[str], settings: Settings, first: str, there: Sequ
     begun = road.index(first) + 1 if first in road else 0
     several = sum(len(p.horizons) for p in settings.predict) > 1 and is_whole
     again = _OF_A_TARGET if first in _OF_A_TARGET else ()
-    mine = [s for s in road if s in road[begun:] or s in again]
+    alone = all(len(p.horizons) == 1 for p in settings.predict)
+    mine = [s for s in road if (s in road[begun:] or s in again) and not (s == "agree" and alone)]
     behind = [s for s in mine if several or s not in {first, *there}]
     seen = first == "source" or "source" in there or len(settings.sources) == 1
     return ("source", *behind) if is_whole and not seen else tuple(behind)
