@@ -103,7 +103,9 @@ def test_the_total_carries_the_error_that_all_users_share(honest: Study) -> None
     forecast = honest.forecast("bg_nbd", job, proof=proof)
     total = worth_of(honest, forecast).total
     totals = [a.value for a in proof.standing("total_bias").answers["bg_nbd"]]
-    share = np.sqrt(np.mean(np.square(totals)))
+    share = np.sqrt(
+        np.mean([(1 / (1 + bias) - 1) ** 2 for bias in totals])
+    )  # of the forecast, not of what came
     variance = column_floats(forecast.rows.to_arrow(), "variance").sum()
     windows = 1 + 20 / HORIZON
     reach = student.ppf(0.95, windows) * np.sqrt(variance + (share * total.value) ** 2)

@@ -20,6 +20,7 @@ from headwater.numerics.consistent import never_falling
 
 __all__ = ["Agreed", "agreed_forecasts", "chosen_forecast"]
 
+_MANY = 0.05
 _BOUNDS = ("forecast", "low", "high")
 _UNPOOLED = ("variance", "at_left_edge")
 
@@ -53,10 +54,10 @@ class Agreed:
             return (
                 Finding(
                     code="horizons.net_may_fall",
-                    severity=Severity.NOTE,
+                    severity=Severity.WARN if self.n_pooled > _MANY * self.n_users else Severity.NOTE,
                     what=f"{what}; {self.forecasts[0].task.measure} is net of refunds, so they were left as they are.",
                     why="Money given back later may take off what came before; the horizons may also be by models that differ.",
-                    do="Use one horizon at a time; do not take the difference of two as what comes between.",
+                    do="Use one horizon at a time; do not take the difference of two as what comes between. Where many fall, name one model for all horizons, or predict a measure before refunds.",
                     numbers=numbers,
                 ),
             )

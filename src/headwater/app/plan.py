@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headwater.app.config import PredictSettings
-from headwater.core.errors import DataError, UsageError, near_miss
-from headwater.core.ledger import Ledger, LedgerMeasure, Task
+from headwater.core.errors import DataError, UsageError
+from headwater.core.ledger import Ledger, Task
 from headwater.core.span import as_days, date_of
 from headwater.core.table import Kind
 
@@ -71,9 +71,9 @@ def task_of(
             value="active_days",
             level=level,
         )
-    column = _measure(ledger, measure)
+    column = ledger.measure(measure)
     if occasions is not None and occasions != "active_days":
-        _measure(ledger, occasions)
+        ledger.measure(occasions)
     if column.counts and occasions not in {None, measure}:
         raise UsageError(
             "predict.occasions",
@@ -137,15 +137,3 @@ def learning_cutoffs(ledger: Ledger, *, origin: int, horizon_days: int, every_da
     younger = [origin - rung for rung in rungs_of(horizon_days)[:-1]]
     least = min(_LEAST_HISTORY, horizon_days)
     return (origin, *(c for c in (*younger, *ended) if c - ledger.first_day >= least))
-
-
-def _measure(ledger: Ledger, measure: str) -> LedgerMeasure:
-    known = [m.name for m in ledger.measures]
-    if measure not in known:
-        raise UsageError(
-            "predict.unknown_measure",
-            what=f"There is no measure named '{measure}'.",
-            why="Nothing says how to compute it.",
-            do=near_miss(measure, [*known, "active_days"]),
-        )
-    return ledger.measure(measure)

@@ -308,10 +308,10 @@ def _worth_page(study: Study, events: Events, ledger: Ledger, c: _Chapter) -> Pa
 
 
 def _limits_page(events: Events, chapters: list[_Chapter]) -> Page:
-    found: dict[str, Finding] = {}
+    found: dict[tuple[str, str], Finding] = {}
     for c in chapters:
         for f in (*c.against, *limits(events, c.snapshot, c.proof), *c.findings):
-            found.setdefault(f.code, f)
+            found.setdefault((f.code, f.what if f.code.startswith("trust.") else ""), f)
     text = "A forecast is about customers already seen: those who come for the first time after the cutoff are not in it. It says what happens if nothing changes; it does not say what a campaign would change."
     return Page(
         name="limits",

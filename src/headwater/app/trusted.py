@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -57,12 +57,14 @@ def _found(study: Study, job: Job, proof: Backtest, learned: Snapshot) -> tuple[
     then = [_looked_at(study, learned, c) for c in ended]
     now = _looked_at(study, learned, ledger.end_day)
     shifts = population_shift(then, now, days=(*ended, ledger.end_day)) if then else ()
-    return check_trust(
+    found = check_trust(
         proof,
         history_days=ledger.end_day - ledger.first_day,
         hole_shares={o: _hole_share(study, job, o) for o in proof.origins},
         shifts=shifts,
     )
+    of = f"{job.task.measure.replace('_', ' ').capitalize()}, {job.task.horizon_days} days"
+    return tuple(replace(f, what=f"{of}: {f.what}") for f in found)
 
 
 def _looked_at(study: Study, snapshot: Snapshot, cutoff: int) -> dict[str, Column]:

@@ -93,7 +93,7 @@ def worth_of(study: Study, forecast: ForecastStep, *, beside: Worth | None = Non
     )
     return Worth(
         forecast=forecast,
-        total=_total_estimate(forecast, total, variance, n),
+        total=_total_estimate(forecast, total, variance, n, is_gross=_is_gross(study, forecast.task)),
         last_window=beside.last_window if beside else _last_window(study, forecast.task),
         last_year=beside.last_year if beside else _same_window_last_year(study, forecast.task),
         tenths=tuple(
@@ -103,10 +103,13 @@ def worth_of(study: Study, forecast: ForecastStep, *, beside: Worth | None = Non
     )
 
 
-def _total_estimate(forecast: ForecastStep, total: float, variance: float, n_users: int) -> Estimate:
-    """The total of all users with its interval."""
+def _total_estimate(
+    forecast: ForecastStep, total: float, variance: float, n_users: int, *, is_gross: bool
+) -> Estimate:
+    """The total of all users with its interval, which does not begin below zero where nothing is given back."""
     task, shared = forecast.task, forecast.shared_error
     low, high = interval_of_total(total, variance, shared.share, shared.windows, task.level)
+    low = min(max(low, 0.0), total) if is_gross else low
     return Estimate(
         estimand=f"{task.value} of {n_users:,} users in the {task.horizon_days} days from {date_of(forecast.cutoff)}",
         value=total,
@@ -121,6 +124,11 @@ def _total_estimate(forecast: ForecastStep, total: float, variance: float, n_use
         ),
         std_error=sqrt(variance + (shared.share * total) ** 2),
     )
+
+
+def _is_gross(study: Study, task: Task) -> bool:
+    """Whether no event took anything off the measure."""
+    return not any(m == task.measure and n > 0 for _, m, n, _ in study.ledger().netted)
 
 
 def value_form(ledger: Ledger, task: Task) -> Form:
@@ -175,6 +183,7 @@ def _grouped(study: Study, forecast: ForecastStep, snapshot: Snapshot) -> dict[s
             level=task.level,
             unit=task.unit,
             estimand=f"{task.value} in {task.horizon_days} days",
+            at_least=0.0 if _is_gross(study, task) else None,
         )
         for kind, groups in study.groups(snapshot, forecast.cutoff).items()
     }

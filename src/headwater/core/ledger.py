@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwater.core.block import Block, Field, Form, Grid, Prose, callouts
+from headwater.core.errors import UsageError, near_miss
 from headwater.core.finding import Finding
 from headwater.core.show import Shown
 from headwater.core.span import date_of
@@ -62,8 +63,16 @@ class Ledger(Shown):
     sql: str
 
     def measure(self, name: str) -> LedgerMeasure:
-        """The measure of that name. Raises ``KeyError``."""
-        return next(m for m in self.measures if m.name == name)
+        """The measure of that name. Raises ``UsageError`` (``predict.unknown_measure``) with the near miss."""
+        known = {m.name: m for m in self.measures}
+        if name not in known:
+            raise UsageError(
+                "predict.unknown_measure",
+                what=f"There is no measure named '{name}'.",
+                why="Nothing says how to compute it.",
+                do=near_miss(name, [*known, "active_days"]),
+            )
+        return known[name]
 
     def to_arrow(self) -> Any:
         """The user-days as a ``pyarrow.Table``."""
