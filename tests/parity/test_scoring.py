@@ -25,6 +25,9 @@ from headwater.snapshots.build import build_snapshot
 from headwater.snapshots.rows import rows_at
 
 SAME = 1e-12  # the same arithmetic on the same rows; only the length of a vector differs
+READ_OFF = (
+    1e-11  # a variance is read off past errors between two sizes, which magnifies the last bits of a mean
+)
 FIRST = date(2024, 1, 1)
 N_DAYS = 200
 
@@ -96,7 +99,8 @@ def test_scores_and_intervals_equal_the_local_forecast(name: str, training: Trai
         "high": local.high,
         "variance": local.variance,
     }.items():
-        np.testing.assert_allclose(scored[column].to_numpy(), values, rtol=SAME, atol=SAME, err_msg=column)
+        near = READ_OFF if column == "variance" else SAME
+        np.testing.assert_allclose(scored[column].to_numpy(), values, rtol=near, atol=near, err_msg=column)
 
 
 def test_a_frame_without_the_models_columns_is_refused(training: Training, spark: Any) -> None:
