@@ -134,7 +134,7 @@ def test_the_shared_error_is_the_root_mean_square_of_relative_errors_by_hand(pro
     assert proof.shared_errors["blind"].share == pytest.approx(0, abs=1e-12)
 
 
-def test_an_origin_that_brought_nothing_has_no_relative_error() -> None:
+def test_origins_that_came_to_less_than_nothing_count_in_full() -> None:
     def actual(origin: int) -> Floats:
         return outcomes(origin) if origin == ORIGINS[0] else -outcomes(origin)
 
@@ -147,8 +147,9 @@ def test_an_origin_that_brought_nothing_has_no_relative_error() -> None:
         rng=np.random.default_rng(1),
         resamples=50,
     )
-    assert made.shared_errors["off"].share == pytest.approx(1 - 1 / 1.2)
-    assert made.shared_errors["off"].n_origins == 1
+    errors = [1 / 1.2 - 1, *[-1 / 1.2 - 1] * (len(ORIGINS) - 1)]  # of the forecast
+    assert made.shared_errors["off"].share == pytest.approx(np.sqrt(np.mean(np.square(errors))))
+    assert made.shared_errors["off"].n_origins == len(ORIGINS)
 
 
 @pytest.mark.parametrize(("n_origins", "few"), [(1, True), (2, True), (3, False)])
