@@ -24,7 +24,7 @@ class Shelf(Generic[T]):
     """The extensions of one kind. ``package`` is the folder, ``kind`` the word for one of them.
 
     >>> Shelf[object](package="headwater.models.ltv", kind="model").names()  # doctest: +ELLIPSIS
-    ('bg_nbd', ...)
+    ('average', ...)
     """
 
     package: str
