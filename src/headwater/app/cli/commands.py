@@ -23,6 +23,7 @@ from headwater.app.cli.replies import (
 )
 from headwater.app.cli.session import JsonLines, JUnit, Options, answer, in_workspace, with_options
 from headwater.app.cli.speak import Reply, finding_data, finding_line
+from headwater.app.cli.targets import Horizon, Model, Target, job_of
 from headwater.app.demo import EXAMPLES, lay_out, require_example
 from headwater.app.doctor import examine
 from headwater.app.plan import Job
@@ -32,7 +33,7 @@ from headwater.app.store import Store
 from headwater.app.study import Study
 from headwater.app.trusted import trust_findings
 from headwater.contracts.infer import propose
-from headwater.core.errors import HeadwaterError, UsageError, near_miss
+from headwater.core.errors import HeadwaterError
 from headwater.core.span import as_days, day_of
 from headwater.engine.duckdb import DuckDB
 from headwater.models.ltv import LTV_MODELS
@@ -51,14 +52,6 @@ __all__ = [
     "run",
     "snapshot",
     "version",
-]
-
-Model = Annotated[str | None, typer.Option(help="A model of the shelf; default: the one the backtest chose.")]
-Target = Annotated[
-    str | None, typer.Option(help="A measure of headwater.toml; default: the first under [[predict]].")
-]
-Horizon = Annotated[
-    str | None, typer.Option(help="A duration such as 90d; default: the last of that target.")
 ]
 
 
@@ -137,7 +130,7 @@ def snapshot(
 def backtest(options: Options, target: Target = None, horizon: Horizon = None) -> None:
     """How each model would have done at past origins."""
     in_workspace(
-        options, "backtest", lambda study: backtest_reply(study.backtest(_job(study, target, horizon)))
+        options, "backtest", lambda study: backtest_reply(study.backtest(job_of(study, target, horizon)))
     )
 
 
@@ -145,21 +138,21 @@ def backtest(options: Options, target: Target = None, horizon: Horizon = None) -
 @with_options
 def fit(options: Options, model: Model = None, target: Target = None, horizon: Horizon = None) -> None:
     """Fit one model on everything known."""
-    in_workspace(options, "fit", lambda study: _fit(study, model, _job(study, target, horizon)))
+    in_workspace(options, "fit", lambda study: _fit(study, model, job_of(study, target, horizon)))
 
 
 @app.command()
 @with_options
 def predict(options: Options, model: Model = None, target: Target = None, horizon: Horizon = None) -> None:
     """Forecast every user from the end of the log."""
-    in_workspace(options, "predict", lambda study: _predict(study, model, _job(study, target, horizon)))
+    in_workspace(options, "predict", lambda study: _predict(study, model, job_of(study, target, horizon)))
 
 
 @app.command()
 @with_options
 def leakage(options: Options, target: Target = None, horizon: Horizon = None) -> None:
     """Poison everything after the cutoffs and show that no feature moves. Exit code 4 where one does."""
-    in_workspace(options, "leakage", lambda study: leakage_reply(study, _job(study, target, horizon)))
+    in_workspace(options, "leakage", lambda study: leakage_reply(study, job_of(study, target, horizon)))
 
 
 @app.command()
@@ -213,31 +206,6 @@ def _init(given: Options, data: Path, *, user: str | None, at: str | None, force
     lines += ["Read it, confirm what is marked CONFIRM, then: headwater run"]
     data_of = {"config": str(given.config), "n_rows": proposal.n_rows, "settings": text, "findings": findings}
     return Reply(text="\n".join(lines), data=data_of)
-
-
-def _job(study: Study, target: str | None, horizon: str | None) -> Job:
-    jobs = study.jobs()
-    if not jobs:
-        raise UsageError(
-            "predict.none",
-            what="headwater.toml has no [[predict]].",
-            why="Nothing says what to forecast.",
-            do="Add a [[predict]] with a target and horizons.",
-        )
-    wanted = target or jobs[0].task.measure
-    same = [j for j in jobs if j.task.measure == wanted]
-    days = as_days(horizon) if horizon else None
-    chosen = [j for j in same if days is None or j.task.horizon_days == days]
-    if not chosen:
-        raise UsageError(
-            "predict.not_declared",
-            what=f"headwater.toml declares no forecast of '{wanted}'{f' over {horizon}' if horizon else ''}.",
-            why="A forecast that is not declared would have no backtest behind it.",
-            do=near_miss(wanted, {j.task.measure for j in jobs})
-            if not same
-            else "Horizons: " + ", ".join(f"{j.task.horizon_days}d" for j in same),
-        )
-    return chosen[-1]
 
 
 def _fit(study: Study, model: str | None, job: Job) -> Reply:
