@@ -14,11 +14,13 @@ from headwater.models.model import Predictor, State, Training
 
 __all__ = ["LightgbmHurdle"]
 
+_AMOUNT = Objective(kind="tweedie", power=1.5)
+
 
 class LightgbmHurdle:
     """Two boosted models on all features: whether the outcome is above zero, and how large it then is.
 
-    Amounts are fitted as means (gamma deviance, log link), so nothing has to be brought back from logs.
+    Amounts are fitted as means (Tweedie deviance of power 1.5, log link), so nothing has to be brought back from logs.
     """
 
     about: ClassVar[str] = "gradient boosting: probability of any value, times the amount"
@@ -39,5 +41,5 @@ class LightgbmHurdle:
 def hurdle(lesson: Lesson) -> Heads:
     """The chance of an outcome above zero, and its mean where it is."""
     chance = lesson.grow(Objective(kind="binary"), (lesson.target > 0).astype(float))
-    amount = lesson.grow(Objective(kind="gamma"), lesson.target, rows=lesson.paying)
+    amount = lesson.grow(_AMOUNT, lesson.target, rows=lesson.paying)
     return Heads(grown=(chance, amount), shape=Product())
