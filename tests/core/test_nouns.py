@@ -93,3 +93,11 @@ def test_nouns_are_frozen():
         column.name = "b"  # type: ignore[misc]
     with pytest.raises(TypeError):
         Column("a", Kind.TEXT)  # type: ignore[misc]
+
+
+def test_findings_with_numbers_can_be_told_apart_in_a_set() -> None:
+    one, same, other = (
+        Finding(code="a.b", severity=Severity.NOTE, what=what, why="Why.", do="Do.", numbers={"n": 1})
+        for what in ("One.", "One.", "Two.")
+    )
+    assert len({one, same, other}) == 2

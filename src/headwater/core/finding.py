@@ -36,7 +36,7 @@ class Finding:
     what: str
     why: str
     do: str
-    numbers: Mapping[str, Number] = field(default_factory=dict[str, Number])
+    numbers: Mapping[str, Number] = field(default_factory=dict[str, Number], hash=False)
 
     def __str__(self) -> str:
         return f"{self.severity.value} {self.code}: {self.what}\n  why: {self.why}\n  do:  {self.do}"
