@@ -26,7 +26,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 PEERS = HERE / ".peers"
-INSTALLED = {"lifetimes": ("lifetimes==0.11.3", "pyarrow"), "pymc": ("pymc-marketing", "pyarrow")}
+INSTALLED = {"lifetimes": ("lifetimes==0.11.3", "pyarrow"), "pymc": ("pymc-marketing==0.19.2", "pyarrow")}
 OUT = HERE / "out"
 WEEKLY = {  # estimates on CDNOW
     "bg_nbd": {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426},
