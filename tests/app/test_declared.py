@@ -10,7 +10,10 @@ import duckdb
 import pytest
 
 from headwater.app.config import other_sources_of, read_settings
+from headwater.app.data_page import data_page
+from headwater.app.provenance import provenance_of
 from headwater.app.study import Study
+from headwater.core.block import Callout, Grid
 from headwater.core.errors import ConfigError, GateError
 from headwater.core.sources import SourceKind
 
@@ -154,3 +157,29 @@ def test_wrong_settings_of_a_source_are_refused_with_what_is_wrong(
 def test_exchange_rates_come_first_whatever_their_place_in_the_file(root: Path) -> None:
     kinds = [s.kind for s in other_sources_of(read_settings(root / "headwater.toml"), today=TODAY)]
     assert kinds == [SourceKind.FX, SourceKind.COSTS, SourceKind.USERS]
+
+
+def test_every_source_stands_in_the_provenance_and_an_undated_one_is_told(root: Path) -> None:
+    study = _study(root)
+    lines = dict(provenance_of(study, study.events(), study.ledger()))
+    assert lines["source users"].startswith("users.csv (")
+    assert "in no number" in lines["source users"]
+    assert "amounts in the app's currency" in lines["source fx"]
+    assert "costs/*.csv" in lines["source costs"]
+    (undated,) = study.untold()
+    assert (undated.code, "country" in undated.what) == ("attributes.undated", True)
+    snapshot = study.snapshot(cutoffs=(study.ledger().end_day,), horizons=(1,))
+    assert undated in snapshot.findings
+    page = data_page(study, study.events(), study.ledger())
+    card = next(dict(b.stream()) for b in page.blocks if isinstance(b, Grid) and b.name == "data_card")
+    assert card["Beside them: users"].startswith("2 rows of users from users.csv")
+    assert undated in [b.finding for b in page.blocks if isinstance(b, Callout)]
+
+
+def test_a_dated_source_is_told_by_what_it_gives(root: Path) -> None:
+    (root / "users.csv").write_text("id,since,country\nann,2024-01-01,GB\nbob,2024-01-02,US\n", "utf-8")
+    text = SETTINGS.replace('user = "id"\n', 'user = "id"\nchanged_at = "since"\n')
+    (root / "headwater.toml").write_text(text, "utf-8")
+    study = _study(root)
+    assert study.untold() == ()
+    assert "attributes country" in dict(provenance_of(study, study.events(), study.ledger()))["source users"]

@@ -15,7 +15,7 @@ from headwater.core.table import Kind, Known, Purpose
 from headwater.snapshots import query
 from headwater.snapshots.age_leakage import check_age_leakage
 from headwater.snapshots.ages import build_age_snapshot
-from headwater.snapshots.attributes import first_values_before, read_attributes
+from headwater.snapshots.attributes import check_attributes, first_values_before, read_attributes
 from headwater.snapshots.cut import cut_of, snapshot_key
 from headwater.snapshots.leakage import check_leakage
 
@@ -139,7 +139,7 @@ def test_a_column_with_the_name_of_a_feature_gets_another(bench, rows_of):
     assert len({c.name.casefold() for c in snapshot.rows.columns}) == len(snapshot.rows.columns)
 
 
-def users_source(bench, data, *, dated=True, keep=("channel", "country"), zone="UTC"):
+def checked_users(bench, data, *, dated=True, keep=("channel", "country"), zone="UTC"):
     root = bench.folder()
     (root / "users.csv").write_text(data)
     columns = {"user": "user"} | ({"changed_at": "since"} if dated else {})
@@ -148,7 +148,11 @@ def users_source(bench, data, *, dated=True, keep=("channel", "country"), zone="
     checked = check_source(
         bench.engine, source, app=app, root=root, folder=bench.folder(), source_fingerprint="none"
     )
-    return read_attributes(bench.engine, [checked], time_zone=zone, folder=bench.folder())
+    return checked, read_attributes(bench.engine, [checked], time_zone=zone, folder=bench.folder())
+
+
+def users_source(bench, data, **settings):
+    return checked_users(bench, data, **settings)[1]
 
 
 TOLD = """user,since,channel,country
@@ -263,3 +267,17 @@ def test_a_key_changes_with_the_attributes_before_the_cutoff_and_no_others(bench
     assert key(rows, told) == key(rows, later) != key(rows, other)
     assert key(rows, told) != key(rows)
     assert key(rows, replace(told, day_fingerprints=())) != key(rows, told)
+
+
+def test_what_a_source_keeps_and_no_snapshot_holds_is_said(bench):
+    """A dated source says nothing; an undated one that all of it is unused; an id of 40 values that it is no attribute."""
+    ids = "user,since,channel,device\n" + "".join(f"u{k},2020-01-01,ads,d{k}\n" for k in range(40))
+    for data, dated, keep, code, says in (
+        (TOLD, True, ("channel", "country"), None, ""),
+        ("user,channel\na,ads\nb,organic\n", False, ("channel",), "attributes.undated", "channel"),
+        (ids, True, ("channel", "device"), "attributes.unused", "device"),
+    ):
+        checked, told = checked_users(bench, data, dated=dated, keep=keep)
+        found = check_attributes([checked], told)
+        assert [f.code for f in found] == ([code] if code else [])
+        assert all(says in f.what for f in found)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headwater.app.config import Settings
 from headwater.core.audit import Audit
 from headwater.core.block import Block, Cell, Chart, ChartKind, Field, Form, Grid, Role
 from headwater.core.contract import Events
-from headwater.core.finding import Severity
+from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger
 from headwater.core.span import date_of
 from headwater.engine.expression import columns_of
@@ -20,10 +22,22 @@ _WHERE_MORE = (
 )
 
 
-def card_blocks(events: Events, ledger: Ledger, audit: Audit | None, settings: Settings) -> tuple[Block, ...]:
-    """The card as a grid, then its known faults as another."""
+def card_blocks(
+    events: Events,
+    ledger: Ledger,
+    audit: Audit | None,
+    settings: Settings,
+    *,
+    beside: Sequence[tuple[str, str]] = (),
+    findings: Sequence[Finding] = (),
+) -> tuple[Block, ...]:
+    """The card as a grid, then its known faults as another.
+
+    ``beside`` are lines about the other sources, ``findings`` what is to be known of them.
+    """
     facts = [
         *_what(events, settings),
+        *beside,
         *_how_much(events, ledger),
         *_when(events, ledger, audit),
         *_who(settings),
@@ -34,7 +48,7 @@ def card_blocks(events: Events, ledger: Ledger, audit: Audit | None, settings: S
         (Field(name="about", label="About"), Field(name="answer", label="Answer")),
         facts,
     )
-    faults = _faults(events, audit)
+    faults = _faults(events, audit, findings)
     fields = (
         Field(name="code", label="Fault"),
         Field(name="rows", label="Rows", form=Form.INTEGER),
@@ -132,11 +146,11 @@ def _who(settings: Settings) -> list[tuple[Cell, ...]]:
     ]
 
 
-def _faults(events: Events, audit: Audit | None) -> list[tuple[Cell, ...]]:
+def _faults(events: Events, audit: Audit | None, others: Sequence[Finding]) -> list[tuple[Cell, ...]]:
     """Rules that rows broke, then warnings of the gate and the alarms."""
     rules = sorted((r for r in events.rules if r.n_rows), key=lambda r: -r.n_rows)
     found: list[tuple[Cell, ...]] = [(r.code, r.n_rows, f"{r.about}; set aside") for r in rules]
-    every = (*events.findings, *(audit.findings if audit else ()))
+    every = (*events.findings, *others, *(audit.findings if audit else ()))
     for f in every:
         rows = f.numbers.get("n_rows")
         if f.severity is not Severity.NOTE:

@@ -6,6 +6,7 @@ from os.path import commonpath
 from pathlib import Path
 
 from headwater.app.card import card_blocks, volume_chart
+from headwater.app.provenance import part_of
 from headwater.app.study import Study
 from headwater.core.block import Block, Heading, Page, Prose, callouts
 from headwater.core.contract import Events
@@ -27,7 +28,9 @@ def data_page(study: Study, events: Events, ledger: Ledger) -> Page:
         name="data",
         title="The data and what was wrong with them",
         blocks=(
-            *card_blocks(events, ledger, audit, study.settings),
+            *card_blocks(
+                events, ledger, audit, study.settings, beside=_beside(study), findings=study.untold()
+            ),
             *events.blocks(),
             held,
             *callouts(ledger.findings),
@@ -35,6 +38,7 @@ def data_page(study: Study, events: Events, ledger: Ledger) -> Page:
             *((volume,) if volume.rows else ()),
             *audit.blocks(),
             *_others(study),
+            *callouts(study.untold()),
         ),
     )
 
@@ -45,3 +49,14 @@ def _others(study: Study) -> list[Block]:
     for source in study.sources():
         blocks += [Heading(text=f"{source.source.name}: {source.source.kind.value}"), *source.blocks()]
     return blocks
+
+
+def _beside(study: Study) -> tuple[tuple[str, str], ...]:
+    """The other sources as lines of the data card."""
+    return tuple(
+        (
+            f"Beside them: {s.source.name}",
+            f"{s.rows.n_rows:,} rows of {s.source.kind.value} from {s.source.path}; {part_of(s, study.told())}",
+        )
+        for s in study.sources()
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
@@ -16,13 +16,14 @@ from headwater.contracts.audit import audit
 from headwater.contracts.check import check, require_gate, require_past
 from headwater.core.audit import Audit, Hole
 from headwater.core.contract import Contract, Events
+from headwater.core.finding import Finding
 from headwater.core.ledger import Ledger, Snapshot
 from headwater.core.sources import Sourced, SourceKind
 from headwater.core.span import as_days, day_of
 from headwater.engine.sources import known_rows
 from headwater.engine.sql import Sql
 from headwater.ledgers.build import build_ledger
-from headwater.snapshots.attributes import ToldAttributes, read_attributes
+from headwater.snapshots.attributes import ToldAttributes, check_attributes, read_attributes
 from headwater.snapshots.build import build_cutoff, held_days, join_snapshots, require_inside
 from headwater.snapshots.cut import Cut, cut_of, snapshot_key
 
@@ -170,8 +171,18 @@ class Dataset:
         self._told = self._told or (self._read_told(),)
         return self._told[0]
 
+    def untold(self) -> tuple[Finding, ...]:
+        """What sources of users hold that no snapshot does."""
+        if not self._tells_of_users:
+            return ()
+        return check_attributes(self.sources(), self.told())
+
+    @property
+    def _tells_of_users(self) -> bool:
+        return any(s.kind is SourceKind.USERS for s in self.declared.others)
+
     def _read_told(self) -> ToldAttributes | None:
-        if not any(s.kind is SourceKind.USERS for s in self.declared.others):
+        if not self._tells_of_users:
             return None
         sources, zone = self.sources(), self.contract.app.time_zone
         return self.steps.step(
@@ -189,7 +200,8 @@ class Dataset:
         """A snapshot; ``as_of`` cuts the ledger itself. A cutoff that saw nothing new is taken over."""
         wanted = (tuple(sorted(set(cutoffs))), tuple(horizons), as_of)
         if wanted not in self._snapshots:
-            self._snapshots[wanted] = self._taken(wanted[0], horizons, as_of)
+            taken = self._taken(wanted[0], horizons, as_of)
+            self._snapshots[wanted] = replace(taken, findings=(*taken.findings, *self.untold()))
         return self._snapshots[wanted]
 
     def _taken(self, cutoffs: Sequence[int], horizons: Sequence[int], as_of: int | None) -> Snapshot:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headwater import __version__
 from headwater.app.agree import Agreed, chosen_forecast
 from headwater.app.data_page import data_page
 from headwater.app.plan import Job, rungs_of
+from headwater.app.provenance import provenance_of
 from headwater.app.study import Study
 from headwater.app.trusted import trust_findings
 from headwater.app.verdicts import beyond_experience, limits, verdict_grid, verdicts
@@ -130,7 +130,7 @@ def _document(
         title=f"{events.contract.app.name}: what customers will be worth",
         lead=_lead(ordered, events, refused),
         pages=tuple(pages),
-        provenance=_provenance(study, events, ledger),
+        provenance=provenance_of(study, events, ledger),
     )
 
 
@@ -352,21 +352,6 @@ def _computed_page(events: Events, ledger: Ledger, chapters: list[_Chapter]) -> 
         *(Code(title=f"snapshot for {_name(c)}", text=c.snapshot.sql) for c in chapters[:1]),
     ]
     return Page(name="computed", title="How it was computed", blocks=tuple(blocks), analyst=True)
-
-
-def _provenance(study: Study, events: Events, ledger: Ledger) -> tuple[tuple[str, str], ...]:
-    return (
-        ("Headwater", __version__),
-        ("source", f"{events.contract.source.path} ({events.source_fingerprint})"),
-        (
-            "log",
-            f"{date_of(events.first_day)} to {date_of(events.end_day - 1)}, days cut in {events.contract.app.time_zone}",
-        ),
-        ("events", events.events.fingerprint),
-        ("quarantine", events.quarantine.fingerprint),
-        ("ledger", ledger.days.fingerprint),
-        ("seed", str(study.seed)),
-    )
 
 
 def _what(c: _Chapter) -> str:

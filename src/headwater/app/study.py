@@ -136,6 +136,10 @@ class Study:
         """What dated sources of users tell of them."""
         return self._data.told()
 
+    def untold(self) -> tuple[Finding, ...]:
+        """What sources of users hold that no snapshot does."""
+        return self._data.untold()
+
     def ledger(self) -> Ledger:
         """The ledger of the kept events."""
         return self._data.ledger()

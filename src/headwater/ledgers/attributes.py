@@ -9,9 +9,9 @@ from headwater.core.table import Purpose, Table
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import commas, name, sql
 
-__all__ = ["mark_attributes"]
+__all__ = ["ALWAYS_FEW", "MOST_VALUES", "ROWS_A_VALUE", "mark_attributes"]
 
-_MOST_VALUES, _ALWAYS_FEW, _ROWS_A_VALUE = 200, 20, 5
+MOST_VALUES, ALWAYS_FEW, ROWS_A_VALUE = 200, 20, 5
 
 
 def mark_attributes(engine: Engine, table: Table, columns: Sequence[str]) -> Table:
@@ -29,7 +29,7 @@ def mark_attributes(engine: Engine, table: Table, columns: Sequence[str]) -> Tab
             t=table_scan(table),
         )
     )
-    most = min(_MOST_VALUES, max(_ALWAYS_FEW, table.n_rows // _ROWS_A_VALUE))
+    most = min(MOST_VALUES, max(ALWAYS_FEW, table.n_rows // ROWS_A_VALUE))
     few = {c for c, n in zip(columns, counts, strict=True) if 0 < n <= most}
     marked = tuple(replace(c, purpose=Purpose.ATTRIBUTE) if c.name in few else c for c in table.columns)
     return replace(table, columns=marked)

@@ -10,17 +10,19 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger
 from headwater.core.sources import Sourced, SourceKind
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.engine import Engine, adopt_by_day, table_scan
 from headwater.engine.sql import Sql, commas, name, shim, sql, union_all
-from headwater.ledgers.attributes import mark_attributes
+from headwater.ledgers.attributes import ALWAYS_FEW, MOST_VALUES, ROWS_A_VALUE, mark_attributes
 from headwater.snapshots.feature import FeatureColumn, formula
 
 __all__ = [
     "ToldAttributes",
     "attribute_columns",
+    "check_attributes",
     "first_attributes",
     "first_values_at",
     "first_values_before",
@@ -79,6 +81,40 @@ def read_attributes(
     files = engine.write_files(union_all(each), folder, table="attributes")
     rows, prints = adopt_by_day(engine, files, table="attributes", columns=columns)
     return ToldAttributes(rows=mark_attributes(engine, rows, list(texts)), day_fingerprints=prints)
+
+
+def check_attributes(sources: Sequence[Sourced], told: ToldAttributes | None) -> tuple[Finding, ...]:
+    """What sources of kind ``users`` hold that no snapshot does: undated rows, columns that are no attributes."""
+    users = [s for s in sources if s.source.kind is SourceKind.USERS]
+    used = told.names if told is not None else ()
+    return tuple(
+        _undated(s) if "changed_at" not in s.source.columns else _unused(s, left)
+        for s in users
+        if "changed_at" not in s.source.columns or (left := [c for c in s.source.keep if c not in used])
+    )
+
+
+def _undated(source: Sourced) -> Finding:
+    kept = ", ".join(source.source.keep) or "none"
+    return Finding(
+        code="attributes.undated",
+        severity=Severity.WARN,
+        what=f"The source '{source.source.name}' ({source.rows.n_rows:,} rows) does not say from when its rows hold; no snapshot holds what it tells (columns kept: {kept}).",
+        why="Of an undated row nobody can say whether it was known by a cutoff: a plan bought later would look like a cause. No model and no group uses it.",
+        do='Name the column from when a row holds (changed_at = "signed_up_at") under its [[sources]]; for what never changes, such as the channel a user came by, the sign-up time will do.',
+        numbers={"n_rows": source.rows.n_rows},
+    )
+
+
+def _unused(source: Sourced, columns: Sequence[str]) -> Finding:
+    return Finding(
+        code="attributes.unused",
+        severity=Severity.NOTE,
+        what=f"Of what the source '{source.source.name}' keeps, no snapshot holds {', '.join(columns)}.",
+        why=f"An attribute is text of few different values ({ALWAYS_FEW}, or one for every {ROWS_A_VALUE} rows, and {MOST_VALUES} at most): of a value that few users share nothing can be learned.",
+        do='Keep a coarser column (a country in place of a city), or type a code that stands for a group as text (types = { plan = "text" }).',
+        numbers={"n_columns": len(columns)},
+    )
 
 
 def first_attributes(ledger: Ledger) -> tuple[str, ...]:

@@ -89,6 +89,7 @@ def snapshot_reply(snapshot: Snapshot) -> Reply:
         "n_features": len(snapshot.features),
         "fingerprint": snapshot.rows.fingerprint,
         "files": list(snapshot.rows.files),
+        "findings": [finding_data(f) for f in snapshot.findings],
     }
     return Reply(text="\n".join(text), data=data)
 
@@ -164,7 +165,14 @@ def forecast_reply(study: Study, forecast: ForecastStep, findings: Sequence[Find
 
 def run_reply(study: Study, published: Published) -> Reply:
     """The lead sentence and the paths of the report."""
-    told, findings = published.told, (*study.events().findings, *study.ledger().findings)
+    told, findings = (
+        published.told,
+        (
+            *study.events().findings,
+            *study.ledger().findings,
+            *study.untold(),
+        ),
+    )
     lines = [told.document.lead, ""]
     lines += [finding_line(f) for f in findings if f.severity is not Severity.NOTE]
     lines += [f"{name}: {model}" for name, model in told.choices]
