@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import headwater.engine.arrays  # registers the reader of tables
 from headwater.contracts.check import check
 from headwater.core.contract import Aggregate, App, Contract, Events, Measure, RepairSpec, RuleSpec, Source
+from headwater.core.finding import Finding
 from headwater.core.ledger import Ledger, Snapshot
 from headwater.core.span import day_of
 from headwater.core.table import Table
@@ -31,6 +33,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         given = getattr(item, "callspec", None)
         if given and any(str(v).endswith("_network") for v in given.params.values()):
             item.add_marker("deep")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _texts_end_once() -> Iterator[None]:
+    """Whatever is said in a test, every part of it ends with one mark, and no mark is doubled."""
+    with pytest.MonkeyPatch.context() as patch:
+        made = Finding.__init__
+
+        def checked(self: Finding, **parts: Any) -> None:
+            made(self, **parts)
+            for text in (self.what, self.why, self.do):
+                assert is_one_text(text), f"{self.code}: {text}"
+
+        patch.setattr(Finding, "__init__", checked)
+        yield
+
+
+def is_one_text(text: str) -> bool:
+    """Whether a text ends with exactly one mark and has none doubled (".:", "?.", "..") after a word.
+
+    >>> is_one_text("Did you mean 'a'?"), is_one_text("Did you mean 'a'?."), is_one_text("Write 1..3.")
+    (True, False, True)
+    """
+    own = re.sub(r"(?<!\w)'[^']*'(?!\w)", "'it'", text)
+    ends = re.search(r"(?<![.?!;:,])[.?!]\)?$", own)
+    return bool(ends) and not re.search(r"[a-z'\")\]][.?!][.:;,?!](?!\w|\.)", own)
 
 
 @dataclass

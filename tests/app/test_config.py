@@ -247,10 +247,67 @@ def test_the_calendar_names_days_and_holidays_are_among_them() -> None:
     }
 
 
-@pytest.mark.parametrize("span", ["2024-06-03..2024-06-01", "June", "2024-06-01..", "..2024-06-01"])
-def test_a_calendar_that_is_no_calendar_is_refused(span: str) -> None:
-    with pytest.raises(ValueError, match=r"calendar"):
-        AppSettings(name="a", time_zone="UTC", calendar={"sale": [span]})
+@pytest.mark.parametrize(
+    ("written", "days"),
+    [
+        ("[2026-11-27]", 1),
+        ("2026-11-27", 1),
+        ('"2026-11-27"', 1),
+        ('"2026-11-20..2026-11-27"', 8),
+        ('["2026-11-20..2026-11-27", 2026-11-27, 2027-11-26]', 9),
+    ],
+)
+def test_a_day_of_the_calendar_may_be_written_in_every_way_toml_has(written: str, days: int) -> None:
+    text = COMPLETE.replace("[[sources]]", f"calendar = {{ sale = {written} }}\n[[sources]]", 1)
+    assert len(calendar_of(settings_of(tomllib.loads(text)).app)["sale"]) == days
+
+
+def test_dates_may_stand_in_quotes_or_not() -> None:
+    raw = changed(app__launched_on="2020-02-29", app__holidays=["2024-01-01", date(2024, 1, 2)])
+    assert settings_of(raw).app.holidays == [date(2024, 1, 1), date(2024, 1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        (["2024-06-03..2024-06-01"], "ends before it begins"),
+        (["June"], "'June' is not a date"),
+        (["2024-06-01.."], "'' is not a date"),
+        (["..2024-06-01"], "'' is not a date"),
+        ([], "'sale' has no day"),
+        ([20240601], "20240601 of 'sale' is no day"),
+        ({"from": date(2024, 6, 1)}, "a table of 'sale' is no day"),
+        (["2024-06-01..2026-06-01"], "731 days long"),
+    ],
+)
+def test_a_calendar_that_is_no_calendar_is_refused(written: object, says: str) -> None:
+    found = refused(app__calendar={"sale": written}).finding
+    assert (found.code, says in found.what) == ("config.value", True)
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "says", "do"),
+    [
+        ("predict__0__horizons", 30, "30 is not a list", "[ ]"),
+        ("predict__0__horizons", "30d", "'30d' is not a list", "[ ]"),
+        ("predict__0__horizons", [30], "30 is not a duration", '"90d"'),
+        ("predict__0__horizons", [], "it is empty", "at least one"),
+        ("predict__0__horizons", ["30x"], "'30x' is not a duration", ""),
+        ("app__left_edge", 28, "28 is not a duration", '"4w"'),
+        ("app__holidays", [3], "3 is not a date", "2011-09-01"),
+        ("app__calendar", "sale", "'sale' is not a table", "{ }"),
+        ("gate", [{}], "a list is not a table", "[name]"),
+        ("gate__max_share", 7, "7 must be at most 1", "bounds"),
+        ("run__engine", "x", "'x' is none of 'duckdb' or 'spark'", ""),
+        ("measures__visits__count", 1, "1 is not true or false", ""),
+        ("sources__0__kind", "user", "'user' is none of 'users'", ""),
+    ],
+)
+def test_what_does_not_fit_is_said_in_our_own_words(where: str, value: object, says: str, do: str) -> None:
+    found = refused(**{where: value}).finding
+    assert (found.code, says in found.what, do in found.do) == ("config.value", True, True), found
+    assert "Input should" not in found.what
+    assert "valid" not in found.what
 
 
 def test_one_target_and_horizon_may_be_asked_for_once() -> None:

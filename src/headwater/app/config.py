@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from headwater.app.calendar_settings import AppDate, EventDays, days_of_spans
 from headwater.app.deliver import EXPORTERS
 from headwater.app.quality_settings import AlarmSettings, CardSettings, alarm_specs
 from headwater.app.rule_settings import RepairSettings, RuleSettings, repair_spec, rule_spec
@@ -58,11 +59,11 @@ class AppSettings(_Section):
     name: Annotated[str, Field(min_length=1, max_length=100)]
     time_zone: str
     currency: Annotated[str, Field(min_length=1, max_length=10)] = "USD"
-    launched_on: date | None = None
+    launched_on: AppDate | None = None
     left_edge: str = "28d"
     fx_max_age: str = "7d"
-    holidays: list[date] = []
-    calendar: dict[str, list[str]] = {}
+    holidays: list[AppDate] = []
+    calendar: EventDays = {}
 
     @field_validator("time_zone")
     @classmethod
@@ -73,15 +74,6 @@ class AppSettings(_Section):
             raise ValueError(
                 f"'{value}' is not a time zone; write one such as Europe/London, Asia/Shanghai or UTC"
             ) from None
-        return value
-
-    @field_validator("calendar")
-    @classmethod
-    def _dated(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
-        for name, spans in value.items():
-            for span in spans:
-                if not _days_of(_checked(span, _days_of)):
-                    raise ValueError(f"'{span}' of '{name}' ends before it begins")
         return value
 
     @field_validator("left_edge", "fx_max_age")
@@ -179,14 +171,9 @@ class RunSettings(_Section):
 
 def calendar_of(app: AppSettings) -> dict[str, tuple[int, ...]]:
     """The days of every declared event, holidays among them: name to app days, in order."""
-    named = {name: tuple(d for span in spans for d in _days_of(span)) for name, spans in app.calendar.items()}
+    named = {name: days_of_spans(spans) for name, spans in app.calendar.items()}
     holidays = tuple(day_of(d) for d in app.holidays)
-    return ({"holidays": holidays} if holidays else {}) | {n: tuple(sorted(set(d))) for n, d in named.items()}
-
-
-def _days_of(span: str) -> range:
-    first, dots, last = span.partition("..")
-    return range(day_of(first), day_of(last if dots else first) + 1)
+    return ({"holidays": holidays} if holidays else {}) | named
 
 
 class Settings(_Section):
@@ -271,9 +258,9 @@ def read_settings(path: Path) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
             "config.unreadable",
-            what=f"'{path.name}' is not valid TOML: {error}.",
+            what=f"'{path.name}' is not valid TOML: {str(error).rstrip('.')}.",
             why="Nothing was run.",
-            do="Correct the line named; text stands in quotes, lists in [ ].",
+            do="Correct the line named: text stands in quotes, lists in [ ], a section of which there may be several is [[name]] each time.",
         ) from error
     return settings_of(raw, text=text, file=path.name)
 

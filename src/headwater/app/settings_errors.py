@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from headwater.app.setting_words import ended, misfit
 from headwater.app.settings_place import Location, place_of
 from headwater.app.source_settings import OtherSourceSettings, SourceSettings
 from headwater.contracts.audit import require_alarms
@@ -23,7 +24,7 @@ __all__ = ["explained", "require_sense"]
 
 def explained(error: ValidationError, model: type[BaseModel], *, text: str, file: str) -> ConfigError:
     """The first thing that is wrong as an error a person can act on; ``text`` is what stands in ``file``, where there is one."""
-    first, *others = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    first, *others = sorted(error.errors(), key=_rank)
     where = _as_written(first["loc"])
     more = f" ({len(others)} more problem{'s' if len(others) > 1 else ''} after it.)" if others else ""
     return _placed(_one(first, where, model, more), where, text, file)
@@ -95,12 +96,15 @@ def _one(first: Any, location: Location, model: type[BaseModel], more: str) -> C
             )
         case _:
             wrong = f"The setting '{where}' is wrong" if where else "The settings do not fit together"
-            return ConfigError(
-                "config.value",
-                what=f"{wrong}: {first['msg'].removeprefix('Value error, ')}.{more}",
-                why="Nothing was run.",
-                do="Correct it; docs/configuration.md lists every setting.",
-            )
+            what, do = misfit(first)
+            return ConfigError("config.value", what=f"{wrong}: {ended(what)}{more}", why="Nothing was run.", do=do)  # fmt: skip
+
+
+def _rank(problem: Any) -> int:
+    """A kind of source that does not exist comes before keys it cannot have, and those before what is missing for them."""
+    if problem["type"] == "literal_error" and problem["loc"][-1] == "kind":
+        return 0
+    return 1 if problem["type"] == "extra_forbidden" else 2
 
 
 def _as_written(location: Location) -> Location:

@@ -17,7 +17,8 @@ def place_of(text: str, location: Location) -> str:
     line = line_of(text, location)
     if line is None:
         return ""
-    lists = [i for i, part in enumerate(location) if isinstance(part, int)]
+    headers = {place for place, _ in _settings(text) if isinstance(place[-1], int)}
+    lists = [i for i in range(len(location)) if location[: i + 1] in headers]
     entries = [
         f"[[{'.'.join(p for p in location[:i] if isinstance(p, str))}]] number {int(location[i]) + 1}"
         for i in lists
