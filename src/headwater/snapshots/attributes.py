@@ -85,13 +85,15 @@ def read_attributes(
 
 def check_attributes(sources: Sequence[Sourced], told: ToldAttributes | None) -> tuple[Finding, ...]:
     """What sources of kind ``users`` hold that no snapshot does: undated rows, columns that are no attributes."""
-    users = [s for s in sources if s.source.kind is SourceKind.USERS]
     used = told.names if told is not None else ()
-    return tuple(
-        _undated(s) if "changed_at" not in s.source.columns else _unused(s, left)
-        for s in users
-        if "changed_at" not in s.source.columns or (left := [c for c in s.source.keep if c not in used])
-    )
+    found: list[Finding] = []
+    for source in (s for s in sources if s.source.kind is SourceKind.USERS):
+        left = [c for c in source.source.keep if c not in used]
+        if "changed_at" not in source.source.columns:
+            found.append(_undated(source))
+        elif left:
+            found.append(_unused(source, left))
+    return tuple(found)
 
 
 def _undated(source: Sourced) -> Finding:
