@@ -5,10 +5,9 @@ import pytest
 from scipy import stats
 
 from headwater.core.answer import Estimate, Refusal
-from headwater.core.errors import DataError, UsageError
+from headwater.core.errors import UsageError
 from headwater.evaluation.compare import (
     Place,
-    choose,
     draw_bootstraps,
     paired_difference,
     score_answers,
@@ -125,46 +124,10 @@ def test_coverage_is_best_at_the_promised_level_not_at_one():
     assert _stand([models] * 3, scores=scores)["interval_coverage"].winner == "honest"
 
 
-def test_the_simplest_model_that_is_not_clearly_worse_is_chosen_with_its_numbers():
-    rng = np.random.default_rng(58)
-    noise = {"plain": 0.30, "fancy": 0.28, "junk": 3.0}
-    standings = _stand([_origin(rng, noise=noise) for _ in range(3)])
-    choice = choose(standings.values(), {"junk": 1, "plain": 2, "fancy": 3})
-    assert choice.name == "plain"
-    assert choice.winner is None
-    assert "simplest" in choice.reason
-    assert f"{standings['decile_wape'].mean_value('plain'):.3f}" in choice.reason
-    assert choose(standings.values(), {"junk": 1, "plain": 3, "fancy": 2}).name == "fancy"
-
-
-def test_where_ranking_and_level_disagree_level_decides_and_the_reason_says_so():
-    rng = np.random.default_rng(59)
-    origins = []
-    for _ in range(3):
-        models = _origin(rng, noise={"ranks": 0.1, "levels": 2.5}, n=3_000)
-        actual = models["ranks"].actual
-        flat = np.full(3_000, actual.mean())
-        blurred = 0.5 * models["levels"].predicted / models["levels"].predicted.mean() * actual.mean()
-        off = ScoredUsers(actual=actual, predicted=6 * models["ranks"].predicted)
-        origins.append({"ranks": off, "levels": ScoredUsers(actual=actual, predicted=0.5 * flat + blurred)})
-    choice = choose(_stand(origins).values(), {"ranks": 1, "levels": 2})
-    assert choice.name == "levels"
-    assert choice.winner is None
-    assert "clearly worse than ranks on normalized_gini" in choice.reason
-
-
-def test_a_winner_on_both_is_named_as_winner():
-    rng = np.random.default_rng(60)
-    standings = _stand([_origin(rng, noise={"good": 0.1, "bad": 3.0}, n=3_000) for _ in range(3)])
-    choice = choose(standings.values(), {"good": 9, "bad": 1})
-    assert (choice.name, choice.winner) == ("good", "good")
-
-
 def test_fewer_than_three_origins_is_said():
     rng = np.random.default_rng(61)
     standings = _stand([_origin(rng, noise={"a": 0.1, "b": 1.0}) for _ in range(2)])
     assert [f.code for f in standings["decile_wape"].findings] == ["backtest.few_origins"]
-    assert [f.code for f in choose(standings.values(), {"a": 1, "b": 2}).findings] == ["backtest.few_origins"]
 
 
 def test_refusals_stay_refusals_and_a_refused_model_has_no_place():
@@ -187,13 +150,6 @@ def test_a_score_that_hangs_on_one_user_is_refused_as_unstable():
     answer = score_answers({"total_bias": SCORES.load("total_bias")()}, models, weights)["total_bias"]["a"]
     assert isinstance(answer, Refusal)
     assert answer.finding.code == "score.unstable"
-
-
-def test_nothing_to_choose_on_is_an_error():
-    empty = {"a": ScoredUsers(actual=np.zeros(20), predicted=np.arange(20.0))}
-    with pytest.raises(DataError) as caught:
-        choose(_stand([empty] * 3).values(), {"a": 1})
-    assert caught.value.finding.code == "choice.no_primary_score"
 
 
 @pytest.mark.parametrize(

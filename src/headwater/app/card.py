@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from headwater.app.config import Settings
 from headwater.core.audit import Audit
-from headwater.core.block import Block, Cell, Chart, ChartKind, Field, Form, Grid, Role
+from headwater.core.block import Block, Cell, Chart, ChartKind, Field, Form, Grid, Prose, Role
 from headwater.core.contract import Events
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger
@@ -55,6 +55,8 @@ def card_blocks(
         Field(name="what", label="What is known"),
     )
     note = "What was looked for and not found is not listed; what was not looked for is not known."
+    if not faults:
+        return (card, Prose(text=f"No fault is known. {note}"))
     return (card, Grid.of("known_faults", "Known faults", fields, faults, note=note))
 
 

@@ -209,7 +209,7 @@ def _how_sure(c: _Chapter) -> str:
     proof, name = c.proof, c.proof.choice.name
     bias = [a.value for a in proof.standing("total_bias").answers[name] if isinstance(a, Estimate)]
     about = LTV_MODELS.load(name).about
-    figures = ", ".join(f"{b:+.0%}" for b in bias) or "an unknown share"
+    figures = ", ".join(f"{b:+z.0%}" for b in bias) or "an unknown share"
     return (
         f"The forecast is by {name} ({about}), chosen among {len(proof.models)} models. Had each been used at "
         f"{len(proof.origins)} past dates, its totals would have been off by {figures}."

@@ -118,7 +118,7 @@ def _level(proof: Backtest, worth: Worth) -> Verdict:
         return _unknown(question, "past totals could not be compared", "A longer log.")
     beyond = beyond_experience(worth)
     worst = max(abs(v.value) for v in values)
-    figures = ", ".join(f"{v.value:+.0%}" for v in values)
+    figures = ", ".join(f"{v.value:+z.0%}" for v in values)
     total = worth.total
     because = (
         f"Past totals were off by {figures}.",

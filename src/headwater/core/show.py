@@ -12,7 +12,7 @@ from headwater.core.table import frame_library
 __all__ = ["Shown", "cell_text"]
 
 _PREVIEW = 20
-_PATTERNS = {Form.SHARE: ".1%", Form.INTEGER: ",.0f", Form.MONEY: ",.2f", Form.NUMBER: ",.4g"}
+_PATTERNS = {Form.SHARE: "z.1%", Form.INTEGER: "z,.0f", Form.MONEY: "z,.2f", Form.NUMBER: "z,.4g"}
 
 
 class Shown(ABC):
@@ -63,12 +63,14 @@ def cell_text(value: Cell, form: Form) -> str:
 
     >>> cell_text(0.1234, Form.SHARE), cell_text(1234567.5, Form.MONEY), cell_text(None, Form.NUMBER)
     ('12.3%', '1,234,567.50', '')
+    >>> cell_text(-0.0001, Form.SHARE)
+    '0.0%'
     """
     if value is None:
         return ""
     if isinstance(value, bool | str):
         return str(value)
-    pattern = ",.0f" if form is Form.NUMBER and abs(value) >= 10_000 else _PATTERNS.get(form)
+    pattern = "z,.0f" if form is Form.NUMBER and abs(value) >= 10_000 else _PATTERNS.get(form)
     return format(value, pattern) if pattern else str(value)
 
 

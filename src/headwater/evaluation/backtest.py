@@ -16,19 +16,19 @@ from headwater.core.ledger import Task
 from headwater.core.show import Shown
 from headwater.core.span import date_of
 from headwater.evaluation.budget import ErrorBudget
-from headwater.evaluation.compare import standings_of
+from headwater.evaluation.compare import choose_among, standings_of
 from headwater.evaluation.evidence import evidence_blocks
 from headwater.evaluation.grouping import Labels
-from headwater.evaluation.groups import GroupFit, check_groups
+from headwater.evaluation.groups import DECILE, GroupFit, check_groups
 from headwater.evaluation.leaderboard import backtest_blocks
-from headwater.evaluation.origin import Asked, Decile, Tried, stability_of, try_origin
+from headwater.evaluation.origin import Asked, Tried, stability_of, try_origin
 from headwater.evaluation.scores import SCORES
 from headwater.evaluation.stability import RankStability
-from headwater.evaluation.standing import Choice, Standing, choose
+from headwater.evaluation.standing import Choice, Standing
 from headwater.evaluation.totals import SharedError, group_error, shared_error
 from headwater.numerics.forecast import Forecast
 
-__all__ = ["Backtest", "Decile", "SharedError", "run_backtest"]
+__all__ = ["Backtest", "SharedError", "run_backtest"]
 
 Floats = NDArray[np.float64]
 _FEW_ORIGINS = 3
@@ -36,7 +36,7 @@ _FEW_ORIGINS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest(Shown):
-    """How each model would have done. ``refused`` says which could not be fitted, and why.
+    """How each model would have done, origins in the order of time. ``refused`` says which could not be fitted, and why.
 
     ``group_fits`` are of every model, origin and group (tenths of the forecast, and the kinds of group given),
     ``stability`` of successive origins where users are named, ``budgets`` of every model and origin.
@@ -47,7 +47,6 @@ class Backtest(Shown):
     n_users: tuple[int, ...]
     standings: tuple[Standing, ...]
     choice: Choice
-    deciles: tuple[Decile, ...]
     shared_errors: Mapping[str, SharedError]
     refused: Mapping[str, Finding]
     findings: tuple[Finding, ...]
@@ -63,6 +62,11 @@ class Backtest(Shown):
     def models(self) -> tuple[str, ...]:
         """The models that were scored, in the order they were named."""
         return tuple(self.shared_errors)
+
+    @property
+    def deciles(self) -> tuple[GroupFit, ...]:
+        """Tenths of the users by forecast, ``"1"`` the lowest; users with one forecast lie in one."""
+        return tuple(f for f in self.group_fits if f.kind == DECILE)
 
     def blocks(self) -> tuple[Block, ...]:
         """The leaderboard first, then the evidence."""
@@ -116,10 +120,12 @@ def run_backtest(
         if made is not None:
             refused |= made.refused
             tried.append(made)
+    tried.sort(key=lambda o: o.origin)
     kept = [m for m in models if m not in refused]
     _require_proof(tried, kept, refused=refused, origins=origins)
-    standings = standings_of(scores, [({m: o.trials[m] for m in kept}, o.bootstrap) for o in tried])
-    choice = choose(standings, models)
+    held = [({m: o.trials[m] for m in kept}, o.bootstrap) for o in tried]
+    standings = standings_of(scores, held)
+    choice = choose_among(standings, scores, held, {m: models[m] for m in kept})
     fits = tuple(f for o in tried for m in kept for f in o.fits[m])
     return Backtest(
         task=task,
@@ -127,7 +133,6 @@ def run_backtest(
         n_users=tuple(o.bootstrap.n_users for o in tried),
         standings=standings,
         choice=choice,
-        deciles=tuple(d for o in tried for m in kept for d in o.deciles[m]),
         shared_errors={m: _shared(m, tried, task) for m in kept},
         refused=refused,
         findings=(

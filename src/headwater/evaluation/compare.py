@@ -6,7 +6,7 @@ models is paired: what is luck for both cancels.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from headwater.core.answer import Answer, Estimate, Refusal
 from headwater.core.errors import UsageError
 from headwater.core.finding import Finding, Severity
 from headwater.evaluation.scored import Floats, Score, ScoredUsers
-from headwater.evaluation.standing import Choice, Place, Standing, choose
+from headwater.evaluation.standing import PRIMARY_SCORES, Choice, Place, Standing, choose
 from headwater.evaluation.trials import Outcome, Trials, trials_of
 from headwater.numerics.resample import Bootstrap, draw_bootstrap, resample_interval
 
@@ -23,7 +23,8 @@ __all__ = [
     "Held",
     "Place",
     "Standing",
-    "choose",
+    "against",
+    "choose_among",
     "draw_bootstraps",
     "paired_difference",
     "score_answers",
@@ -100,9 +101,9 @@ def stand(
     *,
     level: float = 0.95,
 ) -> tuple[Standing, ...]:
-    """Who leads on each score, and who is clearly worse, over all origins.
+    """Who is best on each score, and who is clearly worse, over all origins.
 
-    The leader is nearest to the best value on average over origins. A model is clearly worse where its
+    The leader of a score is nearest to the best value on average over origins. A model is clearly worse where its
     paired difference from the leader is clear of zero, on the bad side, at every origin. A model that is
     refused at an origin where another is not has no place.
 
@@ -133,6 +134,25 @@ def standings_of(
 ) -> tuple[Standing, ...]:
     """As ``stand``, from trials already made: the users need not be held. The same models at every origin."""
     return tuple(_standing(name, score, held=held, level=level) for name, score in scores.items())
+
+
+def against(
+    model: str, scores: Mapping[str, Score], held: Sequence[Held], *, level: float = 0.95
+) -> tuple[Standing, ...]:
+    """As ``standings_of``, all models measured against one of them; scores on which it has no place are left out."""
+    found = (_standing(name, score, held=held, level=level, beside=model) for name, score in scores.items())
+    return tuple(s for s in found if s.leader is not None)
+
+
+def choose_among(
+    standings: Sequence[Standing],
+    scores: Mapping[str, Score],
+    held: Sequence[Held],
+    simplicity: Mapping[str, int],
+) -> Choice:
+    """``choose`` from trials already made, of which ``standings`` were made as well."""
+    primary = {name: scores[name] for name in PRIMARY_SCORES if name in scores}
+    return choose(standings, simplicity, against=lambda model: against(model, primary, held))
 
 
 def _answer(outcome: Outcome, score: Score, *, name: str, weights: Bootstrap, level: float) -> Answer:
@@ -204,6 +224,7 @@ def _standing(
     *,
     held: Sequence[Held],
     level: float,
+    beside: str | None = None,
 ) -> Standing:
     models = list(held[0][0])
     answers = {
@@ -215,7 +236,7 @@ def _standing(
     }
     usable = [o for o in held if any(isinstance(o[0][m][name], Trials) for m in models)]
     placed = [m for m in models if all(isinstance(trials[m][name], Trials) for trials, _ in usable)]
-    leader = _leader(placed, name=name, usable=usable)
+    leader = _leader(placed if beside is None else {beside} & set(placed), name=name, usable=usable)
     differences = (
         {}
         if leader is None
@@ -237,7 +258,7 @@ def _standing(
 
 
 def _leader(
-    placed: Sequence[str],
+    placed: Collection[str],
     *,
     name: str,
     usable: Sequence[Held],
@@ -275,10 +296,13 @@ def _against(
 def _places(leader: str | None, differences: Mapping[str, tuple[Estimate, ...]]) -> dict[str, Place]:
     if leader is None:
         return {}
-    return {leader: Place.LEADER} | {
-        model: Place.CLEARLY_WORSE if all(d.low > 0 for d in found) else Place.NOT_CLEARLY_WORSE
-        for model, found in differences.items()
-    }
+    return {leader: Place.LEADER} | {model: _place(found) for model, found in differences.items()}
+
+
+def _place(differences: Sequence[Estimate]) -> Place:
+    if all(d.low > 0 for d in differences):
+        return Place.CLEARLY_WORSE
+    return Place.CLEARLY_BETTER if all(d.high < 0 for d in differences) else Place.NOT_CLEARLY_WORSE
 
 
 def _few_origins(n_origins: int) -> Finding:

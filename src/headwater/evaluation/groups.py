@@ -16,9 +16,12 @@ from headwater.core.finding import Finding, Severity
 from headwater.evaluation.grouping import Grouping
 from headwater.evaluation.scored import ScoredUsers
 
-__all__ = ["GroupFit", "adjusted", "check_groups", "fits_of"]
+__all__ = ["DECILE", "GroupFit", "adjusted", "check_groups", "fits_of"]
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+
+DECILE = "decile"
+"""The kind of group that holds the users of one tenth of the forecast."""
 
 _LARGE = 200
 _OFF = 0.20
@@ -134,7 +137,7 @@ def _off_finding(large: Large, *, whole: Mapping[int, float], off: float) -> lis
     """Groups whose actual total is far from their forecast once everybody's error is taken out."""
     apart: dict[tuple[str, str], tuple[float, float, bool]] = {}
     for at, found in large.items():
-        if at[0] == "decile" or any(f.predicted * whole[f.origin] <= 0 for f in found):
+        if at[0] == DECILE or any(f.predicted * whole[f.origin] <= 0 for f in found):
             continue
         errors = [f.actual / (f.predicted * whole[f.origin]) - 1 for f in found]
         std_error = float(np.mean([f.std_error / (f.predicted * whole[f.origin]) for f in found]))
@@ -156,7 +159,7 @@ def _off_finding(large: Large, *, whole: Mapping[int, float], off: float) -> lis
             code="calibration.group_off",
             severity=Severity.WARN,
             what=f"{len(bad)} of {len(apart)} large groups came out more than {off:.0%} away from their forecast at every origin, "
-            f"beside the error that all users share: {_listed(worst, lambda e: f'{e:+.0%}')}.",
+            f"beside the error that all users share: {_listed(worst, lambda e: f'{e:+z.0%}')}.",
             why="Budgets and bids by group would be wrong by as much, though the total is right.",
             do="Use a model that knows the attribute, calibrate by group, or compare groups by what they brought.",
             numbers={"n_off": len(bad), "n_groups": len(apart), "worst": worst[0][1]},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headwater.core.answer import Estimate
@@ -19,8 +20,9 @@ from headwater.core.block import (
     callouts,
 )
 from headwater.core.span import date_of
+from headwater.evaluation.groups import GroupFit
 from headwater.evaluation.scores import SCORES
-from headwater.evaluation.standing import PRIMARY_SCORES, Standing
+from headwater.evaluation.standing import PRIMARY_SCORES, SCORE_WORDS, Standing, balance
 
 if TYPE_CHECKING:
     from headwater.evaluation.backtest import Backtest
@@ -47,6 +49,11 @@ SHOWN_SCORES = (
     ("randomized_coverage", "Coverage, ties drawn for", Form.SHARE),
 )
 
+_RULE = (
+    "Balance is the normalized Gini over 1 + decile WAPE; the leader has the highest. The choice is the simplest model that is not clearly worse "
+    "than the leader on ranking nor on level. 'Clearly': the paired difference is clear of zero, with the same sign, at every origin."
+)
+
 
 def backtest_blocks(backtest: Backtest) -> tuple[Block, ...]:
     """Everything a reader needs to judge the models."""
@@ -69,7 +76,7 @@ def backtest_blocks(backtest: Backtest) -> tuple[Block, ...]:
 def leaderboard(backtest: Backtest) -> Grid:
     """One row a model: its scores averaged over the origins, and where it stands on the two that decide."""
     known = [(s, label, form) for s, label, form in SHOWN_SCORES if backtest.standing(s).leader is not None]
-    places = [backtest.standing(s) for s in PRIMARY_SCORES]
+    beside = backtest.choice.beside_leader
     fields = (
         Field(name="model", label="Model"),
         Field(name="choice", label="Choice"),
@@ -77,10 +84,14 @@ def leaderboard(backtest: Backtest) -> Grid:
             Field(name=s, label=label, form=form, note=_averaged(s, len(backtest.origins)))
             for s, label, form in known
         ),
-        *(Field(name=f"place_{s.score}", label=f"Place by {s.score.replace('_', ' ')}") for s in places),
+        *([Field(name="balance", label="Balance", form=Form.NUMBER)] if beside else []),
+        *(
+            Field(name=f"place_{s.score}", label=f"{SCORE_WORDS[s.score].capitalize()} beside the leader")
+            for s in beside
+        ),
     )
-    rows = [_leader_row(backtest, model, [k[0] for k in known], places) for model in _ranked(backtest)]
-    note = f"{_origins(backtest)}. 'Clearly worse': the paired difference from the leader is clear of zero, with the same sign, at every origin."
+    rows = [_leader_row(backtest, model, [k[0] for k in known], beside) for model in _ranked(backtest)]
+    note = f"{_origins(backtest)}. {_RULE}" if beside else f"{_origins(backtest)}."
     return Grid.of(
         f"leaderboard_{_name(backtest)}", "How each model would have done", fields, rows, note=note
     )
@@ -95,7 +106,7 @@ def scores_by_origin(backtest: Backtest) -> Grid:
         Field(name="value", label="Value", form=Form.NUMBER),
         Field(name="low", label="Low", form=Form.NUMBER, note="95% bootstrap by user"),
         Field(name="high", label="High", form=Form.NUMBER, note="95% bootstrap by user"),
-        Field(name="place", label="Place"),
+        Field(name="place", label="Place on this score"),
     )
     rows = [row for standing in backtest.standings for row in _score_rows(backtest, standing)]
     return Grid.of(f"scores_{_name(backtest)}", "Scores by origin", fields, rows, preview=60)
@@ -118,7 +129,12 @@ def score_meanings() -> Grid:
 def decile_grid(backtest: Backtest) -> Grid:
     """Predicted and actual means by tenth of users, for the chosen model at the latest origin."""
     fields = (
-        Field(name="decile", label="Tenth by forecast", form=Form.INTEGER, note="10 is the most valuable"),
+        Field(
+            name="decile",
+            label="Tenth by forecast",
+            form=Form.INTEGER,
+            note="10 is the most valuable; equal forecasts lie in one",
+        ),
         Field(name="n_users", label="Users", form=Form.INTEGER),
         Field(name="predicted", label="Forecast, mean", form=Form.MONEY, unit=backtest.task.unit),
         Field(name="actual", label="Actual, mean", form=Form.MONEY, unit=backtest.task.unit),
@@ -139,7 +155,7 @@ def decile_grid(backtest: Backtest) -> Grid:
     )
     latest = max(backtest.origins)
     rows = [
-        (d.decile, d.n_users, d.predicted, d.actual, d.low, d.high)
+        (int(d.group), d.n_users, *_means(d))
         for d in backtest.deciles
         if d.model == backtest.choice.name and d.origin == latest
     ]
@@ -167,14 +183,11 @@ def calibration_chart(backtest: Backtest) -> Chart:
         Field(name="model", label="Model"),
     )
     rows: list[tuple[Cell, ...]] = [
-        (d.predicted, d.actual, d.low, d.high, d.model)
-        for m in shown
-        for d in backtest.deciles
-        if d.model == m and d.origin == latest
+        (*_means(d), d.model) for m in shown for d in backtest.deciles if d.model == m and d.origin == latest
     ]
     bias = backtest.standing("total_bias").answers[backtest.choice.name][backtest.origins.index(latest)]
     off = (
-        f"its total was off by {bias.value:+.0%}"
+        f"its total was off by {bias.value:+z.0%}"
         if isinstance(bias, Estimate)
         else "its total could not be compared"
     )
@@ -195,8 +208,14 @@ def calibration_chart(backtest: Backtest) -> Chart:
     )
 
 
+def _means(tenth: GroupFit) -> tuple[float, float, float, float]:
+    """Predicted, actual, and its interval, for a user of the tenth."""
+    n = tenth.n_users
+    return tenth.predicted / n, tenth.actual / n, tenth.low / n, tenth.high / n
+
+
 def _leader_row(
-    backtest: Backtest, model: str, scores: list[str], places: list[Standing]
+    backtest: Backtest, model: str, scores: list[str], places: Sequence[Standing]
 ) -> tuple[Cell, ...]:
     chosen = "chosen" if model == backtest.choice.name else ""
     values = [
@@ -206,6 +225,7 @@ def _leader_row(
         model,
         chosen,
         *values,
+        *([_balance(backtest, model)] if places else []),
         *(str(s.places[model].value) if model in s.places else "refused" for s in places),
     )
 
@@ -234,9 +254,16 @@ def _score_rows(backtest: Backtest, standing: Standing) -> list[tuple[Cell, ...]
     return rows
 
 
+def _balance(backtest: Backtest, model: str) -> float | None:
+    placed = [s for s in map(backtest.standing, PRIMARY_SCORES) if model in s.places]
+    values = {s.score: s.mean_value(model) for s in placed}
+    return balance(*(values.get(s) for s in PRIMARY_SCORES)) if values else None
+
+
 def _ranked(backtest: Backtest) -> list[str]:
-    ranking = backtest.standing(PRIMARY_SCORES[0])
-    order = sorted(backtest.models, key=lambda m: -ranking.mean_value(m) if m in ranking.places else 1.0)
+    """The choice first, then the best balanced."""
+    values = {m: _balance(backtest, m) for m in backtest.models}
+    order = sorted(values, key=lambda m: (values[m] is None, -(values[m] or 0.0)))
     return [backtest.choice.name, *(m for m in order if m != backtest.choice.name)]
 
 

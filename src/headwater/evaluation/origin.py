@@ -14,7 +14,7 @@ from headwater.core.errors import DataError, HeadwaterError
 from headwater.core.finding import Finding
 from headwater.evaluation.budget import ErrorBudget, error_budget
 from headwater.evaluation.grouping import Grouping, Labels, by_decile
-from headwater.evaluation.groups import GroupFit, fits_of
+from headwater.evaluation.groups import DECILE, GroupFit, fits_of
 from headwater.evaluation.scored import Score, ScoredUsers
 from headwater.evaluation.stability import RankStability, matched, rank_stability
 from headwater.evaluation.totals import GroupTotals
@@ -22,26 +22,12 @@ from headwater.evaluation.trials import Outcome, trials_of
 from headwater.numerics.forecast import Forecast
 from headwater.numerics.resample import Bootstrap, draw_bootstrap
 
-__all__ = ["Asked", "Decile", "Tried", "stability_of", "try_origin"]
+__all__ = ["Asked", "Tried", "stability_of", "try_origin"]
 
 Floats = NDArray[np.float64]
 _NOT_INSTALLED = "extra.missing"
 
 _LEVELS: Floats = (np.arange(20) + 0.5) / 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decile:
-    """One tenth of users by prediction at one origin: mean predicted, mean actual and its 95% interval."""
-
-    model: str
-    origin: int
-    decile: int
-    n_users: int
-    predicted: float
-    actual: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +51,6 @@ class Tried:
     users: pa.Array | None = None
     refused: dict[str, Finding] = field(default_factory=dict[str, Finding])
     trials: dict[str, dict[str, Outcome]] = field(default_factory=dict[str, dict[str, Outcome]])
-    deciles: dict[str, list[Decile]] = field(default_factory=dict[str, list[Decile]])
     sums: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
     groups: dict[str, dict[str, GroupTotals]] = field(default_factory=dict[str, dict[str, GroupTotals]])
     fits: dict[str, list[GroupFit]] = field(default_factory=dict[str, list[GroupFit]])
@@ -154,15 +139,14 @@ def _look_closer(
     groupings: Mapping[str, Grouping],
     truth: Floats | None,
 ) -> None:
-    """Totals, tenths, groups and the error budget of one model's users."""
+    """Totals, groups (tenths by forecast among them) and the error budget of one model's users."""
     predicted, actual, origin = users.predicted, users.actual, made.origin
     made.sums[model] = float(predicted.sum()), float(actual.sum())
-    made.deciles[model] = _deciles(model, origin, users)
     made.groups[model] = {
         kind: GroupTotals.of(grouping, predicted=predicted, actual=actual, variance=variance)
         for kind, grouping in groupings.items()
     }
-    every_kind = {"decile": by_decile(predicted), **groupings}
+    every_kind = {DECILE: by_decile(predicted), **groupings}
     made.fits[model] = fits_of(users, every_kind, model=model, origin=origin)
     made.budgets[model] = error_budget(predicted, actual, model=model, origin=origin, truth=truth)
     if made.users is not None:
@@ -181,26 +165,3 @@ def _scored(actual: Floats, made: Forecast) -> ScoredUsers:
         quantiles=quantiles,
         levels=None if quantiles is None else _LEVELS,
     )
-
-
-def _deciles(model: str, origin: int, users: ScoredUsers) -> list[Decile]:
-    order = np.argsort(users.predicted, kind="stable")
-    groups = np.array_split(order, min(10, order.size))
-    made: list[Decile] = []
-    for number, group in enumerate(groups, start=1):
-        actual = users.actual[group]
-        reach = 1.96 * float(actual.std(ddof=1)) / np.sqrt(group.size) if group.size > 1 else 0.0
-        mean = float(actual.mean())
-        made.append(
-            Decile(
-                model=model,
-                origin=origin,
-                decile=number,
-                n_users=group.size,
-                predicted=float(users.predicted[group].mean()),
-                actual=mean,
-                low=mean - float(reach),
-                high=mean + float(reach),
-            )
-        )
-    return made

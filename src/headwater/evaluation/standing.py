@@ -1,25 +1,35 @@
-"""Where models stand on a score, and the choice of the simplest model that is not clearly worse."""
+"""Where models stand on a score, and the choice among them.
+
+The leader is the model that ranks best for its error of level: it has the highest ``normalized_gini / (1 +
+decile_wape)``, both averaged over the origins. The choice is the simplest model that is not clearly worse than
+the leader on ranking nor on level.
+
+So a constant forecast, which ranks nobody, never leads however right its mean is; a little ranking is not bought
+with a total that is far off; and no model but the leader moves the bar for the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from headwater.core.answer import Answer, Estimate
-from headwater.core.errors import DataError, UsageError
-from headwater.core.finding import Finding
+from headwater.core.errors import UsageError
+from headwater.core.finding import Finding, Severity
 
-__all__ = ["PRIMARY_SCORES", "Choice", "Place", "Standing", "choose"]
+__all__ = ["PRIMARY_SCORES", "SCORE_WORDS", "Choice", "Place", "Standing", "balance", "choose", "leader_of"]
 
-PRIMARY_SCORES = ("normalized_gini", "decile_wape")
-"""Ranking and level: a model may be used for either, so it must not be clearly worse on either."""
+SCORE_WORDS = {"normalized_gini": "ranking", "decile_wape": "level"}
+PRIMARY_SCORES = tuple(SCORE_WORDS)
+"""Ranking and level: a forecast is used for both, so both decide."""
 
 
 class Place(StrEnum):
     """Where a model stands on one score."""
 
     LEADER = "leader"
+    CLEARLY_BETTER = "clearly better"
     NOT_CLEARLY_WORSE = "not clearly worse"
     CLEARLY_WORSE = "clearly worse"
 
@@ -28,9 +38,10 @@ class Place(StrEnum):
 class Standing:
     """All models on one score over all origins.
 
-    ``answers[model]`` has one answer per origin. ``differences[model]`` says how much further the model is
-    from the best value than the leader, at each origin where the score is known. A model without a place
-    was refused somewhere; its answers say why. ``leader`` is None where nobody has a place.
+    ``answers[model]`` has one answer per origin. ``leader`` is the model that the others are measured against:
+    the best on this score, unless another was named (``compare.against``); None where nobody has a place.
+    ``differences[model]`` says how much further the model is from the best value than the leader, at each origin
+    where the score is known. A model without a place was refused somewhere; its answers say why.
     """
 
     score: str
@@ -54,7 +65,7 @@ class Standing:
         return self.winner or "no clear winner"
 
     @property
-    def contenders(self) -> frozenset[str]:
+    def holders(self) -> frozenset[str]:
         """The models that are not clearly worse, the leader among them."""
         return frozenset(m for m, place in self.places.items() if place is not Place.CLEARLY_WORSE)
 
@@ -64,78 +75,152 @@ class Standing:
         return sum(values) / len(values)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Choice:
-    """The model to take and why. ``winner``: one that clearly beats all others on every primary score."""
+    """The model to take and why.
+
+    ``leader`` ranks best for its error of level; ``winner`` is the leader where every other model is clearly worse
+    than it on ranking or on level. ``beside_leader`` and ``beside_choice`` are the standings on the primary scores
+    that are known, measured against the leader and against the choice. Where none is known there is no leader, the
+    choice is the simplest model, and a blocking finding says that nothing speaks for it.
+    """
 
     name: str
     reason: str
+    leader: str | None
     winner: str | None
+    beside_leader: tuple[Standing, ...] = ()
+    beside_choice: tuple[Standing, ...] = ()
     findings: tuple[Finding, ...] = ()
 
 
-def choose(standings: Iterable[Standing], simplicity: Mapping[str, int]) -> Choice:
-    """The simplest model that is not clearly worse on ranking or on level.
+def balance(ranking: float | None, level: float | None) -> float:
+    """How good a model is on ranking and level together; what it has of ranking, less what its error of level takes.
 
-    Primary scores are ``normalized_gini`` and ``decile_wape``. Where no model holds on both, level
-    decides, for a bias of level misprices every user, and the reason names the trade-off. Equally simple
-    models are told apart by their mean ``decile_wape``, then by name.
+    ``ranking / (1 + level)``: a forecast that is off by as much as all that came counts half. Where one of the two is
+    not known the other decides.
+
+    >>> balance(0.72, 0.91) < balance(0.70, 0.36), balance(0.0, 0.0) < balance(0.72, 0.91)
+    (True, True)
+    """
+    if level is None:
+        return 0.0 if ranking is None else ranking
+    if ranking is None:
+        return -level
+    return ranking / (1 + level) if ranking > 0 else ranking
+
+
+def leader_of(standings: Iterable[Standing]) -> str | None:
+    """The model that ranks best for its error of level; None where no primary score is known."""
+    known = _known(standings)
+    models = _placed(known)
+    return min(models, key=lambda m: _by_balance(m, known)) if models else None
+
+
+def choose(
+    standings: Sequence[Standing],
+    simplicity: Mapping[str, int],
+    *,
+    against: Callable[[str], Sequence[Standing]],
+) -> Choice:
+    """The simplest model that is not clearly worse than the leader on ranking nor on level.
+
+    Equally simple models are told apart by their balance of the two, then by name.
 
     Parameters
     ----------
     standings
         From ``stand``; other scores among them are ignored.
     simplicity
-        Rank of every placed model, 1 for the simplest.
+        Rank of every model, 1 for the simplest.
+    against
+        The standings on the primary scores, measured against a model.
 
     Raises
     ------
     UsageError
         ``choice.no_simplicity``.
-    DataError
-        ``choice.no_primary_score``.
     """
-    primary = {s.score: s for s in standings if s.score in PRIMARY_SCORES and s.leader is not None}
-    _require_primary(primary)
-    known = [primary[name] for name in PRIMARY_SCORES if name in primary]
-    _require_simplicity(known, simplicity)
-    last = known[-1]
-    both = frozenset.intersection(*(s.contenders for s in known))
-    name = _simplest(both or last.contenders, simplicity=simplicity, by=last)
-    winners = {s.winner for s in known}
-    winner = known[0].winner if len(winners) == 1 else None
+    _require_simplicity(standings, simplicity)
+    leader = leader_of(standings)
+    if leader is None:
+        return _without_scores(standings, simplicity)
+    beside = tuple(against(leader))
+    holders = frozenset[str].intersection(*(s.holders for s in beside))
+    name = min(holders, key=lambda m: (simplicity[m], *_by_balance(m, beside)))
+    alone = holders == frozenset({leader}) and len(_placed(beside)) > 1
     return Choice(
         name=name,
-        reason=_reason(name, known=known, both=both, winner=winner),
-        winner=winner,
-        findings=tuple({f.code: f for s in known for f in s.findings}.values()),
+        reason=_reason(name, leader=leader, beside=beside, holders=holders),
+        leader=leader,
+        winner=leader if alone else None,
+        beside_leader=beside,
+        beside_choice=beside if name == leader else tuple(against(name)),
+        findings=tuple({f.code: f for s in beside for f in s.findings}.values()),
     )
 
 
-def _simplest(models: frozenset[str], *, simplicity: Mapping[str, int], by: Standing) -> str:
-    return min(models, key=lambda m: (simplicity[m], by.mean_value(m), m))
+def _known(standings: Iterable[Standing]) -> list[Standing]:
+    """The primary scores on which some model has a place, ranking first."""
+    found = {s.score: s for s in standings if s.leader is not None}
+    return [found[name] for name in PRIMARY_SCORES if name in found]
 
 
-def _reason(name: str, *, known: Sequence[Standing], both: frozenset[str], winner: str | None) -> str:
-    figures = "; ".join(_figures(s, name) for s in known)
-    scores = " and ".join(s.score for s in known)
-    if len(known[0].places) == 1:
+def _placed(known: Sequence[Standing]) -> frozenset[str]:
+    """The models with a place on all of them; where there is none, those on the first."""
+    if not known:
+        return frozenset()
+    return frozenset.intersection(*(frozenset(s.places) for s in known)) or frozenset(known[0].places)
+
+
+def _balance_of(model: str, known: Sequence[Standing]) -> float:
+    values = {s.score: s.mean_value(model) for s in known if model in s.places}
+    return balance(*(values.get(name) for name in PRIMARY_SCORES))
+
+
+def _by_balance(model: str, known: Sequence[Standing]) -> tuple[float, float, str]:
+    """A key that puts the best balanced first; of those that rank nobody, the one nearest in level."""
+    level = next((s for s in known if s.score == PRIMARY_SCORES[1] and model in s.places), None)
+    return -_balance_of(model, known), level.mean_value(model) if level else 0.0, model
+
+
+def _reason(name: str, *, leader: str, beside: Sequence[Standing], holders: frozenset[str]) -> str:
+    figures = "; ".join(_figures(s, name) for s in beside)
+    scores = " nor ".join(s.score for s in beside)
+    best = f"{leader} leads ({_balance_words(leader, beside)})"
+    others = sorted(holders - {name})
+    if len(_placed(beside)) == 1:
         return f"{name} is the only model that could be scored: {figures}."
-    if winner is not None:
-        return f"{name} is clearly better than every other model on {scores}: {figures}."
-    if both:
-        others = sorted(both - {name})
-        if not others:
-            return f"Only {name} is not clearly worse than the leader on {scores}: {figures}."
-        return (
-            f"No clear winner on {scores} together. {name} is the simplest model that is not clearly worse "
-            f"on any of them (the others: {', '.join(others)}): {figures}."
+    if holders == frozenset({leader}):
+        said = f"{best}, and every other model is clearly worse on {' or '.join(s.score for s in beside)}"
+    elif name == leader:
+        said = f"No clear winner. {best}, and no simpler model holds beside it (those that hold: {', '.join(others)})"
+    else:
+        said = (
+            f"No clear winner. {best}; {name} is the simplest model that is not clearly worse on {scores} "
+            f"(the others: {', '.join(others)})"
         )
-    return (
-        f"No model holds on both {scores}. {name} is the simplest that is not clearly worse on "
-        f"{known[-1].score}, but it is clearly worse than {known[0].leader} on {known[0].score}: {figures}. "
-        f"Level decides here; where only the order of users matters, take {known[0].leader}."
-    )
+    return f"{said}: {figures}.{_traded(leader, beside)}"
+
+
+def _balance_words(model: str, beside: Sequence[Standing]) -> str:
+    if len(beside) == 1:
+        return f"best {beside[0].score}"
+    return f"{beside[0].score} over 1 + {beside[1].score}: {_balance_of(model, beside):.3f}"
+
+
+def _traded(leader: str, beside: Sequence[Standing]) -> str:
+    """Models that beat the leader clearly on one score and lose to it clearly on the other."""
+    if len(beside) == 1:
+        return ""
+    places = {m: [s.places.get(m) for s in beside] for m in beside[0].places}
+    split = {m for m, p in places.items() if set(p) == {Place.CLEARLY_BETTER, Place.CLEARLY_WORSE}}
+    said = [
+        f" On {s.score} alone {', '.join(better)} would be clearly better than {leader}."
+        for s in beside
+        if (better := sorted(m for m in split if s.places[m] is Place.CLEARLY_BETTER))
+    ]
+    return "".join(said)
 
 
 def _figures(standing: Standing, name: str) -> str:
@@ -143,24 +228,36 @@ def _figures(standing: Standing, name: str) -> str:
     n_origins = sum(isinstance(answer, Estimate) for answer in standing.answers[name])
     over = f"mean over {n_origins} origin{'s' if n_origins > 1 else ''}"
     if standing.leader is None or name == standing.leader:
-        return f"{own} (leads, {over})"
+        return f"{own} ({over})"
     lead = standing.mean_value(standing.leader)
     gaps = ", ".join(f"{d.low:.3f} to {d.high:.3f}" for d in standing.differences[name])
-    return f"{own} against {lead:.3f} of {standing.leader}, which leads ({over}; worse by {gaps})"
+    return f"{own} against {lead:.3f} of {standing.leader} ({over}; worse by {gaps})"
 
 
-def _require_primary(primary: Mapping[str, Standing]) -> None:
-    if not primary:
-        raise DataError(
-            "choice.no_primary_score",
-            what=f"None of {', '.join(PRIMARY_SCORES)} is known for any model.",
-            why="Without ranking or level there is no ground on which to prefer a model.",
-            do="Read the refusals of the scores; usually a longer horizon or more users help.",
-        )
+def _without_scores(standings: Sequence[Standing], simplicity: Mapping[str, int]) -> Choice:
+    """Nothing to prefer a model by: the simplest, and a finding that blocks any use of it."""
+    name = min(simplicity, key=lambda m: (simplicity[m], m))
+    refusals = [
+        a.finding
+        for s in standings
+        if s.score in PRIMARY_SCORES
+        for a in s.answers.get(name, ())
+        if not isinstance(a, Estimate)
+    ]
+    causes, cures = (" ".join(dict.fromkeys(getattr(f, part) for f in refusals)) for part in ("what", "do"))
+    finding = Finding(
+        code="choice.no_primary_score",
+        severity=Severity.BLOCK,
+        what=f"No model could be scored on ranking or level. {causes}".strip(),
+        why=f"Nothing shows that any forecast holds. That of {name}, the simplest, is handed over so that there is one.",
+        do=cures or "Take a longer horizon or more users.",
+    )
+    reason = f"{name} is the simplest model; no model could be scored on {' or '.join(PRIMARY_SCORES)}."
+    return Choice(name=name, reason=reason, leader=None, winner=None, findings=(finding,))
 
 
-def _require_simplicity(known: Sequence[Standing], simplicity: Mapping[str, int]) -> None:
-    missing = sorted({m for s in known for m in s.places} - set(simplicity))
+def _require_simplicity(standings: Sequence[Standing], simplicity: Mapping[str, int]) -> None:
+    missing = sorted({m for s in _known(standings) for m in s.places} - set(simplicity))
     if missing:
         raise UsageError(
             "choice.no_simplicity",

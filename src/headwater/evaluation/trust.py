@@ -16,7 +16,7 @@ from headwater.core.finding import Finding, Severity
 from headwater.core.span import date_of
 from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.shift import Shift
-from headwater.evaluation.standing import PRIMARY_SCORES, Standing
+from headwater.evaluation.standing import SCORE_WORDS, Standing
 
 __all__ = ["NAIVE_MODELS", "check_trust"]
 
@@ -58,6 +58,7 @@ def check_trust(
     lost = {o: s for o, s in (hole_shares or {}).items() if s > _HOLES and o in backtest.origins}
     usable = [o for o in backtest.origins if o not in lost]
     found = [
+        *(f for f in backtest.choice.findings if f.severity is Severity.BLOCK),
         *_holes(lost, n_origins=len(backtest.origins)),
         *_history(backtest, history_days),
         *_shifted(shifts),
@@ -123,62 +124,84 @@ def _shifted(shifts: Sequence[Shift]) -> list[Finding]:
 
 
 def _against_naive(backtest: Backtest, usable: Sequence[int], naive: Sequence[str]) -> list[Finding]:
+    """Whether the chosen model is clearly better than every naive one, on ranking and on level."""
+    name, known = backtest.choice.name, backtest.choice.beside_choice
     present = [m for m in naive if m in backtest.models]
-    if not present:
+    if not present or not known:
         return []
-    known = [s for s in map(backtest.standing, PRIMARY_SCORES) if s.leader is not None]
-    beaten = [s.score for s in known if _all_beaten(backtest, s, usable, present)]
-    if len(beaten) == len(known):
+    over = f"Over {len(usable)} origin{'s' if len(usable) > 1 else ''}"
+    if name in present:
+        return [_no_better(_naive_chosen(backtest, over))]
+    level_with = {s: [m for m in present if not _beaten(backtest, s, m, usable)] for s in known}
+    behind = [s for s in known if level_with[s]]
+    figures = {s: _figures(backtest, s, level_with[s] or present, usable) for s in known}
+    if not behind:
         return []
-    names, origins = ", ".join(present), f"{len(usable)} origin{'s' if len(usable) > 1 else ''}"
-    others = [s.score for s in known if s.score not in beaten]
-    figures = "; ".join(_figures(s, present) for s in known if s.score in others)
-    if beaten:
+    if len(behind) == len(known):
         return [
-            Finding(
-                code="trust.naive_on_one",
-                severity=Severity.NOTE,
-                what=f"Over {origins} no model is clearly better than the naive ones ({names}) on {others[0]}: {figures}.",
-                why=f"What is gained over a naive rule is {beaten[0]} only.",
-                do=f"Rely on the forecast for what {beaten[0]} measures.",
-            )
+            _no_better(f"{over} {name} was not clearly better than {' nor than '.join(figures.values())}.")
         ]
+    (ahead,) = (s for s in known if s not in behind)
+    lost, gained = SCORE_WORDS[behind[0].score], SCORE_WORDS[ahead.score]
+    rules = " and ".join(level_with[behind[0]])
     return [
         Finding(
-            code="trust.no_better_than_naive",
-            severity=Severity.BLOCK,
-            what=f"Over {origins} no model is clearly better than the naive ones ({names}) on {' or '.join(others)}: {figures}.",
-            why="A rule that anybody can compute does as well; the forecast adds nothing that was shown to hold.",
-            do="Use the naive rule, or give the models more to learn from: a longer log, more features, more users.",
+            code="trust.naive_on_one",
+            severity=Severity.NOTE,
+            what=f"{over} {name} was clearly better than {figures[ahead]}, but not than {figures[behind[0]]}.",
+            why=f"What it is known to add to a rule that anybody can compute is the {gained}; its {lost} may be no better than that of {rules}.",
+            do=f"Rely on {name} for the {gained}, and hold its {lost} against {rules}.",
         )
     ]
 
 
-def _all_beaten(backtest: Backtest, standing: Standing, usable: Sequence[int], naive: Sequence[str]) -> bool:
-    """Whether the leader is none of the naive models and each of them is clearly further from the best value."""
-    leader = standing.leader
-    if leader is None or leader in naive:
-        return False
-    known = [
-        o for o, a in zip(backtest.origins, standing.answers[leader], strict=True) if isinstance(a, Estimate)
-    ]
-    for model in naive:
-        if model not in standing.places:
-            continue
-        found = [d for o, d in zip(known, standing.differences[model], strict=True) if o in usable]
-        if not found or np.mean([d.value for d in found]) <= _Z * np.mean(
-            [d.std_error or 0.0 for d in found]
-        ):
-            return False
-    return True
+def _naive_chosen(backtest: Backtest, over: str) -> str:
+    name, leader = backtest.choice.name, backtest.choice.leader
+    if name == leader:
+        return f"{over} no model had a better balance of ranking and level than {name}, a naive rule."
+    return f"{over} {name}, a naive rule, was not clearly worse than {leader}, which leads, on ranking nor on level."
 
 
-def _figures(standing: Standing, naive: Sequence[str]) -> str:
-    best = f"{standing.leader} {standing.mean_value(standing.leader):.3f}" if standing.leader else ""
-    beside = ", ".join(
-        f"{m} {standing.mean_value(m):.3f}" for m in naive if m in standing.places and m != standing.leader
+def _no_better(what: str) -> Finding:
+    return Finding(
+        code="trust.no_better_than_naive",
+        severity=Severity.BLOCK,
+        what=what,
+        why="A rule that anybody can compute does as well; nothing was shown to be gained by a model.",
+        do="Use the naive rule, or give the models more to learn from: a longer log, more features, more users.",
     )
-    return f"{standing.score}: {best}" + (f" beside {beside}" if beside else "")
+
+
+def _beaten(backtest: Backtest, standing: Standing, model: str, usable: Sequence[int]) -> bool:
+    """Whether the model is clearly further from the best value than the one it is measured against; never where it could not be scored."""
+    if model not in standing.places:
+        return False
+    found = [d for o, d in _by_origin(backtest, standing, standing.differences[model]) if o in usable]
+    return bool(found) and float(np.mean([d.value for d in found])) > _Z * float(
+        np.mean([d.std_error or 0.0 for d in found])
+    )
+
+
+def _by_origin(
+    backtest: Backtest, standing: Standing, differences: Sequence[Estimate]
+) -> list[tuple[int, Estimate]]:
+    """Differences, beside the origins at which the score is known."""
+    answers = standing.answers[standing.leader or ""]
+    known = [o for o, a in zip(backtest.origins, answers, strict=True) if isinstance(a, Estimate)]
+    return list(zip(known, differences, strict=True))
+
+
+def _figures(backtest: Backtest, standing: Standing, rules: Sequence[str], usable: Sequence[int]) -> str:
+    """The rules by name, the score, and what each has of it."""
+
+    def shown(model: str) -> str:
+        pairs = zip(backtest.origins, standing.answers[model], strict=True)
+        values = [a.value for o, a in pairs if o in usable and isinstance(a, Estimate)]
+        return f"{np.mean(values):.3f}" if model in standing.places and values else "no score"
+
+    beside = " and ".join(shown(m) for m in rules)
+    mine = shown(backtest.choice.name)
+    return f"{' and '.join(rules)} on {SCORE_WORDS[standing.score]} ({standing.score} {mine} beside {beside})"
 
 
 def _calibration(backtest: Backtest, usable: Sequence[int], *, off: float) -> list[Finding]:
@@ -192,24 +215,26 @@ def _calibration(backtest: Backtest, usable: Sequence[int], *, off: float) -> li
         return []
     mean, last = float(np.mean(list(known.values()))), known[max(known)]
     alike = sum(abs(b) > off and b * mean > 0 for b in known.values())
-    figures = ", ".join(f"{b:+.0%} from {date_of(o)}" for o, b in sorted(known.items()))
+    figures = ", ".join(f"{b:+z.0%} from {date_of(o)}" for o, b in sorted(known.items()))
     if len(known) > 1 and abs(mean) > off and 2 * alike > len(known):
         return [
             Finding(
                 code="trust.calibration_off",
                 severity=Severity.BLOCK,
-                what=f"Totals of {backtest.choice.name} were off by {mean:+.0%} on average: {figures}.",
+                what=f"Totals of {backtest.choice.name} were off by {mean:+z.0%} on average: {figures}.",
                 why=f"More than {off:.0%} at most origins is no chance of one season; the total to come will be off as well.",
                 do="Use the order of users, not the total; calibrate on the latest window, or take a model that knows the season.",
                 numbers={"mean": mean, "last": last, "n_origins": len(known)},
             )
         ]
     if abs(last) > off:
+        before = ", ".join(f"{b:+z.0%} from {date_of(o)}" for o, b in sorted(known.items())[:-1])
+        beside = f"the earlier ones by {before}" if before else "no other origin can bear it out"
         return [
             Finding(
                 code="trust.calibration_once",
                 severity=Severity.WARN,
-                what=f"The latest total of {backtest.choice.name} was off by {last:+.0%}; other origins do not bear it out: {figures}.",
+                what=f"The latest total of {backtest.choice.name}, from {date_of(max(known))}, was off by {last:+z.0%}, {beside}.",
                 why="It may be the season, or the beginning of a change; one origin cannot tell.",
                 do="Look at what happened since that origin, and test again when the next window has ended.",
                 numbers={"mean": mean, "last": last, "n_origins": len(known)},

@@ -221,7 +221,7 @@ def _facts(made: InSeason, *, days: Ints) -> list[tuple[str, str]]:
     ]
     week = seasons.coefficients[:7] - np.log(np.mean(np.exp(seasons.coefficients[:7])))
     best, worst = int(np.argmax(week)), int(np.argmin(week))
-    facts += [(_WEEKDAYS[d], f"{np.expm1(week[d]):+.0%} against the average day") for d in (best, worst)]
+    facts += [(_WEEKDAYS[d], f"{np.expm1(week[d]):+z.0%} against the average day") for d in (best, worst)]
     if terms.harmonics:
         facts += _yearly_facts(seasons, int(days[-1]))
     errors = np.sqrt(np.diag(seasons.covariance))
@@ -229,7 +229,7 @@ def _facts(made: InSeason, *, days: Ints) -> list[tuple[str, str]]:
         effect, wide = seasons.coefficients[k], 1.645 * errors[k]
         low, high = np.expm1(effect - wide), np.expm1(effect + wide)
         facts.append(
-            (event, f"{np.expm1(effect):+.0%} purchases on its days (90%: {low:+.0%} to {high:+.0%})")
+            (event, f"{np.expm1(effect):+z.0%} purchases on its days (90%: {low:+z.0%} to {high:+z.0%})")
         )
     return facts
 
@@ -241,7 +241,7 @@ def _yearly_facts(seasons: Seasons, last: int) -> list[tuple[str, str]]:
     shape = seasons.terms.design(year)[:, wave] @ seasons.coefficients[wave]
     shape = shape - np.log(np.mean(np.exp(shape)))
     return [
-        (label, f"{np.expm1(shape[at]):+.0%} around {_day_and_month(int(year[at]))}")
+        (label, f"{np.expm1(shape[at]):+z.0%} around {_day_and_month(int(year[at]))}")
         for label, at in (("high season", int(np.argmax(shape))), ("low season", int(np.argmin(shape))))
     ]
 

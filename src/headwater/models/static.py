@@ -175,4 +175,4 @@ def _facts(fit: Fit[StaticParams], coding: Coding, *, leaving: str) -> list[tupl
 
 def _in_words(effect: Any, error: Any) -> str:
     low, high = np.expm1(effect - 1.645 * error), np.expm1(effect + 1.645 * error)
-    return f"{np.expm1(effect):+.0%} (90%: {low:+.0%} to {high:+.0%})"
+    return f"{np.expm1(effect):+z.0%} (90%: {low:+z.0%} to {high:+z.0%})"

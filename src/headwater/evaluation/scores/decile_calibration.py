@@ -25,7 +25,7 @@ class DecileCalibration:
     better: ClassVar[Better] = Better.NOMINAL
     unit: ClassVar[str] = "slope"
 
-    def nominal(self, sample: ScoredUsers) -> float:  # noqa: ARG002
+    def nominal(self, sample: ScoredUsers) -> float:  # noqa: ARG002  the same for all users
         """1: a predicted difference of one unit is an actual difference of one unit."""
         return 1.0
 

@@ -17,7 +17,7 @@ class MeanBias:
     better: ClassVar[Better] = Better.ZERO
     unit: ClassVar[str] = "unit of the target"
 
-    def refuse(self, sample: ScoredUsers) -> Finding | None:  # noqa: ARG002
+    def refuse(self, sample: ScoredUsers) -> Finding | None:  # noqa: ARG002  known for any users
         """Never: it is defined for every sample."""
         return None
 
