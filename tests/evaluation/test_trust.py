@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from headwater.core.block import Grid
 from headwater.core.errors import UsageError
 from headwater.core.finding import Severity
 from headwater.core.ledger import Task
+from headwater.core.span import date_of
 from headwater.evaluation.backtest import Backtest, run_backtest
 from headwater.evaluation.shift import population_shift, stability_index
 from headwater.evaluation.trust import check_trust
@@ -110,7 +112,58 @@ def test_better_on_order_alone_is_a_note() -> None:
             "model": lambda o: 1.2 * _blurred(o, 0.3),
         }
     )
-    assert _codes(proof) == {"trust.naive_on_one": Severity.NOTE}
+    (note,) = check_trust(proof)
+    assert (note.code, note.severity) == ("trust.naive_on_one", Severity.NOTE)
+    level = proof.standing("decile_wape")
+    figures = f"(decile_wape {level.mean_value('model'):.3f} beside {level.mean_value('cohort_mean'):.3f})"
+    assert "model was clearly better than cohort_mean on ranking" in note.what
+    assert f"but not than cohort_mean on level {figures}" in note.what
+    assert "hold its level against cohort_mean" in note.do
+
+
+def test_a_naive_rule_that_could_not_be_scored_is_not_beaten() -> None:
+    """Its level is refused at one origin, where it says nothing; nobody knows how it would have stood."""
+    proof = _backtest({"rate_so_far": lambda o: 3 * _blurred(o, 1.5), "model": lambda o: _blurred(o, 0.2)})
+    assert _codes(proof) == {}
+    unscored = tuple(
+        replace(s, places={m: p for m, p in s.places.items() if m != "rate_so_far"})
+        if s.score == "decile_wape"
+        else s
+        for s in proof.choice.beside_choice
+    )
+    (note,) = check_trust(replace(proof, choice=replace(proof.choice, beside_choice=unscored)))
+    assert note.code == "trust.naive_on_one"
+    assert "beside no score)" in note.what
+
+
+def test_a_naive_rule_that_was_chosen_adds_nothing_and_no_other_model_is_named() -> None:
+    proof = _backtest({"rate_so_far": lambda o: _blurred(o, 0.3), "model": lambda o: _blurred(o, 0.31)})
+    assert proof.choice.name == "rate_so_far"
+    (finding,) = check_trust(proof)
+    assert finding.code == "trust.no_better_than_naive"
+    assert "than rate_so_far, a naive rule" in finding.what
+
+
+def test_a_model_that_was_named_is_judged_for_itself(good: Backtest) -> None:
+    (finding, *more) = check_trust(good, model="rate_so_far")
+    assert (finding.code, finding.severity) == ("trust.not_the_choice", Severity.WARN)
+    assert "clearly worse than model on ranking and level" in finding.what
+    assert [f.code for f in more] == ["trust.calibration_off"]
+    assert "Totals of rate_so_far" in more[0].what
+
+
+def test_what_could_not_be_scored_cannot_be_defended() -> None:
+    proof = run_backtest(
+        TASK,
+        models={"rate_so_far": 1, "model": 2},
+        origins=ORIGINS,
+        actual=lambda _: np.zeros(N),
+        forecast=lambda _, o: _forecast(_truth(o)),
+        rng=np.random.default_rng(81),
+        resamples=20,
+    )
+    assert _codes(proof) == {"choice.no_primary_score": Severity.BLOCK}
+    assert any(isinstance(b, Grid) for b in proof.blocks())
 
 
 @pytest.mark.parametrize(
@@ -126,7 +179,12 @@ def test_better_on_order_alone_is_a_note() -> None:
 def test_one_bad_or_one_lucky_origin_is_no_proof(factors: tuple[float, ...], code: str) -> None:
     at = dict(zip(ORIGINS, factors, strict=True))
     proof = _backtest({"model": lambda o: at[o] * _truth(o) * _outcomes(o).sum() / _truth(o).sum()})
-    assert "".join(c for c in _codes(proof) if c.startswith("trust.calibration")) == code
+    found = [f for f in check_trust(proof) if f.code.startswith("trust.calibration")]
+    assert "".join(f.code for f in found) == code
+    if code == "trust.calibration_once":
+        latest, others = found[0].what.split(", was off by ")
+        assert str(date_of(ORIGINS[0])) in latest
+        assert str(date_of(ORIGINS[0])) not in others
 
 
 def test_origins_in_holes_are_left_out() -> None:

@@ -18,7 +18,7 @@ from headwater.engine.arrays import column_floats
 from headwater.evaluation.backtest import Backtest
 from headwater.numerics.consistent import never_falling
 
-__all__ = ["Agreed", "agreed_forecasts", "chosen_forecast"]
+__all__ = ["Agreed", "agreed_forecasts", "chosen_forecast", "named_forecast"]
 
 _MANY = 0.05
 _BOUNDS = ("forecast", "low", "high")
@@ -74,14 +74,26 @@ class Agreed:
 
 
 def chosen_forecast(study: Study, job: Job) -> tuple[Backtest, Agreed]:
-    """What is handed over: the forecast by the model chosen for the job, agreed with the measure's other horizons.
+    """What is handed over: the forecast by the model chosen for the job, agreed with those chosen for the measure's other horizons.
 
     Raises ``DataError`` where this job has none.
     """
+    return _forecast_with_others(study, job, model=None)
+
+
+def named_forecast(study: Study, model: str, job: Job) -> tuple[Backtest, Agreed]:
+    """The forecast by a model, agreed with its own over the measure's other horizons, where it was tested there too.
+
+    Raises ``DataError`` where it was not tested for this job.
+    """
+    return _forecast_with_others(study, job, model=model)
+
+
+def _forecast_with_others(study: Study, job: Job, *, model: str | None) -> tuple[Backtest, Agreed]:
     proof = study.backtest(job)
-    own = study.forecast(proof.choice.name, job, proof=proof)
+    own = study.forecast(model or proof.choice.name, job, proof=proof)
     others = [j for j in study.jobs() if _together(j) == _together(job) and j != job]
-    made = [own, *(f for j in others if (f := _forecast_or_none(study, j)))]
+    made = [own, *(f for j in others if (f := _forecast_or_none(study, j, model=model)))]
     return proof, agreed_forecasts(study, made)
 
 
@@ -126,9 +138,9 @@ def _together(job: Job) -> tuple[str, str, float]:
     return job.task.measure, job.task.occasions, job.task.level
 
 
-def _forecast_or_none(study: Study, job: Job) -> ForecastStep | None:
+def _forecast_or_none(study: Study, job: Job, *, model: str | None) -> ForecastStep | None:
     try:
         proof = study.backtest(job)
-        return study.forecast(proof.choice.name, job, proof=proof)
+        return study.forecast(model or proof.choice.name, job, proof=proof)
     except DataError:
         return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headwater.app.agree import Agreed, chosen_forecast
+from headwater.app.agree import Agreed, chosen_forecast, named_forecast
 from headwater.app.data_page import data_page
+from headwater.app.headline import headline
 from headwater.app.plan import Job, rungs_of
 from headwater.app.provenance import provenance_of
 from headwater.app.study import Study
@@ -24,7 +25,7 @@ from headwater.app.worth import (
     weekly_rows,
     worth_of,
 )
-from headwater.core.answer import Estimate
+from headwater.core.answer import Estimate, Verdict
 from headwater.core.block import (
     Block,
     Chart,
@@ -42,9 +43,8 @@ from headwater.core.block import (
 )
 from headwater.core.contract import Events
 from headwater.core.errors import DataError
-from headwater.core.finding import Finding, Severity
+from headwater.core.finding import Finding
 from headwater.core.ledger import Ledger, Snapshot, column_grid
-from headwater.core.span import date_of
 from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.leaderboard import score_meanings
 from headwater.models.ltv import LTV_MODELS
@@ -56,7 +56,9 @@ __all__ = ["Told", "tell"]
 class _Chapter:
     proof: Backtest
     worth: Worth
+    verdicts: tuple[Verdict, ...]
     others: tuple[Worth, ...]
+    failed: tuple[tuple[str, Finding], ...]
     snapshot: Snapshot
     against: tuple[Finding, ...]
     facts: tuple[tuple[str, str], ...]
@@ -65,11 +67,12 @@ class _Chapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """A document, and what a machine wants of it: the totals, the choices, the refusals."""
+    """A document, and what a machine wants of it: the totals with their verdicts, the choices, the refusals."""
 
     document: Document
     worths: tuple[Worth, ...]
     choices: tuple[tuple[str, str], ...]
+    verdicts: tuple[tuple[Verdict, ...], ...]
     refused: tuple[tuple[str, Finding], ...]
 
 
@@ -80,16 +83,15 @@ def tell(study: Study) -> Told:
     refused: list[tuple[str, Finding]] = []
     for job in study.jobs():
         try:
-            proof, agreed = chosen_forecast(study, job)
+            chapters.append(_chapter(study, job, *chosen_forecast(study, job)))
         except DataError as error:
             refused.append((job.name, error.finding))
-            continue
-        chapters.append(_chapter(study, job, proof, agreed))
     document = _document(study, events, ledger, chapters, refused)
     return Told(
         document=document,
         worths=tuple(c.worth for c in chapters),
         choices=tuple((_name(c), c.proof.choice.name) for c in chapters),
+        verdicts=tuple(c.verdicts for c in chapters),
         refused=tuple(refused),
     )
 
@@ -98,21 +100,35 @@ def _chapter(study: Study, job: Job, proof: Backtest, agreed: Agreed) -> _Chapte
     forecast = agreed.over(job.task)
     fitted = study.fit(proof.choice.name, job)
     worth = worth_of(study, forecast)
+    against = trust_findings(study, job, proof)
+    others, failed = _others(study, job, proof, worth)
     return _Chapter(
         proof=proof,
         worth=worth,
-        others=_others(study, job, proof, worth),
+        others=others,
+        failed=failed,
+        verdicts=verdicts(proof, worth, against),
         snapshot=study.snapshot(cutoffs=(study.ledger().end_day,), horizons=rungs_of(job.task.horizon_days)),
-        against=trust_findings(study, job, proof),
+        against=against,
         facts=fitted.facts,
         findings=(*fitted.findings, *agreed.findings),
     )
 
 
-def _others(study: Study, job: Job, proof: Backtest, chosen: Worth) -> tuple[Worth, ...]:
-    """What the models that were not chosen expect."""
-    models = [m for m in proof.models if m != proof.choice.name]
-    return tuple(worth_of(study, study.forecast(m, job, proof=proof), beside=chosen) for m in models)
+def _others(
+    study: Study, job: Job, proof: Backtest, chosen: Worth
+) -> tuple[tuple[Worth, ...], tuple[tuple[str, Finding], ...]]:
+    """What the models that were not chosen expect, and which of them today's users cannot carry."""
+    made: list[Worth] = []
+    failed: list[tuple[str, Finding]] = []
+    for model in (m for m in proof.models if m != proof.choice.name):
+        try:
+            forecast = named_forecast(study, model, job)[1].over(job.task)
+        except DataError as error:
+            failed.append((model, error.finding))
+        else:
+            made.append(worth_of(study, forecast, beside=chosen))
+    return tuple(made), tuple(failed)
 
 
 def _document(
@@ -135,26 +151,10 @@ def _document(
 
 
 def _lead(chapters: list[_Chapter], events: Events, refused: list[tuple[str, Finding]]) -> str:
-    if not chapters:
-        why = refused[0][1].what if refused else "No target is declared under [[predict]]."
-        return f"{events.events.n_rows:,} of {events.n_rows_in:,} rows are clean and in the ledger, but no forecast can be defended: {why}"
-    worth, total = chapters[0].worth, chapters[0].worth.total
-    days, top = worth.task.horizon_days, worth.top.share
-    start = date_of(worth.forecast.cutoff)
-    blocking = [f for f in chapters[0].against if f.severity is Severity.BLOCK]
-    if blocking:
-        return f"{total.n_users:,} customers were forecast over {days} days from {start}, but the forecast cannot be defended: {blocking[0].what}"
-    if beyond_experience(worth):
-        return (
-            f"The order of {total.n_users:,} customers can be used: {top:.0%} of the expected value lies with the top tenth. "
-            f"The total cannot be defended: the model says {total.value:,.0f} {total.unit} for the {days} days from {start}, "
-            f"but all customers together brought {worth.last_window:,.0f} in the {days} days before."
-        )
-    return (
-        f"In the {days} days from {start}, the {total.n_users:,} customers known by then are expected to bring "
-        f"{total.value:,.0f} {total.unit} ({total.level:.0%} interval {total.low:,.0f} to {total.high:,.0f}); "
-        f"{top:.0%} of it comes from the most valuable tenth."
-    )
+    if chapters:
+        return headline(chapters[0].worth, *chapters[0].verdicts[:2])
+    why = refused[0][1].what if refused else "No target is declared under [[predict]]."
+    return f"{events.events.n_rows:,} of {events.n_rows_in:,} rows are clean and in the ledger, but no forecast can be defended: {why}"
 
 
 def _answer_page(
@@ -165,7 +165,7 @@ def _answer_page(
         blocks += [
             Prose(text=_how_sure(c), lead=True),
             *callouts(beyond_experience(c.worth)),
-            verdict_grid(verdicts(c.proof, c.worth, c.against), "verdicts"),
+            verdict_grid(c.verdicts, "verdicts"),
             _history_chart(study, ledger, c.worth),
         ]
     if chapters:
@@ -201,7 +201,12 @@ def _contenders_grid(c: _Chapter) -> Grid:
         f"What each model expects over {days} days",
         fields,
         rows,
-        note="A wide range says that much hangs on the choice of model.",
+        note=" ".join(
+            [
+                "A wide range says that much hangs on the choice of model.",
+                *(f"{m}: {f.what}" for m, f in c.failed),
+            ]
+        ),
     )
 
 
@@ -212,7 +217,8 @@ def _how_sure(c: _Chapter) -> str:
     figures = ", ".join(f"{b:+z.0%}" for b in bias) or "an unknown share"
     return (
         f"The forecast is by {name} ({about}), chosen among {len(proof.models)} models. Had each been used at "
-        f"{len(proof.origins)} past dates, its totals would have been off by {figures}."
+        f"{len(proof.origins)} past date{'s' if len(proof.origins) > 1 else ''}, its totals would have been off by {figures}"
+        f"{', the earliest first' if len(bias) > 1 else ''}."
     )
 
 
@@ -226,6 +232,7 @@ def _totals_grid(chapters: list[_Chapter]) -> Grid:
         Field(name="high", label="High", form=Form.INTEGER),
         Field(name="unit", label="Unit"),
         Field(name="n_users", label="Users", form=Form.INTEGER),
+        Field(name="plan", label="May it go into a plan?"),
     )
     ordered = sorted(chapters, key=lambda c: (c.worth.task.measure, c.worth.task.horizon_days))
     rows = [
@@ -238,6 +245,7 @@ def _totals_grid(chapters: list[_Chapter]) -> Grid:
             c.worth.total.high,
             c.worth.total.unit,
             c.worth.total.n_users,
+            c.verdicts[1].stance.value,
         )
         for c in ordered
     ]

@@ -29,14 +29,18 @@ class _Trusted:
     findings: tuple[Finding, ...]
 
 
-def trust_findings(study: Study, job: Job, proof: Backtest) -> tuple[Finding, ...]:
-    """What speaks against the forecast of a job; a blocking finding means that it cannot be defended."""
+def trust_findings(
+    study: Study, job: Job, proof: Backtest, *, model: str | None = None
+) -> tuple[Finding, ...]:
+    """What speaks against the forecast of a job by a model (the chosen one, unless named); a blocking finding means that it cannot be defended."""
+    name = model or proof.choice.name
     learned = study.learned_from(job, study.ledger().end_day)
     key = {
         "learned from": learned.rows.fingerprint,
         "tested on": [study.tested(job.task, o).rows.fingerprint for o in proof.origins],
         "task": job.task,
         "models": proof.models,
+        "model": name,
         "every": job.every_days,
         "calendar": study.calendar,
         "seed": study.seed,
@@ -45,13 +49,13 @@ def trust_findings(study: Study, job: Job, proof: Backtest) -> tuple[Finding, ..
         "trust",
         key,
         _Trusted,
-        lambda _: _Trusted(findings=_found(study, job, proof, learned)),
+        lambda _: _Trusted(findings=_found(study, job, proof, learned, model=name)),
         title=f"asking what speaks against it ({job.name})",
     )
     return found.findings
 
 
-def _found(study: Study, job: Job, proof: Backtest, learned: Snapshot) -> tuple[Finding, ...]:
+def _found(study: Study, job: Job, proof: Backtest, learned: Snapshot, *, model: str) -> tuple[Finding, ...]:
     ledger = study.ledger()
     ended = [c for c in sorted(learned.cutoffs) if c + job.task.horizon_days <= ledger.end_day]
     then = [_looked_at(study, learned, c) for c in ended]
@@ -59,6 +63,7 @@ def _found(study: Study, job: Job, proof: Backtest, learned: Snapshot) -> tuple[
     shifts = population_shift(then, now, days=(*ended, ledger.end_day)) if then else ()
     found = check_trust(
         proof,
+        model=model,
         history_days=ledger.end_day - ledger.first_day,
         hole_shares={o: _hole_share(study, job, o) for o in proof.origins},
         shifts=shifts,

@@ -18,26 +18,34 @@ __all__ = ["beyond_experience", "limits", "verdict_grid", "verdicts"]
 _TIGHT, _LOOSE = 0.10, 0.25
 _COVERAGE_SHORT = 0.05
 _YEAR = 365
+_IN_TIME = ", the earliest first"
 _OF_TOTALS_ONLY = frozenset({"trust.calibration_off"})
 
 
-def verdicts(proof: Backtest, worth: Worth, against: Sequence[Finding] = ()) -> tuple[Verdict, ...]:
-    """May the order be used, may the total be used, will acting pay? ``against`` is what ``check_trust`` found."""
+def verdicts(
+    proof: Backtest, worth: Worth, against: Sequence[Finding] = (), *, model: str | None = None
+) -> tuple[Verdict, ...]:
+    """May the order be used, may the total be used, will acting pay?
+
+    ``against`` is what ``check_trust`` found; ``model`` made the forecast, where that is not the choice.
+    """
+    name = model or proof.choice.name
     blocking = [f for f in against if f.severity is Severity.BLOCK]
     of_order = [f for f in blocking if f.code not in _OF_TOTALS_ONLY]
-    order, total = _ranking(proof), _level(proof, worth)
+    order, total = _ranking(proof, name), _level(proof, worth, name)
     return (_held_back(order, of_order), _held_back(total, blocking), _response(worth))
 
 
 def _held_back(verdict: Verdict, blocking: Sequence[Finding]) -> Verdict:
     """The verdict, or "cannot say" where something blocks it: what, and what would help."""
-    if not blocking or verdict.stance is Stance.CANNOT_SAY:
+    if not blocking:
         return verdict
+    unknown = verdict.stance is Stance.CANNOT_SAY
     return Verdict(
         question=verdict.question,
         stance=Stance.CANNOT_SAY,
         because=(*(f.what for f in blocking), *verdict.because),
-        would_change=tuple(f.do for f in blocking),
+        would_change=(*(f.do for f in blocking), *(verdict.would_change if unknown else ())),
         findings=tuple(blocking),
     )
 
@@ -83,9 +91,9 @@ def beyond_experience(worth: Worth) -> list[Finding]:
     ]
 
 
-def _ranking(proof: Backtest) -> Verdict:
+def _ranking(proof: Backtest, model: str) -> Verdict:
     gini = proof.standing("normalized_gini")
-    values = _known(gini, proof.choice.name)
+    values = _known(gini, model)
     question = "May customers be put in order by this forecast?"
     if not values:
         return _unknown(
@@ -94,7 +102,7 @@ def _ranking(proof: Backtest) -> Verdict:
     low = min(v.low for v in values)
     figures = ", ".join(f"{v.value:.2f}" for v in values)
     because = (
-        f"On past customers the order had a normalized Gini of {figures} (1 is perfect, 0 is chance); the lowest interval begins at {low:.2f}.",
+        f"On past customers the order had a normalized Gini of {figures}{_IN_TIME if len(values) > 1 else ''} (1 is perfect, 0 is chance); the lowest interval begins at {low:.2f}.",
     )
     if low > 0:
         return Verdict(
@@ -111,8 +119,8 @@ def _ranking(proof: Backtest) -> Verdict:
     )
 
 
-def _level(proof: Backtest, worth: Worth) -> Verdict:
-    values = _known(proof.standing("total_bias"), proof.choice.name)
+def _level(proof: Backtest, worth: Worth, model: str) -> Verdict:
+    values = _known(proof.standing("total_bias"), model)
     question = f"May the total of {worth.task.horizon_days} days go into a plan?"
     if not values:
         return _unknown(question, "past totals could not be compared", "A longer log.")
@@ -121,14 +129,17 @@ def _level(proof: Backtest, worth: Worth) -> Verdict:
     figures = ", ".join(f"{v.value:+z.0%}" for v in values)
     total = worth.total
     because = (
-        f"Past totals were off by {figures}.",
+        f"Past totals were off by {figures}{_IN_TIME if len(values) > 1 else ''}.",
         f"That error is in the interval: {total.low:,.0f} to {total.high:,.0f} {total.unit} at {total.level:.0%}.",
     )
     if beyond:
         return Verdict(
             question=question,
             stance=Stance.CANNOT_SAY,
-            because=("It is more than all customers just brought (see above).", *because),
+            because=(
+                f"It is more than all customers, new ones included, brought in the {worth.task.horizon_days} days before ({worth.last_window:,.0f}).",
+                *because,
+            ),
             would_change=("A second year of history, so that a season can be told from growth.",),
         )
     if worst <= _TIGHT:
@@ -142,7 +153,10 @@ def _level(proof: Backtest, worth: Worth) -> Verdict:
         return Verdict(
             question=question,
             stance=Stance.HOLD,
-            because=("Only with its interval.", *because),
+            because=(
+                f"A past total was off by more than {_TIGHT:.0%}: it is worth no more than its interval.",
+                *because,
+            ),
             would_change=(f"Past totals within {_TIGHT:.0%}; a full second year would show the season.",),
         )
     return Verdict(

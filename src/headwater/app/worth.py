@@ -17,6 +17,7 @@ from headwater.core.table import Kind
 from headwater.engine.arrays import column_floats
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, name, shim, sql
+from headwater.evaluation.grouping import TENURE
 from headwater.evaluation.totals import group_intervals
 from headwater.numerics.intervals import interval_of_total
 
@@ -190,7 +191,7 @@ def _grouped(study: Study, forecast: ForecastStep, snapshot: Snapshot) -> dict[s
 
 
 def group_grids(totals: dict[str, dict[str, Estimate]], worth: Worth, form: Form) -> tuple[Grid, ...]:
-    """A table for each attribute: what its groups are expected to bring."""
+    """A table for each attribute: what its groups are expected to bring, the most valuable first; tenure in its order."""
     unit = worth.task.unit
     fields = (
         Field(name="group", label="Group"),
@@ -207,7 +208,11 @@ def group_grids(totals: dict[str, dict[str, Estimate]], worth: Worth, form: Form
             fields,
             [
                 (name, e.n_users, e.value, e.low, e.high, e.value / e.n_users)
-                for name, e in sorted(found.items(), key=lambda item: -item[1].value)
+                for name, e in (
+                    found.items()
+                    if kind == TENURE
+                    else sorted(found.items(), key=lambda item: -item[1].value)
+                )
                 if e.n_users
             ],
             note=f"Intervals at {worth.task.level:.0%}: {next(iter(found.values())).method}.",

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from headwater.core.span import date_of
 from headwater.engine.arrays import column_floats
 
-__all__ = ["Grouping", "Labels", "by_decile", "by_month", "by_tenure", "groups_of"]
+__all__ = ["TENURE", "Grouping", "Labels", "by_decile", "by_month", "by_tenure", "groups_of"]
 
 Floats = NDArray[np.float64]
+
+TENURE = "tenure"
+"""The kind of group of users known equally long; its names are in order."""
 
 _OTHERS = "(others)"
 _UNKNOWN = "(unknown)"
@@ -99,6 +102,6 @@ def groups_of(rows: pa.Table, *, cutoff: int, attributes: Sequence[str] = ()) ->
     tenure = column_floats(rows, "tenure_days")
     return {
         "month": by_month(cutoff - tenure),
-        "tenure": by_tenure(tenure),
+        TENURE: by_tenure(tenure),
         **{name: Grouping.of(rows.column(name)) for name in attributes},
     }

@@ -16,7 +16,7 @@ from headwater.core.finding import Finding, Severity
 from headwater.core.span import date_of
 from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.shift import Shift
-from headwater.evaluation.standing import SCORE_WORDS, Standing
+from headwater.evaluation.standing import SCORE_WORDS, Place, Standing
 
 __all__ = ["NAIVE_MODELS", "check_trust"]
 
@@ -33,6 +33,7 @@ _NAMED = 5
 def check_trust(
     backtest: Backtest,
     *,
+    model: str | None = None,
     naive: Sequence[str] = NAIVE_MODELS,
     history_days: int | None = None,
     hole_shares: Mapping[int, float] | None = None,
@@ -43,6 +44,9 @@ def check_trust(
 
     Parameters
     ----------
+    model
+        Which made the forecast, where it is not the choice. It is not compared with the naive models; how it stands
+        beside the leader is said instead.
     naive
         Models that any other has to beat; those that were not in the backtest are passed over.
     history_days
@@ -63,8 +67,14 @@ def check_trust(
         *_history(backtest, history_days),
         *_shifted(shifts),
     ]
+    name = model or backtest.choice.name
     if usable:
-        found += [*_against_naive(backtest, usable, naive), *_calibration(backtest, usable, off=off)]
+        found += (
+            _against_naive(backtest, usable, naive)
+            if name == backtest.choice.name
+            else _not_the_choice(backtest, name)
+        )
+        found += _calibration(backtest, name, usable, off=off)
     return tuple(found)
 
 
@@ -155,6 +165,26 @@ def _against_naive(backtest: Backtest, usable: Sequence[int], naive: Sequence[st
     ]
 
 
+def _not_the_choice(backtest: Backtest, model: str) -> list[Finding]:
+    """A model that was named in place of the chosen one: where it is clearly worse than the leader."""
+    beside = backtest.choice.beside_leader
+    worse = [SCORE_WORDS[s.score] for s in beside if s.places.get(model) is Place.CLEARLY_WORSE]
+    held = (
+        f"it is clearly worse than {backtest.choice.leader} on {' and '.join(worse)}"
+        if worse
+        else "it was not the simplest that held"
+    )
+    return [
+        Finding(
+            code="trust.not_the_choice",
+            severity=Severity.WARN if worse else Severity.NOTE,
+            what=f"{model} was named; the past speaks for {backtest.choice.name}: {held}.",
+            why="A model taken for another reason than how it did at past origins may do worse.",
+            do=f"Leave the model out to have that of {backtest.choice.name}, or say why {model} was taken.",
+        )
+    ]
+
+
 def _naive_chosen(backtest: Backtest, over: str) -> str:
     name, leader = backtest.choice.name, backtest.choice.leader
     if name == leader:
@@ -204,8 +234,8 @@ def _figures(backtest: Backtest, standing: Standing, rules: Sequence[str], usabl
     return f"{' and '.join(rules)} on {SCORE_WORDS[standing.score]} ({standing.score} {mine} beside {beside})"
 
 
-def _calibration(backtest: Backtest, usable: Sequence[int], *, off: float) -> list[Finding]:
-    answers = backtest.standing("total_bias").answers[backtest.choice.name]
+def _calibration(backtest: Backtest, model: str, usable: Sequence[int], *, off: float) -> list[Finding]:
+    answers = backtest.standing("total_bias").answers[model]
     known = {
         o: a.value
         for o, a in zip(backtest.origins, answers, strict=True)
@@ -221,7 +251,7 @@ def _calibration(backtest: Backtest, usable: Sequence[int], *, off: float) -> li
             Finding(
                 code="trust.calibration_off",
                 severity=Severity.BLOCK,
-                what=f"Totals of {backtest.choice.name} were off by {mean:+z.0%} on average: {figures}.",
+                what=f"Totals of {model} were off by {mean:+z.0%} on average: {figures}.",
                 why=f"More than {off:.0%} at most origins is no chance of one season; the total to come will be off as well.",
                 do="Use the order of users, not the total; calibrate on the latest window, or take a model that knows the season.",
                 numbers={"mean": mean, "last": last, "n_origins": len(known)},
@@ -234,7 +264,7 @@ def _calibration(backtest: Backtest, usable: Sequence[int], *, off: float) -> li
             Finding(
                 code="trust.calibration_once",
                 severity=Severity.WARN,
-                what=f"The latest total of {backtest.choice.name}, from {date_of(max(known))}, was off by {last:+z.0%}, {beside}.",
+                what=f"The latest total of {model}, from {date_of(max(known))}, was off by {last:+z.0%}, {beside}.",
                 why="It may be the season, or the beginning of a change; one origin cannot tell.",
                 do="Look at what happened since that origin, and test again when the next window has ended.",
                 numbers={"mean": mean, "last": last, "n_origins": len(known)},

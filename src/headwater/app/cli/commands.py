@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from headwater import __version__
-from headwater.app.agree import chosen_forecast
+from headwater.app.agree import chosen_forecast, named_forecast
 from headwater.app.cli.leakage import leakage_reply
 from headwater.app.cli.program import app
 from headwater.app.cli.quality import checked
@@ -215,13 +215,9 @@ def _fit(study: Study, model: str | None, job: Job) -> Reply:
 def _predict(study: Study, model: str | None, job: Job) -> Reply:
     if model is not None:
         LTV_MODELS.load(model)
-    if model is None:
-        proof, agreed = chosen_forecast(study, job)
-        forecast, found = agreed.over(job.task), agreed.findings
-    else:
-        proof = study.backtest(job)
-        forecast, found = study.forecast(model, job, proof=proof), ()
-    return forecast_reply(study, forecast, (*trust_findings(study, job, proof), *found))
+    proof, agreed = named_forecast(study, model, job) if model else chosen_forecast(study, job)
+    findings = (*trust_findings(study, job, proof, model=model), *agreed.findings)
+    return forecast_reply(study, agreed.over(job.task), proof, findings)
 
 
 def _doctor(given: Options) -> Reply:

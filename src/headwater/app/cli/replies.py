@@ -9,8 +9,9 @@ from headwater.app.cli.speak import Reply, finding_data, finding_line
 from headwater.app.cli.written import files_told
 from headwater.app.run import Published
 from headwater.app.study import FittedStep, ForecastStep, Study
+from headwater.app.verdicts import verdicts
 from headwater.app.worth import worth_of
-from headwater.core.answer import Estimate
+from headwater.core.answer import Estimate, Stance
 from headwater.core.block import Callout, Document, Grid
 from headwater.core.contract import Events, RuleResult
 from headwater.core.finding import Finding, Severity
@@ -142,14 +143,23 @@ def fit_reply(fitted: FittedStep) -> Reply:
     return Reply(text="\n".join(lines), data=data)
 
 
-def forecast_reply(study: Study, forecast: ForecastStep, findings: Sequence[Finding]) -> Reply:
-    """The total with its interval, where the users' forecasts lie, and what speaks against them."""
-    total = worth_of(study, forecast).total
-    text = f"{forecast.model}: {total.estimand}: {total.value:,.0f} {total.unit} ({total.level:.0%} interval {total.low:,.0f} to {total.high:,.0f})\nforecasts: {forecast.rows.files[0]}"
-    text = "\n".join([text, *(finding_line(f) for f in findings)])
-    blocked = any(f.severity is Severity.BLOCK for f in findings)
+def forecast_reply(
+    study: Study, forecast: ForecastStep, proof: Backtest, findings: Sequence[Finding]
+) -> Reply:
+    """The total with its interval, whether it and the order may be used, and where the users' forecasts lie."""
+    worth = worth_of(study, forecast)
+    order, plan = verdicts(proof, worth, findings, model=forecast.model)[:2]
+    total = worth.total
+    lines = [
+        f"{forecast.model}: {total.estimand}: {total.value:,.0f} {total.unit} ({total.level:.0%} interval {total.low:,.0f} to {total.high:,.0f})",
+        *(f"{v.question} {v.stance.value.capitalize()}. {v.because[0]}" for v in (order, plan)),
+        f"forecasts: {forecast.rows.files[0]}",
+        *(finding_line(f) for f in findings),
+    ]
     data = {
-        "can_be_defended": not blocked,
+        "can_be_defended": plan.stance is not Stance.CANNOT_SAY,
+        "order": order.stance.value,
+        "plan": plan.stance.value,
         "findings": [finding_data(f) for f in findings],
         "model": forecast.model,
         "total": total.value,
@@ -160,7 +170,7 @@ def forecast_reply(study: Study, forecast: ForecastStep, findings: Sequence[Find
         "n_users": total.n_users,
         "files": list(forecast.rows.files),
     }
-    return Reply(text=text, data=data)
+    return Reply(text="\n".join(lines), data=data)
 
 
 def run_reply(study: Study, published: Published) -> Reply:
@@ -175,7 +185,10 @@ def run_reply(study: Study, published: Published) -> Reply:
     )
     lines = [told.document.lead, ""]
     lines += [finding_line(f) for f in findings if f.severity is not Severity.NOTE]
-    lines += [f"{name}: {model}" for name, model in told.choices]
+    lines += [
+        f"{name}: {model} (order: {order.stance.value}; total: {plan.stance.value})"
+        for (name, model), (order, plan, *_) in zip(told.choices, told.verdicts, strict=True)
+    ]
     lines += [finding_line(f) for _, f in told.refused]
     n_warnings = _warnings_in(told.document)
     if n_warnings:
@@ -195,8 +208,10 @@ def run_reply(study: Study, published: Published) -> Reply:
                 "level": w.total.level,
                 "unit": w.total.unit,
                 "n_users": w.total.n_users,
+                "order": order.stance.value,
+                "plan": plan.stance.value,
             }
-            for w in told.worths
+            for w, (order, plan, *_) in zip(told.worths, told.verdicts, strict=True)
         ],
         "refused": {name: finding_data(f) for name, f in told.refused},
         "fingerprints": published.fingerprints,

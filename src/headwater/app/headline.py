@@ -1,0 +1,34 @@
+"""The first sentence of a report: what may be said of the forecast, in agreement with its verdicts."""
+
+from __future__ import annotations
+
+from headwater.app.worth import Worth
+from headwater.core.answer import Stance, Verdict
+from headwater.core.span import date_of
+
+__all__ = ["headline"]
+
+
+def headline(worth: Worth, order: Verdict, total: Verdict) -> str:
+    """The total where it may go into a plan, the order where that may be used, and why the other may not."""
+    if total.stance is Stance.CANNOT_SAY:
+        return _without_total(worth, order, total)
+    expected = worth.total
+    said = (
+        f"In the {worth.task.horizon_days} days from {date_of(worth.forecast.cutoff)}, the {expected.n_users:,} customers known by then "
+        f"are expected to bring {expected.value:,.0f} {expected.unit} ({expected.level:.0%} interval {expected.low:,.0f} to {expected.high:,.0f})"
+    )
+    if order.stance is Stance.CANNOT_SAY:
+        return f"{said}. Their order cannot be defended: {order.because[0]}"
+    caution = " Plan with the interval, not with the figure." if total.stance is Stance.HOLD else ""
+    return f"{said}; {worth.top.share:.0%} of it comes from the most valuable tenth.{caution}"
+
+
+def _without_total(worth: Worth, order: Verdict, total: Verdict) -> str:
+    n, days = f"{worth.total.n_users:,} customers", worth.task.horizon_days
+    if order.stance is Stance.CANNOT_SAY:
+        return f"{n} were forecast over {days} days from {date_of(worth.forecast.cutoff)}, but the forecast cannot be defended: {order.because[0]}"
+    return (
+        f"The order of {n} can be used: {worth.top.share:.0%} of the expected value lies with the top tenth. The total of {days} days "
+        f"cannot be defended (the model says {worth.total.value:,.0f} {worth.total.unit}): {total.because[0]}"
+    )
