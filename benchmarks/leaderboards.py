@@ -76,8 +76,8 @@ APPS: Mapping[str, tuple[str, Callable[[Path], None], str]] = {
         "90d",
     ),
     "seasonal": (
-        "a simulated app with a strong year and two sales: 4,000 users, 690 days",
-        simulated("--users", "4000", "--days", "690", "--season", "strong"),
+        "a simulated app with a strong year and two sales: 4,000 users, 1,000 days",
+        simulated("--users", "4000", "--days", "1000", "--from", "2023-04-01", "--season", "strong"),
         "90d",
     ),
     "young": (

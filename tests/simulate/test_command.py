@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+
+from headwater.app.config import calendar_of, settings_of
+from headwater.core.span import day_of
+from headwater.simulate.world import Season, World
 
 
 def headwater(*words: str, cwd: Path) -> tuple[int, dict[str, Any]]:
@@ -74,3 +79,18 @@ def test_what_cannot_be_made_is_refused_before_anything_is_written(
     status, reply = headwater("simulate", "--to", "world", *words, cwd=tmp_path)
     assert (status, reply["error"]["code"]) == (2, code)
     assert not (tmp_path / "world").exists()
+
+
+def test_a_strong_year_may_open_on_any_day_and_its_sales_stand_in_the_settings(tmp_path: Path) -> None:
+    """A sale begins where the world is suddenly much busier than on the same weekday a week before."""
+    words = ("--users", "20", "--days", "400", "--season", "strong", "--from", "2023-04-01")
+    code, _ = headwater("simulate", "--to", "world", *words, cwd=tmp_path)
+    assert code == 0
+    settings = settings_of(tomllib.loads((tmp_path / "world" / "headwater.toml").read_text()))
+    sales = {day for days in calendar_of(settings.app).values() for day in days}
+    first = day_of("2023-04-01")
+    world = World(seed=7, n_users=20, n_days=400, first_day=first, seasons=Season.STRONG)
+    lived = range(first, first + 400)
+    jumps = {d for d in lived if world.season(d) > 1.3 * world.season(d - 7)}
+    assert jumps == {d for d in sales if d - 7 not in sales and d in lived}
+    assert len(jumps) == 14

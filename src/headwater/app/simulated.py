@@ -13,7 +13,7 @@ from headwater.core.span import day_of
 from headwater.engine.duckdb import DuckDB
 from headwater.simulate.faults import read_faults
 from headwater.simulate.project import project_text
-from headwater.simulate.world import Season, World
+from headwater.simulate.world import FIRST_DAY, Season, World
 from headwater.simulate.write import Simulated, simulate
 
 __all__ = ["make_world"]
@@ -31,6 +31,7 @@ def make_world(
     n_events: int | None = None,
     seed: int = 7,
     by: str = "month",
+    since: str | None = None,
     until: str | None = None,
     faults: str = "none",
     season: Season = Season.MILD,
@@ -44,7 +45,8 @@ def make_world(
     ``n_events`` gives about so many events in place of ``n_users``. Raises ``UsageError`` (``simulate.*``).
     """
     users = n_users if n_events is None else max(1, round(n_events / _events_of_a_user(n_days)))
-    world = World(seed=seed, n_users=users, n_days=n_days, users_at_a_time=users_at_a_time, seasons=season)
+    first = FIRST_DAY if since is None else day_of(since)
+    world = World(seed=seed, n_users=users, n_days=n_days, first_day=first, users_at_a_time=users_at_a_time, seasons=season)  # fmt: skip
     planted = read_faults(faults, seed=seed)
     until_day = world.end_day if until is None else min(day_of(until), world.end_day)
     with tempfile.TemporaryDirectory(prefix="headwater-") as spill:

@@ -21,7 +21,7 @@ time_zone = "{zone}"
 currency = "USD"
 launched_on = {launched}
 left_edge = "0d"
-
+{calendar}
 [[sources]]
 kind = "events"
 path = "events"
@@ -156,7 +156,19 @@ def project_text(world: World, *, until_day: int, rules: Sequence[str] = ()) -> 
         zone=APP_ZONE,
         launched=date_of(world.first_day - 1).isoformat(),
         countries=countries,
+        calendar=_calendar(world),
         largest=LARGEST_AMOUNT_USD,
         last=date_of(until_day - 1).isoformat(),
     )
     return head + "".join(_MORE[r] for r in sorted(_MORE) if r in rules) + _TAIL
+
+
+def _calendar(world: World) -> str:
+    """The sales of a strong year, as a business would have planned them."""
+    named = {
+        name: ", ".join(f'"{date_of(a)}..{date_of(b)}"' for a, b in spans)
+        for name, spans in world.promotions().items()
+    }
+    if not named:
+        return ""
+    return "calendar = { " + ", ".join(f"{name} = [{spans}]" for name, spans in named.items()) + " }\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +17,7 @@ __all__ = [
     "CHURN_MULTIPLIERS",
     "CLUSTER_SIZE",
     "CURRENCIES",
+    "FIRST_DAY",
     "PLACES",
     "RETURN_DAILY",
     "SEGMENTS",
@@ -159,6 +160,10 @@ class Subscription:
 SUBSCRIPTION = Subscription()
 
 
+FIRST_DAY = day_of("2025-01-01")
+"""When the simulated app opens, unless another day is asked for."""
+
+
 class Season(StrEnum):
     """What the calendar does to activity: nothing; a mild year; a strong year with two weeks of promotion."""
 
@@ -168,8 +173,8 @@ class Season(StrEnum):
 
 
 _WEEKDAYS = (0.86, 0.84, 0.85, 0.88, 0.95, 1.0, 0.98)
-_PROMOTIONS = ((160, 170), (325, 335))
-"""Days of the year of the June sale and of the November sale, ends exclusive."""
+_PROMOTIONS = {"june_sale": (160, 170), "november_sale": (325, 335)}
+"""Days of the year of the two sales, ends exclusive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +188,7 @@ class World:
     seed: int
     n_users: int
     n_days: int
-    first_day: int = day_of("2025-01-01")
+    first_day: int = FIRST_DAY
     users_at_a_time: int = 200_000
     seasons: Season = Season.MILD
 
@@ -214,8 +219,18 @@ class World:
         if self.seasons is Season.MILD:
             return _WEEKDAYS[when.weekday()] * (0.93 + 0.07 * math.cos(2 * math.pi * (of_year - 15) / 365.25))
         year = 0.5 + 0.2 * math.cos(2 * math.pi * (of_year - 345) / 365.25)
-        promoted = any(a <= of_year < b for a, b in _PROMOTIONS)
+        promoted = any(a <= of_year < b for a, b in _PROMOTIONS.values())
         return _WEEKDAYS[when.weekday()] * year * (1.4 if promoted else 1.0)
+
+    def promotions(self) -> Mapping[str, Sequence[tuple[int, int]]]:
+        """The sales of a strong year by name, as first and last days; the next ones after the end are planned already."""
+        if self.seasons is not Season.STRONG:
+            return {}
+        years = range(date_of(self.first_day).year, date_of(self.end_day).year + 2)
+        return {
+            name: [(begins := day_of(f"{year}-01-01") - 1 + a, begins + b - a - 1) for year in years]
+            for name, (a, b) in _PROMOTIONS.items()
+        }
 
     @property
     def truth_days(self) -> tuple[int, ...]:

@@ -12,7 +12,8 @@ from headwater.app.cli.program import app
 from headwater.app.cli.session import Options, answer, with_options
 from headwater.app.cli.speak import Reply
 from headwater.app.simulated import make_world
-from headwater.simulate.world import Season
+from headwater.core.span import date_of
+from headwater.simulate.world import FIRST_DAY, Season
 
 __all__ = ["simulate"]
 
@@ -30,12 +31,15 @@ def simulate(
             help="How many users sign up over all days; 10,000 make about 3.6 million events, 120 MB and 10 seconds.",
         ),
     ] = 10_000,
-    days: Annotated[int, typer.Option(min=60, help="How many days the app lives, from 2025-01-01.")] = 365,
+    days: Annotated[int, typer.Option(min=60, help="How many days the app lives.")] = 365,
     events: Annotated[
         int | None,
         typer.Option(min=1, help="About how many events to make; the number of users follows from it."),
     ] = None,
     by: Annotated[str, typer.Option(help="One file of the log for each day, or each month.")] = "month",
+    since: Annotated[str, typer.Option("--from", help="The day the app opens.")] = date_of(
+        FIRST_DAY
+    ).isoformat(),
     until: Annotated[
         str | None,
         typer.Option(
@@ -74,6 +78,7 @@ def simulate(
             days=days,
             events=events,
             by=by,
+            since=since,
             until=until,
             faults=faults,
             season=season,
@@ -90,6 +95,7 @@ def _reply(
     days: int,
     events: int | None,
     by: str,
+    since: str,
     until: str | None,
     faults: str,
     season: Season,
@@ -105,6 +111,7 @@ def _reply(
         n_events=events,
         seed=7 if options.seed is None else options.seed,
         by=by,
+        since=since,
         until=until,
         faults=faults,
         season=season,
