@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headwater.app.road import (
+        agree,
         backtest,
         check,
         decide,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "agree",
     "backtest",
     "check",
     "decide",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,6 +51,26 @@ def road(
 
 def results(road: SimpleNamespace) -> list[Shown]:
     return [road.events, road.ledger, road.users, road.proof, road.values]
+
+
+def test_forecasts_over_several_horizons_are_made_to_agree(road: SimpleNamespace) -> None:
+    month = replace(road.values, may_fall=False)
+    rng, task = np.random.default_rng(5), road.values.task
+    made = replace(
+        month.forecast,
+        **{p: getattr(month.forecast, p) * rng.uniform(0.1, 1.3) for p in ("mean", "low", "high")},
+    )
+    week = replace(month, task=replace(task, horizon_days=7), forecast=made)
+    one, longer = hw.agree([month, week])
+    assert (one.task.horizon_days, longer.task.horizon_days) == (7, 30)
+    assert (longer.forecast.mean >= one.forecast.mean).all()
+    assert one.forecast.mean + longer.forecast.mean == pytest.approx(made.mean + month.forecast.mean)
+    assert road.values.may_fall  # customers send things back
+    kept = replace(week, may_fall=True)
+    assert hw.agree([road.values, kept]) == (kept, road.values)
+    for others in ([], [week, week], [week, replace(month, cutoff=1)]):
+        with pytest.raises(UsageError, match=r"horizons\.different"):
+            hw.agree(others)
 
 
 def test_the_chain_holds_together(road: SimpleNamespace) -> None:

@@ -14,7 +14,7 @@ from headwater.evaluation.budget import error_budget
 from headwater.evaluation.grouping import Grouping, by_decile
 from headwater.evaluation.groups import adjusted, check_groups, fits_of
 from headwater.evaluation.scored import ScoredUsers
-from headwater.evaluation.stability import matched, rank_stability
+from headwater.evaluation.stability import followed, matched, rank_stability
 
 ORIGINS = (19_900, 19_872, 19_844)
 
@@ -85,6 +85,22 @@ def test_users_of_two_origins_are_matched_by_id():
     before, after = matched(pa.array(["a", "b", "c", "d"]), pa.array(["d", "x", "b"]))
     assert before.tolist() == [1, 3]
     assert after.tolist() == [2, 0]
+
+
+def test_of_many_users_the_same_are_followed_at_every_origin():
+    rng = np.random.default_rng(8)
+    rows = pa.table({"user_id": [f"u{i}" for i in range(6_400)], "bucket": rng.integers(0, 64, 6_400)})
+    assert followed(rows).null_count == 0
+    some, fewer = (set(followed(rows, most=most).drop_null().to_pylist()) for most in (1_600, 800))
+    assert fewer < some
+    assert some == {u for u, b in zip(*rows.to_pydict().values(), strict=True) if b < 16}
+    later = pa.table(
+        {
+            "user_id": rows["user_id"].take(np.arange(6_400)[::-1]),
+            "bucket": rows["bucket"].take(np.arange(6_400)[::-1]),
+        }
+    )
+    assert set(followed(later, most=1_600).drop_null().to_pylist()) == some
 
 
 def test_rank_stability_against_scipy_and_by_hand():

@@ -9,20 +9,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from headwater.app.plan import Job
+from headwater.app.plan import Job, is_net
 from headwater.app.study import ForecastStep, Study
 from headwater.core.errors import DataError
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Task
 from headwater.engine.arrays import column_floats
 from headwater.evaluation.backtest import Backtest
-from headwater.numerics.consistent import never_falling
+from headwater.numerics.consistent import agreed
+from headwater.numerics.forecast import Forecast
 
 __all__ = ["Agreed", "agreed_forecasts", "chosen_forecast", "named_forecast"]
 
 _MANY = 0.05
-_BOUNDS = ("forecast", "low", "high")
-_UNPOOLED = ("variance", "at_left_edge")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +99,7 @@ def _forecast_with_others(study: Study, job: Job, *, model: str | None) -> tuple
 def agreed_forecasts(study: Study, forecasts: Sequence[ForecastStep]) -> Agreed:
     """Make forecasts of the same users and the same measure agree. One alone agrees with itself."""
     ordered = tuple(sorted(forecasts, key=lambda f: f.task.horizon_days))
-    may_fall = any(m == ordered[0].task.measure and n > 0 for _, m, n, _ in study.ledger().netted)
+    may_fall = is_net(study.ledger(), ordered[0].task)
     if len(ordered) == 1:
         return Agreed(forecasts=ordered, n_users=ordered[0].rows.n_rows, n_pooled=0, may_fall=may_fall)
     return study.step(
@@ -114,24 +113,30 @@ def agreed_forecasts(study: Study, forecasts: Sequence[ForecastStep]) -> Agreed:
 
 def _agree(study: Study, forecasts: tuple[ForecastStep, ...], folder: Path, *, may_fall: bool) -> Agreed:
     tables = [f.rows.to_arrow() for f in forecasts]
-    wide = {b: np.column_stack([column_floats(t, b) for t in tables]) for b in _BOUNDS}
-    falls = (np.diff(wide["forecast"], axis=1) < 0).any(axis=1)
+    before = [_arrays(t, f.task) for t, f in zip(tables, forecasts, strict=True)]
+    falls = (np.diff([f.mean for f in before], axis=0) < 0).any(axis=0)
     if not may_fall:
-        agreed = {b: never_falling(v) for b, v in wide.items()}
-        rows = [_replaced(t, {b: v[:, k] for b, v in agreed.items()}) for k, t in enumerate(tables)]
-        places = [folder / str(f.task.horizon_days) for f in forecasts]
+        after = agreed(before)
         forecasts = tuple(
-            replace(f, rows=study.write_forecast(t, f.task, place))
-            for f, t, place in zip(forecasts, rows, places, strict=True)
+            replace(
+                f, rows=study.write_forecast(_replaced(t, made), f.task, folder / str(f.task.horizon_days))
+            )
+            for f, t, made in zip(forecasts, tables, after, strict=True)
         )
     return Agreed(
         forecasts=forecasts, n_users=falls.size, n_pooled=int(np.count_nonzero(falls)), may_fall=may_fall
     )
 
 
-def _replaced(table: pa.Table, values: dict[str, np.ndarray]) -> pa.Table:
-    columns = {"user_id": table.column("user_id"), **{b: pa.array(v) for b, v in values.items()}}
-    return pa.table({**columns, **{c: table.column(c) for c in _UNPOOLED}})
+def _arrays(table: pa.Table, task: Task) -> Forecast:
+    mean, low, high, variance = (column_floats(table, c) for c in ("forecast", "low", "high", "variance"))
+    return Forecast(mean=mean, low=low, high=high, variance=variance, level=task.level, method="as written")
+
+
+def _replaced(table: pa.Table, made: Forecast) -> pa.Table:
+    columns = {"forecast": pa.array(made.mean), "low": pa.array(made.low), "high": pa.array(made.high)}
+    kept = {c: table.column(c) for c in ("user_id", "variance", "at_left_edge")}
+    return pa.table({**kept, **columns})
 
 
 def _together(job: Job) -> tuple[str, str, float]:

@@ -11,7 +11,16 @@ from headwater.core.ledger import Ledger, Task
 from headwater.core.span import as_days, date_of
 from headwater.core.table import Kind
 
-__all__ = ["Job", "jobs_of", "learning_cutoffs", "origins_of", "rungs_of", "task_of", "with_baselines"]
+__all__ = [
+    "Job",
+    "is_net",
+    "jobs_of",
+    "learning_cutoffs",
+    "origins_of",
+    "rungs_of",
+    "task_of",
+    "with_baselines",
+]
 
 _BASELINES = ("rate_so_far", "cohort_mean")
 _LEAST_HISTORY = 28
@@ -92,6 +101,11 @@ def task_of(
         value=column.label,
         level=level,
     )
+
+
+def is_net(ledger: Ledger, task: Task) -> bool:
+    """Whether some event took something off the measure, so that more days may bring less."""
+    return any(m == task.measure and n > 0 for _, m, n, _ in ledger.netted)
 
 
 def origins_of(ledger: Ledger, *, horizon_days: int, every_days: int, n_origins: int) -> tuple[int, ...]:

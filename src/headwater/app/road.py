@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from headwater.app.config import CONFIG_NAME, read_memory, read_settings, read_threads, settings_of
 from headwater.app.deliver import exporter_for
-from headwater.app.plan import Job, task_of, with_baselines
+from headwater.app.plan import Job, is_net, task_of, with_baselines
 from headwater.app.store import STORE_NAME
 from headwater.app.study import Study
 from headwater.contracts.check import require_gate, require_past
@@ -36,11 +36,13 @@ from headwater.evaluation.standing import Choice
 from headwater.models.forecasting import FittedModel, fit_model
 from headwater.models.ltv import LTV_MODELS
 from headwater.models.model import Training
+from headwater.numerics.consistent import agreed
 from headwater.numerics.forecast import Forecast
 from headwater.snapshots.rows import rows_at
 
 __all__ = [
     "UserForecast",
+    "agree",
     "backtest",
     "check",
     "decide",
@@ -164,7 +166,39 @@ def forecast(
     day = max(snapshot.cutoffs) if cutoff is None else _day(cutoff)
     made = model.forecast(snapshot, cutoff=day, rng=np.random.default_rng(seed))
     users = column_objects(rows_at(snapshot, day, ("user_id",)), "user_id")
-    return UserForecast(model=model.name, task=model.task, cutoff=day, user_ids=tuple(users), forecast=made)
+    study = _studies.get(snapshot.rows.files[0])
+    return UserForecast(
+        model=model.name,
+        task=model.task,
+        cutoff=day,
+        user_ids=tuple(users),
+        forecast=made,
+        may_fall=study is not None and is_net(study.ledger(), model.task),
+    )
+
+
+def agree(values: Sequence[UserForecast]) -> tuple[UserForecast, ...]:
+    """Forecasts of one measure over several horizons, made to agree: for no user does a longer one say less.
+
+    They come back in the order of their horizons: where one falls, the nearest that do not take its place, bounds
+    with them. A measure of which something was given back may fall and comes back as it is.
+
+    Raises ``UsageError`` (``horizons.different``) where they are not of the same measure, level, cutoff and users.
+    """
+    ordered = sorted(values, key=lambda v: v.task.horizon_days)
+    alike = {(v.task.measure, v.task.occasions, v.task.level, v.cutoff, v.user_ids) for v in ordered}
+    days = [v.task.horizon_days for v in ordered]
+    if len(alike) != 1 or len(set(days)) < len(days):
+        raise UsageError(
+            "horizons.different",
+            what=f"{len(ordered)} forecasts over {', '.join(f'{d}d' for d in days) or 'no horizon'} are not of one measure, level, cutoff and list of users, each of another horizon.",
+            why="Only forecasts of the same users from the same day can agree with each other.",
+            do="Forecast one snapshot at one cutoff, once for each horizon.",
+        )
+    if ordered[0].may_fall:
+        return tuple(ordered)
+    made = agreed([v.forecast for v in ordered])
+    return tuple(replace(v, forecast=f) for v, f in zip(ordered, made, strict=True))
 
 
 def backtest(
@@ -221,13 +255,14 @@ def write(result: Shown | Verdict | Document, *paths: str | Path) -> tuple[Path,
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class UserForecast(Shown):
-    """Forecasts by user: what each is expected to be worth, with an interval."""
+    """Forecasts by user: what each is expected to be worth, with an interval. ``may_fall``: something of it was given back."""
 
     model: str
     task: Task
     cutoff: int
     user_ids: tuple[str, ...]
     forecast: Forecast
+    may_fall: bool = False
 
     def summary(self) -> str:
         """One sentence."""

@@ -31,6 +31,7 @@ from headwater.engine.engine import Engine
 from headwater.engine.sql import commas, name, sql
 from headwater.evaluation.backtest import Backtest, run_backtest
 from headwater.evaluation.grouping import Grouping, groups_of
+from headwater.evaluation.stability import followed
 from headwater.evaluation.totals import SharedError
 from headwater.models.forecasting import FittedModel, fit_model, restore_model
 from headwater.models.ltv import LTV_MODELS
@@ -188,7 +189,9 @@ class Study:
                 forecast=lambda model, origin: self.forecast_at(model, job, origin, seed=drawn),
                 rng=seeded(drawn, "backtest", job.name),
                 groups=lambda origin: self.groups(self.tested(task, origin), origin),
-                users=lambda origin: rows_at(self.tested(task, origin), origin, ("user_id",))["user_id"],
+                users=lambda origin: followed(
+                    rows_at(self.tested(task, origin), origin, ("user_id", "bucket"))
+                ),
             ),
             title=f"testing {len(ranks)} models on the past ({job.name})",
         )

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import Any
 
+from headwater.app.plan import is_net
 from headwater.app.study import ForecastStep, Study
 from headwater.core.answer import Estimate
 from headwater.core.block import Cell, Field, Form, Grid
@@ -94,7 +95,9 @@ def worth_of(study: Study, forecast: ForecastStep, *, beside: Worth | None = Non
     )
     return Worth(
         forecast=forecast,
-        total=_total_estimate(forecast, total, variance, n, is_gross=_is_gross(study, forecast.task)),
+        total=_total_estimate(
+            forecast, total, variance, n, is_gross=not is_net(study.ledger(), forecast.task)
+        ),
         last_window=beside.last_window if beside else _last_window(study, forecast.task),
         last_year=beside.last_year if beside else _same_window_last_year(study, forecast.task),
         tenths=tuple(
@@ -125,11 +128,6 @@ def _total_estimate(
         ),
         std_error=sqrt(variance + (shared.share * total) ** 2),
     )
-
-
-def _is_gross(study: Study, task: Task) -> bool:
-    """Whether no event took anything off the measure."""
-    return not any(m == task.measure and n > 0 for _, m, n, _ in study.ledger().netted)
 
 
 def value_form(ledger: Ledger, task: Task) -> Form:
@@ -184,7 +182,7 @@ def _grouped(study: Study, forecast: ForecastStep, snapshot: Snapshot) -> dict[s
             level=task.level,
             unit=task.unit,
             estimand=f"{task.value} in {task.horizon_days} days",
-            at_least=0.0 if _is_gross(study, task) else None,
+            at_least=None if is_net(study.ledger(), task) else 0.0,
         )
         for kind, groups in study.groups(snapshot, forecast.cutoff).items()
     }

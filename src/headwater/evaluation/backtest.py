@@ -100,7 +100,8 @@ def run_backtest(
     groups
         By kind (``"month"``, ``"channel"``): each user's group at an origin, in the same order.
     users
-        Each user's id, so that forecasts of one user at two origins can be compared.
+        Each user's id, so that forecasts of one user at two origins can be compared; NULL for those who need not
+        be (``stability.followed``).
     truth
         Each user's expected outcome where it is known (a simulated app), for the error budget.
 

@@ -43,12 +43,16 @@ class Asked:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Tried:
-    """What is left of one origin once its users have been judged, by model. ``means`` only where users are named."""
+    """What is left of one origin once its users have been judged, by model.
+
+    ``users`` are the ids of those who are followed to other origins, ``followed`` their rows, ``means`` their forecasts.
+    """
 
     origin: int
     bootstrap: Bootstrap
     n_unknown: int
     users: pa.Array | None = None
+    followed: NDArray[np.intp] | None = None
     refused: dict[str, Finding] = field(default_factory=dict[str, Finding])
     trials: dict[str, dict[str, Outcome]] = field(default_factory=dict[str, dict[str, Outcome]])
     sums: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
@@ -78,7 +82,11 @@ def try_origin(
     bootstrap = draw_bootstrap(known.size, resamples=resamples, rng=rng)
     groupings, ids, truth = _beside(origin, asked, known)
     made = Tried(
-        origin=origin, bootstrap=bootstrap.without_parts(), n_unknown=actual.size - known.size, users=ids
+        origin=origin,
+        bootstrap=bootstrap.without_parts(),
+        n_unknown=actual.size - known.size,
+        users=None if ids is None else ids.drop_null(),
+        followed=None if ids is None else np.flatnonzero(ids.is_valid().to_numpy(zero_copy_only=False)),
     )
     for model in models:
         try:
@@ -149,8 +157,8 @@ def _look_closer(
     every_kind = {DECILE: by_decile(predicted), **groupings}
     made.fits[model] = fits_of(users, every_kind, model=model, origin=origin)
     made.budgets[model] = error_budget(predicted, actual, model=model, origin=origin, truth=truth)
-    if made.users is not None:
-        made.means[model] = predicted
+    if made.followed is not None:
+        made.means[model] = predicted[made.followed]
 
 
 def _scored(actual: Floats, made: Forecast) -> ScoredUsers:

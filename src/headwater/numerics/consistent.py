@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["never_falling"]
+from headwater.numerics.forecast import Forecast
+
+__all__ = ["agreed", "never_falling"]
 
 Floats = NDArray[np.float64]
 
 _ROWS = 65_536
+
+
+def agreed(forecasts: Sequence[Forecast]) -> tuple[Forecast, ...]:
+    """Forecasts of the same users, horizons in ascending order: means and bounds that never fall. Variances stay."""
+    parts = ("mean", "low", "high")
+    pooled = {p: never_falling(np.column_stack([getattr(f, p) for f in forecasts])) for p in parts}
+    return tuple(
+        replace(f, mean=pooled["mean"][:, k], low=pooled["low"][:, k], high=pooled["high"][:, k])
+        for k, f in enumerate(forecasts)
+    )
 
 
 def never_falling(forecasts: Floats) -> Floats:
