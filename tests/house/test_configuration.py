@@ -11,6 +11,8 @@ from pydantic import BaseModel
 
 from headwater.app import config
 from headwater.app.config import settings_of
+from headwater.models.ltv import LTV_MODELS
+from headwater.models.model import Setting
 
 SECTIONS = {
     "app": config.AppSettings,
@@ -32,7 +34,7 @@ SECTIONS = {
 
 
 def test_every_section_of_the_settings_is_listed_here() -> None:
-    assert set(config.Settings.model_fields) == {s for s in SECTIONS if "." not in s}
+    assert set(config.Settings.model_fields) == {s for s in SECTIONS if "." not in s} | {"settings"}
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -43,6 +45,20 @@ def test_every_key_is_documented_with_its_default_and_no_other(root: Path, secti
     assert {k: documented[k] for k in model.model_fields} == {
         k: _default(model, k) for k in model.model_fields
     }
+
+
+@pytest.mark.parametrize("model", [m for m in LTV_MODELS.names() if getattr(LTV_MODELS.load(m), "takes", ())])
+def test_every_setting_of_a_model_is_documented_with_its_default(root: Path, model: str) -> None:
+    documented = _documented(root)["settings"]
+    takes: tuple[Setting, ...] = getattr(LTV_MODELS.load(model), "takes", ())
+    assert {s.name: documented[s.name] for s in takes} == {
+        s.name: f"`{json.dumps(s.default)}`" for s in takes
+    }
+
+
+def test_no_setting_of_a_model_is_documented_that_none_takes(root: Path) -> None:
+    taken = {s.name for m in LTV_MODELS.names() for s in getattr(LTV_MODELS.load(m), "takes", ())}
+    assert set(_documented(root)["settings"]) == taken
 
 
 def test_the_example_of_the_page_is_a_valid_settings_file(root: Path) -> None:

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 MODELS = ["lightgbm_hurdle", "lightgbm_increments", "lightgbm_tweedie", "lightgbm_ziln"]
 ADDS_UP = 1e-6  # SHAP values are sums of floats in another order than predictions
 EXACT = 1e-9
-QUICK = {"rounds": 12.0, "leaves": 7.0, "learning_rate": 0.3}
+QUICK = {"rounds": 12, "leaves": 7, "learning_rate": 0.3}
+ROUNDING = 1e-9  # sums of trees and of bands in floats
 
 
 @dataclass(frozen=True)
@@ -221,10 +222,32 @@ def test_a_setting_that_is_not_known_is_refused_and_a_group_of_features_can_be_l
     with pytest.raises(UsageError, match=r"fit\.unknown_setting"):
         hurdle.fit(replace(training, settings={"leafs": 3.0}))
     with pytest.raises(UsageError, match=r"fit\.unknown_setting"):
-        hurdle.fit(replace(training, settings={"without.nothing": 1.0}))
-    without = hurdle.fit(
-        replace(training, settings=QUICK | {"without.trend": 1.0, "without.attributes": 1.0})
-    )
+        hurdle.fit(replace(training, settings={"without": ("nothing",)}))
+    without = hurdle.fit(replace(training, settings=QUICK | {"without": ("trend", "attributes")}))
     assert not [c for c in without.columns if c.endswith("_trend")]
     assert "channel" not in without.columns
     assert "channel" in hurdle.fit(replace(training, settings=QUICK)).columns
+
+
+@pytest.mark.parametrize("name", ["lightgbm_hurdle", "lightgbm_increments", "lightgbm_tweedie"])
+def test_a_forecast_never_falls_in_a_rising_feature_nor_rises_in_a_falling_one(
+    training: Training, name: str
+) -> None:
+    """By brute force: each of 60 users with 80 values of the weightiest feature and all else as it is."""
+
+    def steps(**wish: tuple[str, ...]) -> np.ndarray:
+        fitted = model.fit(replace(training, settings=QUICK | wish, shared={}))
+        said = fitted.predict(grid).reshape(60, 80)
+        return np.diff(said, axis=1) / said.max()
+
+    model: Any = LTV_MODELS.load(name)()
+    free = model.fit(replace(training, settings=QUICK, shared={}))
+    feature = dict(free.facts)["features that gained most"].split(", ")[0]
+    rows = training.at_now(free.columns).slice(0, 60)
+    grid = rows.take(pa.array(np.repeat(np.arange(60), 80)))
+    seen = column_floats(training.at_now((feature,)), feature)
+    values = pa.array(np.tile(np.linspace(np.nanmin(seen) - 1, np.nanmax(seen) + 1, 80), 60))
+    grid = grid.set_column(grid.column_names.index(feature), feature, values)
+    assert np.ptp(steps()) > 0.01
+    assert steps(rising=(feature,)).min() >= -ROUNDING
+    assert steps(falling=(feature,)).max() <= ROUNDING

@@ -190,6 +190,7 @@ class Settings(_Section):
     card: CardSettings = CardSettings()
     features: FeatureSettings = FeatureSettings()
     predict: list[PredictSettings] = []
+    settings: dict[str, dict[str, Any]] = {}
     deliver: DeliverSettings = DeliverSettings()
     run: RunSettings = RunSettings()
 
@@ -277,7 +278,12 @@ def settings_of(raw: dict[str, Any], *, text: str = "", file: str = "headwater.t
         if isinstance(s, OtherSourceSettings)
     }
     require_sense(
-        contract_of(settings, today=date.min), others, alarm_specs(settings.alarms), text=text, file=file
+        contract_of(settings, today=date.min),
+        others,
+        alarm_specs(settings.alarms),
+        settings.settings,
+        text=text,
+        file=file,
     )
     return settings
 

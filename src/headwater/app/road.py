@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from importlib import import_module
@@ -35,7 +35,7 @@ from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.standing import Choice
 from headwater.models.forecasting import FittedModel, fit_model
 from headwater.models.ltv import LTV_MODELS
-from headwater.models.model import Training
+from headwater.models.settings import checked_settings, require_columns
 from headwater.numerics.consistent import agreed
 from headwater.numerics.forecast import Forecast
 from headwater.snapshots.rows import rows_at
@@ -148,15 +148,22 @@ def fit(
     horizon: str | timedelta,
     occasions: str | None = None,
     level: float = 0.9,
+    settings: Mapping[str, object] | None = None,
     seed: int = 7,
 ) -> FittedModel:
-    """Fit a model on a snapshot. Raises ``UsageError`` for an unknown name, ``DataError`` where data cannot carry it."""
+    """Fit a model on a snapshot, by the ``settings`` given or else those of ``headwater.toml``.
+
+    Raises ``UsageError`` for an unknown name or setting, ``DataError`` where data cannot carry it.
+    """
     study = _study_of(snapshot.rows)
     task = _task(study, target, as_days(horizon), occasions=occasions, level=level)
     name = model.name if isinstance(model, Choice) else model
-    return fit_model(
-        name, Training(snapshot=snapshot, task=task, engine=study.engine, rng=np.random.default_rng(seed))
-    )
+    training = study.training(snapshot, task, rng=np.random.default_rng(seed))
+    if settings is not None:
+        own = checked_settings(name, settings)
+        require_columns({name: own}, snapshot)
+        training = replace(training, by_model={**training.by_model, name: own})
+    return fit_model(name, training)
 
 
 def forecast(

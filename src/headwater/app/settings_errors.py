@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from headwater.app.model_settings import model_requirements
 from headwater.app.setting_words import ended, misfit
 from headwater.app.settings_place import Location, place_of
 from headwater.app.source_settings import OtherSourceSettings, SourceSettings
@@ -34,15 +35,16 @@ def require_sense(
     contract: Contract,
     others: Mapping[int, OtherSource],
     alarms: Sequence[AlarmSpec],
+    models: Mapping[str, Mapping[str, Any]],
     *,
     text: str,
     file: str,
 ) -> None:
-    """Raise ``ConfigError`` where a rule, repair, source or alarm is set to what no data could meet.
+    """Raise ``ConfigError`` where a rule, repair, source, alarm or model is set to what no data could meet.
 
     ``others`` are the sources beside the events by their number under ``[[sources]]``.
     """
-    for location, require in _requirements(contract, others, alarms):
+    for location, require in [*_requirements(contract, others, alarms), *model_requirements(models)]:
         try:
             require()
         except HeadwaterError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -15,6 +16,8 @@ import pyarrow as pa
 from headwater.app.config import Settings, calendar_of, contract_of, read_memory, read_threads
 from headwater.app.dataset import Dataset
 from headwater.app.engines import engine_label, open_engine
+from headwater.app.forecast_columns import forecast_columns
+from headwater.app.model_settings import model_settings_of
 from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of, rungs_of
 from headwater.app.steps import Steps
 from headwater.app.store import Store, fingerprint_of, write_whole
@@ -25,7 +28,7 @@ from headwater.core.errors import DataError, HeadwaterError
 from headwater.core.finding import Finding
 from headwater.core.ledger import Ledger, Snapshot, Task
 from headwater.core.sources import Sourced
-from headwater.core.table import Column, Kind, Purpose, Table
+from headwater.core.table import Table
 from headwater.engine.arrays import column_floats
 from headwater.engine.engine import Engine
 from headwater.engine.sql import commas, name, sql
@@ -35,7 +38,8 @@ from headwater.evaluation.stability import followed
 from headwater.evaluation.totals import SharedError
 from headwater.models.forecasting import FittedModel, fit_model, restore_model
 from headwater.models.ltv import LTV_MODELS
-from headwater.models.model import Training
+from headwater.models.model import ModelSettings, Training
+from headwater.models.settings import require_columns, with_members
 from headwater.numerics.forecast import Forecast
 from headwater.snapshots.attributes import ToldAttributes
 from headwater.snapshots.rows import rows_at
@@ -108,13 +112,15 @@ class Study:
         self.contract = contract_of(settings, today=today)
         self.seed = settings.run.seed if seed is None else seed
         self.calendar = calendar_of(settings.app)
+        self.threads = settings.run.threads if threads is None else read_threads(threads)
+        self.model_settings = model_settings_of(settings.settings)
         self.store = Store(
             workspace or root, engine=engine_label(engine.name if engine else settings.run.engine)
         )
         self.engine: Engine = engine or open_engine(
             settings.run,
             spill=self.store.spill,
-            threads=read_threads(threads) if threads is not None else None,
+            threads=self.threads,
             memory=read_memory(memory) if memory is not None else None,
         )
         self._work = Steps(
@@ -175,6 +181,7 @@ class Study:
             "origins": origins,
             "every": job.every_days,
             "calendar": self.calendar,
+            "settings": self.settings_for(job.models),
             "seed": drawn,
         }
         return self.step(
@@ -205,6 +212,7 @@ class Study:
             "model": model,
             "task": job.task,
             "calendar": self.calendar,
+            "settings": self.settings_for((model,)),
             "seed": self.seed,
         }
         return self.step(
@@ -270,17 +278,27 @@ class Study:
         """What models learn from at an origin; the latest is kept, so that a blend's members are fitted once."""
         key = (job.task, job.every_days, origin, as_of, seed)
         if key not in self._trainings:
-            self._trainings = {
-                key: Training(
-                    snapshot=self.learned_from(job, origin, as_of=as_of),
-                    task=job.task,
-                    engine=self.engine,
-                    rng=seeded(seed, "fit", job.name, str(origin)),
-                    threads=self.settings.run.threads,
-                    calendar=self.calendar,
-                )
-            }
+            snapshot = self.learned_from(job, origin, as_of=as_of)
+            rng = seeded(seed, "fit", job.name, str(origin))
+            self._trainings = {key: self.training(snapshot, job.task, rng=rng)}
         return self._trainings[key]
+
+    def training(self, snapshot: Snapshot, task: Task, *, rng: np.random.Generator) -> Training:
+        """What models learn from, with the calendar and the models' settings. Raises ``UsageError`` where a setting names a column that is not there."""
+        require_columns(self.model_settings, snapshot)
+        return Training(
+            snapshot=snapshot,
+            task=task,
+            engine=self.engine,
+            rng=rng,
+            threads=self.threads,
+            calendar=self.calendar,
+            by_model=self.model_settings,
+        )
+
+    def settings_for(self, models: Sequence[str]) -> dict[str, ModelSettings]:
+        """The settings that fits of these models depend on, a blend's members' among them."""
+        return {k: v for m in models for k, v in with_members(m, self.model_settings).items()}
 
     def tested(self, task: Task, origin: int) -> Snapshot:
         """Users as known at an origin, with what then came."""
@@ -326,7 +344,7 @@ class Study:
 
     def write_forecast(self, rows: pa.Table, task: Task, folder: Path) -> Table:
         """Keep a table of forecasts: ``user_id, forecast, low, high, variance, at_left_edge``."""
-        columns = _forecast_columns(task)
+        columns = forecast_columns(task)
         self.engine.register("forecast rows", rows)
         query = sql(
             "SELECT {columns} FROM {t} ORDER BY user_id",
@@ -365,25 +383,3 @@ def _ledger_key(ledger: Ledger) -> dict[str, object]:
         "left_edge_days": ledger.left_edge_days,
         "settle_days": ledger.settle_days,
     }
-
-
-def _forecast_columns(task: Task) -> tuple[Column, ...]:
-    what = f"{task.value} in the next {task.horizon_days} days"
-    return (
-        Column(name="user_id", kind=Kind.TEXT, purpose=Purpose.KEY),
-        Column(name="forecast", kind=Kind.NUMBER, unit=task.unit, about=f"expected {what}"),
-        Column(name="low", kind=Kind.NUMBER, unit=task.unit, about=f"lower bound at {task.level:.0%}"),
-        Column(name="high", kind=Kind.NUMBER, unit=task.unit, about=f"upper bound at {task.level:.0%}"),
-        Column(
-            name="variance",
-            kind=Kind.NUMBER,
-            unit=f"{task.unit} squared",
-            about="for totals: variances add, bounds do not",
-        ),
-        Column(
-            name="at_left_edge",
-            kind=Kind.BOOLEAN,
-            purpose=Purpose.FLAG,
-            about="may not have been new when first seen",
-        ),
-    )

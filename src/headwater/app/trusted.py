@@ -43,6 +43,7 @@ def trust_findings(
         "model": name,
         "every": job.every_days,
         "calendar": study.calendar,
+        "settings": study.settings_for(job.models),
         "seed": study.seed,
     }
     found = study.step(

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from headwater.core.errors import UsageError
 from headwater.numerics.calibration import Gain, paired_gain
 
-__all__ = ["Dial", "Losses", "Search", "Trial", "search"]
+__all__ = ["Dial", "Losses", "Search", "SettingValue", "Trial", "search"]
 
 Floats = NDArray[np.float64]
+SettingValue = int | float | tuple[str, ...]
 _IDLE_TRIALS = 25
 _HOPELESS = 1.0
 
@@ -44,7 +45,7 @@ class Trial:
     """Settings that were tried. ``gain`` is over the defaults, on the users that choose; ``stopped_early`` saw fewer origins."""
 
     number: int
-    settings: Mapping[str, float]
+    settings: Mapping[str, SettingValue]
     loss: float
     gain: Gain
     seconds: float
@@ -58,7 +59,7 @@ class Search:
     ``settings`` are the best trial's where that gain is clear, otherwise none: the defaults stay.
     """
 
-    settings: Mapping[str, float]
+    settings: Mapping[str, SettingValue]
     best: Trial
     confirmed: Gain
     trials: tuple[Trial, ...]
@@ -66,10 +67,10 @@ class Search:
 
 
 def search(
-    judge: Callable[[Mapping[str, float]], Iterator[Losses]],
+    judge: Callable[[Mapping[str, SettingValue]], Iterator[Losses]],
     *,
     dials: Sequence[Dial],
-    first: Sequence[Mapping[str, float]] = (),
+    first: Sequence[Mapping[str, SettingValue]] = (),
     seconds: float,
     clock: Callable[[], float],
     rng: np.random.Generator,
@@ -111,7 +112,7 @@ class _Run:
 
     def __init__(
         self,
-        judge: Callable[[Mapping[str, float]], Iterator[Losses]],
+        judge: Callable[[Mapping[str, SettingValue]], Iterator[Losses]],
         defaults: Sequence[Losses],
         clock: Callable[[], float],
     ) -> None:
@@ -121,7 +122,7 @@ class _Run:
         self._best = 0
         self.idle = 0
 
-    def attempt(self, settings: Mapping[str, float]) -> Trial:
+    def attempt(self, settings: Mapping[str, SettingValue]) -> Trial:
         """Judge settings at one origin after another, as long as they may still win."""
         start, seen, hopeless = self._clock(), [], False
         for losses in self._judge(settings):
@@ -133,7 +134,12 @@ class _Run:
         return self.keep(settings, seen, seconds=self._clock() - start, stopped_early=hopeless)
 
     def keep(
-        self, settings: Mapping[str, float], losses: Sequence[Losses], *, seconds: float, stopped_early: bool
+        self,
+        settings: Mapping[str, SettingValue],
+        losses: Sequence[Losses],
+        *,
+        seconds: float,
+        stopped_early: bool,
     ) -> Trial:
         """Log a trial, and make it the best where it is."""
         gain = _gain(self._defaults[: len(losses)], losses, odd=False)

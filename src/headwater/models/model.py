@@ -20,12 +20,58 @@ from headwater.core.finding import Finding
 from headwater.core.ledger import Snapshot, Task
 from headwater.engine.arrays import column_floats
 from headwater.engine.engine import Engine
+from headwater.learners.tuning import SettingValue
 from headwater.snapshots.rows import mature_rows, rows_at
 
-__all__ = ["Draws", "Floats", "Model", "Pairs", "Predictor", "State", "Training", "require_signal"]
+__all__ = [
+    "Draws",
+    "Floats",
+    "Model",
+    "ModelSettings",
+    "Pairs",
+    "Predictor",
+    "Setting",
+    "State",
+    "Training",
+    "model_members",
+    "require_signal",
+]
 
 Floats = NDArray[np.float64]
 State = Mapping[str, object]
+ModelSettings = Mapping[str, SettingValue]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A setting that a model takes: a number between ``low`` and ``high`` (whole where its default is), or names."""
+
+    name: str
+    about: str
+    default: SettingValue
+    low: float = 0.0
+    high: float = 0.0
+
+    @property
+    def wanted(self) -> str:
+        """What its value must be."""
+        if isinstance(self.default, tuple):
+            return "a list of names, each once"
+        whole = "a whole number" if isinstance(self.default, int) else "a number"
+        return f"{whole} from {self.low:g} to {self.high:,g}"
+
+    def read(self, value: object) -> SettingValue | None:
+        """The value as it is used; None where it is none that could be."""
+        match self.default, value:
+            case tuple(), list() | tuple():
+                names = tuple(str(v) for v in value if isinstance(v, str))
+                return names if len(names) == len(set(names)) == len(value) else None
+            case int(), int() if not isinstance(value, bool) and self.low <= value <= self.high:
+                return value
+            case float(), int() | float() if not isinstance(value, bool) and self.low <= value <= self.high:
+                return float(value)
+            case _:
+                return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +139,7 @@ class Training:
     what was fitted on it, so that blends and their members are fitted once; ``root`` is what the randomness of
     a model comes from (the seed of ``rng`` unless a blend passes its own on). ``calendar`` names
     dated events (holidays, promotions) with their app days: past ones, and those planned at the cutoff.
-    ``settings`` are those a model was tuned to (``models/tuning.py``), by name.
+    ``by_model`` are the settings declared for each model, which ``fitted`` hands to it as its own ``settings``.
     """
 
     snapshot: Snapshot
@@ -107,7 +153,8 @@ class Training:
         default_factory=dict[tuple[object, ...], "Predictor | DataError"], compare=False, repr=False
     )
     calendar: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
-    settings: Mapping[str, float] | None = None
+    by_model: Mapping[str, ModelSettings] = field(default_factory=dict[str, ModelSettings])
+    settings: ModelSettings = field(default_factory=dict[str, SettingValue])
 
     @property
     def now(self) -> int:
@@ -133,13 +180,18 @@ class Training:
         return replace(self, standing_at=cutoff)
 
     def fitted(self, name: str, model: type[Model]) -> Predictor:
-        """A model fitted on this training, once, by randomness of its own. Raises the ``DataError`` of its fit."""
-        key = (name, self.now, *sorted((self.settings or {}).items()))
+        """A model fitted on this training, once, by its settings and randomness of its own.
+
+        Raises the ``DataError`` of its fit.
+        """
+        depends = [(m, *sorted(self.by_model.get(m, {}).items())) for m in (name, *model_members(model))]
+        key = (name, self.now, *depends)
         if key not in self.shared:
             try:
                 root = self._root
                 own = np.random.default_rng([*root, *name.encode()])
-                self.shared[key] = model().fit(replace(self, rng=own, root=root))
+                settings = self.by_model.get(name, {})
+                self.shared[key] = model().fit(replace(self, rng=own, root=root, settings=settings))
             except DataError as error:
                 self.shared[key] = error
         found = self.shared[key]
@@ -182,6 +234,7 @@ class Model(Protocol):
 
     ``simplicity`` ranks models: the lower, the simpler. ``by_default`` says whether it stands in a backtest
     for which no models are named: not where it needs an extra, or long, or another model says much the same.
+    A model may also have ``takes`` (its settings), ``dials`` (those a search may turn) and, a blend, ``members``.
     """
 
     about: ClassVar[str]
@@ -195,6 +248,11 @@ class Model(Protocol):
     def restore(self, task: Task, state: State) -> Predictor:
         """The predictor of a saved state. Raises ``KeyError`` or ``ValueError`` where it does not fit."""
         ...
+
+
+def model_members(model: type[Model]) -> tuple[str, ...]:
+    """The names of a blend's members; none of any other model."""
+    return tuple(getattr(model, "members", ()))
 
 
 def require_signal(training: Training, rows: pa.Table) -> Floats:

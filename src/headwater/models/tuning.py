@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,14 +17,13 @@ from headwater.engine.arrays import column_floats
 from headwater.learners.tuning import Dial, Losses, Search, Trial, search
 from headwater.models.feature_groups import feature_groups
 from headwater.models.ltv import LTV_MODELS
-from headwater.models.model import Model, Training
+from headwater.models.model import Model, ModelSettings, Training
 from headwater.numerics.calibration import mean_loss
 from headwater.snapshots.rows import rows_at
 
 __all__ = ["Tuning", "tune"]
 
 _MOST_ORIGINS = 3
-_WITHOUT = "without."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +39,7 @@ class Tuning(Shown):
     found: Search
 
     @property
-    def settings(self) -> Mapping[str, float]:
+    def settings(self) -> ModelSettings:
         """What the model is to be fitted with; empty where the defaults were not beaten by more than noise."""
         return self.found.settings
 
@@ -86,7 +85,7 @@ def tune(
         )
     seed = int(rng.integers(2**31 - 1))
     origins = _origins(model, training, seed=seed)
-    groups = [{f"{_WITHOUT}{g}": 1.0} for g in feature_groups(training.snapshot)]
+    groups = [{"without": (g,)} for g in feature_groups(training.snapshot)]
     found = search(
         lambda settings: _judged(model, training, origins, settings, seed=seed),
         dials=dials,
@@ -123,7 +122,7 @@ def _origins(model: Model, training: Training, *, seed: int) -> tuple[int, ...]:
 
 
 def _judged(
-    model: Model, training: Training, origins: Sequence[int], settings: Mapping[str, float], *, seed: int
+    model: Model, training: Training, origins: Sequence[int], settings: ModelSettings, *, seed: int
 ) -> Iterator[Losses]:
     """The losses of all users of each origin, by the model as it would have been fitted then."""
     for origin in origins:
@@ -179,10 +178,9 @@ def _grid(trials: Sequence[Trial]) -> Grid:
     return Grid.of("trials", "Every trial", fields, rows)
 
 
-def _told(settings: Mapping[str, float]) -> str:
+def _told(settings: ModelSettings) -> str:
     if not settings:
         return "the defaults"
     return ", ".join(
-        f"without {k.removeprefix(_WITHOUT)}" if k.startswith(_WITHOUT) else f"{k} {v:.4g}"
-        for k, v in settings.items()
+        f"{k} {' '.join(v)}" if isinstance(v, tuple) else f"{k} {v:.4g}" for k, v in settings.items()
     )

@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headwater.core.errors import DataError, UsageError, near_miss
+from headwater.core.errors import DataError
 from headwater.engine.arrays import column_floats
 from headwater.learners.boosting import Boosted, BoostingData, Settings, cross_fit, fit_boosting
 from headwater.learners.boosting_encoder import Encoder, Words
 from headwater.learners.boosting_losses import Objective
-from headwater.models.feature_groups import feature_groups
-from headwater.models.model import Floats, Training, require_signal
+from headwater.models.model import Floats, Setting, Training, require_signal
+from headwater.models.settings import Learned, checked, learned_columns
 from headwater.numerics.whales import Cap, whale_cap
 
-__all__ = ["Grown", "Lesson", "read_lesson"]
+__all__ = ["SETTINGS", "Grown", "Lesson", "read_lesson"]
 
 _FOLDS, _FOLDS_OF_MANY = 5, 3
 _MANY_ROWS = (
     50_000  # above it two thirds of the rows teach as much as four fifths, at three fits instead of five
 )
 _FEWEST_POSITIVE = 30
-_WITHOUT = "without."
+_D = Settings()
+
+SETTINGS = (
+    Setting(name="rounds", low=1, high=20_000, default=_D.rounds, about="The most rounds of boosting; growing stops before where held-out users gain nothing more."),
+    Setting(name="learning_rate", low=1e-4, high=1.0, default=_D.learning_rate, about="How far each round goes."),
+    Setting(name="leaves", low=2, high=4_096, default=_D.leaves, about="The most leaves of a tree."),
+    Setting(name="rows_in_leaf", low=1, high=1_000_000_000, default=_D.rows_in_leaf, about="The fewest rows of a leaf."),
+    Setting(name="share_of_features", low=0.01, high=1.0, default=_D.share_of_features, about="The share of columns that each tree may look at."),
+    Setting(name="penalty", low=0.0, high=1e6, default=_D.penalty, about="L2 penalty on the values of leaves."),
+    Setting(name="without", default=(), about="Groups of features that are left out, by their name on the shelf; attributes is all text columns."),
+    Setting(name="rising", default=(), about="Numeric columns in which a forecast may never fall."),
+    Setting(name="falling", default=(), about="Numeric columns in which a forecast may never rise."),
+)  # fmt: skip
+"""What the boosted models take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +121,8 @@ def read_lesson(training: Training, *, rung: int | None = None, after: int | Non
     Rows are put in the order of cutoff and user; columns are read a few at a time, so that the matrix is the largest
     thing held. Raises ``DataError`` where they are too few.
     """
-    names, texts = _columns(training)
+    learned = learned_columns(training.snapshot, training.settings)
+    settings, texts = _settings(training, learned), learned.texts
     target = training.target_of(training.task.horizon_days if rung is None else rung)
     early = () if after is None else (training.target_of(after),)
     rows = training.mature((*early, *texts, "user_id", "bucket"), rung=rung)
@@ -121,18 +135,17 @@ def read_lesson(training: Training, *, rung: int | None = None, after: int | Non
     actual = column_floats(rows, target) - (column_floats(rows, early[0]) if early else 0.0)
     buckets = column_floats(rows, "bucket").astype(np.int64)
     cap = whale_cap(actual)
-    learned = cap.applied(np.maximum(actual, 0.0))
-    _require_amounts(actual, learned, _folds(buckets))
-    encoder = Encoder(numbers=names, words=tuple(Words.learned(t, rows) for t in texts))
+    target_of_rows = cap.applied(np.maximum(actual, 0.0))
+    _require_amounts(actual, target_of_rows, _folds(buckets))
+    encoder = Encoder(numbers=learned.numbers, words=tuple(Words.learned(t, rows) for t in texts))
     matrix = encoder.empty(rows.num_rows)
     for columns in encoder.batches():
         encoder.fill(matrix, _taken(training.mature(columns, rung=rung), order), columns)
-    settings = _settings(training)
     return Lesson(
         data=BoostingData.of(matrix, categorical=encoder.categorical, threads=settings.threads),
         encoder=encoder,
         actual=actual,
-        target=learned,
+        target=target_of_rows,
         cap=cap,
         users=rows.column("user_id"),
         cutoffs=column_floats(rows, "cutoff"),
@@ -143,42 +156,12 @@ def read_lesson(training: Training, *, rung: int | None = None, after: int | Non
     )
 
 
-def _columns(training: Training) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Numeric and text columns to learn from: all but groups that the settings leave out."""
-    given = training.settings or {}
-    without = [k.removeprefix(_WITHOUT) for k, v in given.items() if k.startswith(_WITHOUT) and v]
-    groups = feature_groups(training.snapshot) if without else {}
-    unknown = [g for g in without if g not in groups]
-    if unknown:
-        raise _unknown(f"{_WITHOUT}{unknown[0]}", [f"{_WITHOUT}{g}" for g in groups])
-    left_out = {c for g in without for c in groups[g]}
-    return (
-        tuple(c.name for c in training.snapshot.features if c.name not in left_out),
-        tuple(c.name for c in training.snapshot.attributes if c.name not in left_out),
-    )
-
-
-def _settings(training: Training) -> Settings:
-    """The defaults, with what the training was tuned to."""
-    known = {f.name: f for f in fields(Settings) if f.name not in {"threads", "rising"}}
-    changed: dict[str, float] = {}
-    for key, value in (training.settings or {}).items():
-        if key.startswith(_WITHOUT):
-            continue
-        if key not in known:
-            raise _unknown(key, list(known))
-        whole = isinstance(getattr(Settings(), key), int)
-        changed[key] = round(value) if whole else float(value)
-    return replace(Settings(threads=training.threads), **changed)  # pyright: ignore[reportArgumentType]  whole numbers where the field has them
-
-
-def _unknown(key: str, known: list[str]) -> UsageError:
-    return UsageError(
-        "fit.unknown_setting",
-        what=f"'{key}' is no setting of this model.",
-        why="A setting that is ignored would look as if it had been tried.",
-        do=near_miss(key, known),
-    )
+def _settings(training: Training, learned: Learned) -> Settings:
+    """The defaults, with what the training was given in their place."""
+    given = checked(SETTINGS, training.settings, model="a boosted model")
+    numbers = {k: v for k, v in given.items() if not isinstance(v, tuple)}
+    slopes = (*learned.slopes, *(0 for _ in learned.texts))
+    return replace(Settings(threads=training.threads, rising=slopes), **numbers)  # pyright: ignore[reportArgumentType]  whole numbers where the field has them
 
 
 def _order(rows: pa.Table) -> NDArray[np.int64] | None:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from headwater.core.ledger import Task
-from headwater.models.ensemble import Trial, fit_blend, restore_blend
+from headwater.models.ensemble import Members, Trial, fit_blend, restore_blend
 from headwater.models.ltv.lightgbm_hurdle import LightgbmHurdle
 from headwater.models.ltv.pareto_nbd import ParetoNbd
 from headwater.models.model import Floats, Predictor, State, Training
@@ -23,6 +23,7 @@ class Average:
     about: ClassVar[str] = "the plain average of Pareto/NBD and the hurdle"
     simplicity: ClassVar[int] = 7
     by_default: ClassVar[bool] = True
+    members: ClassVar[Members] = _MEMBERS
 
     def fit(self, training: Training) -> Predictor:
         """Fit both. Raises ``DataError`` where one of them cannot be fitted."""

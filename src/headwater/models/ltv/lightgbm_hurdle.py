@@ -8,9 +8,9 @@ from headwater.core.ledger import Task
 from headwater.learners.boosting_losses import Objective
 from headwater.learners.tuning import Dial
 from headwater.models.ltv._boosted import DIALS, Heads, fit_heads, restore_heads
-from headwater.models.ltv._lesson import Lesson, read_lesson
+from headwater.models.ltv._lesson import SETTINGS, Lesson, read_lesson
 from headwater.models.ltv._shapes import Product
-from headwater.models.model import Predictor, State, Training
+from headwater.models.model import Predictor, Setting, State, Training
 
 __all__ = ["LightgbmHurdle"]
 
@@ -26,6 +26,7 @@ class LightgbmHurdle:
     about: ClassVar[str] = "gradient boosting: probability of any value, times the amount"
     simplicity: ClassVar[int] = 5
     by_default: ClassVar[bool] = True
+    takes: ClassVar[tuple[Setting, ...]] = SETTINGS
     dials: ClassVar[tuple[Dial, ...]] = DIALS
 
     def fit(self, training: Training) -> Predictor:

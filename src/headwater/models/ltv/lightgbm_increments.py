@@ -16,10 +16,10 @@ from headwater.core.ledger import Task
 from headwater.learners.tuning import Dial
 from headwater.models.drivers import Contributions
 from headwater.models.ltv._boosted import DIALS, FittedHeads, fit_heads, restore_heads
-from headwater.models.ltv._lesson import Lesson, read_lesson
+from headwater.models.ltv._lesson import SETTINGS, Lesson, read_lesson
 from headwater.models.ltv._shapes import Product
 from headwater.models.ltv.lightgbm_hurdle import hurdle
-from headwater.models.model import Draws, Floats, Pairs, Predictor, State, Training, require_signal
+from headwater.models.model import Draws, Floats, Pairs, Predictor, Setting, State, Training, require_signal
 from headwater.numerics.attribution import logarithmic_mean
 
 __all__ = ["LightgbmIncrements"]
@@ -37,6 +37,7 @@ class LightgbmIncrements:
     )
     simplicity: ClassVar[int] = 6
     by_default: ClassVar[bool] = False
+    takes: ClassVar[tuple[Setting, ...]] = SETTINGS
     dials: ClassVar[tuple[Dial, ...]] = DIALS
 
     def fit(self, training: Training) -> Predictor:

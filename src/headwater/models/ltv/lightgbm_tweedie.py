@@ -10,9 +10,9 @@ from headwater.core.ledger import Task
 from headwater.learners.boosting_losses import Objective
 from headwater.learners.tuning import Dial
 from headwater.models.ltv._boosted import DIALS, Heads, fit_heads, restore_heads
-from headwater.models.ltv._lesson import Lesson, read_lesson
+from headwater.models.ltv._lesson import SETTINGS, Lesson, read_lesson
 from headwater.models.ltv._shapes import Direct
-from headwater.models.model import Floats, Predictor, State, Training
+from headwater.models.model import Floats, Predictor, Setting, State, Training
 from headwater.numerics.calibration import mean_loss
 
 __all__ = ["LightgbmTweedie"]
@@ -26,6 +26,7 @@ class LightgbmTweedie:
     about: ClassVar[str] = "gradient boosting: zeros and amounts in one Tweedie loss"
     simplicity: ClassVar[int] = 5
     by_default: ClassVar[bool] = False
+    takes: ClassVar[tuple[Setting, ...]] = SETTINGS
     dials: ClassVar[tuple[Dial, ...]] = DIALS
 
     def fit(self, training: Training) -> Predictor:

@@ -10,11 +10,14 @@ from headwater.core.ledger import Task
 from headwater.learners.boosting_losses import Objective
 from headwater.learners.tuning import Dial
 from headwater.models.ltv._boosted import DIALS, Heads, fit_heads, restore_heads
-from headwater.models.ltv._lesson import Lesson, read_lesson
+from headwater.models.ltv._lesson import SETTINGS, Lesson, read_lesson
 from headwater.models.ltv._shapes import ZeroInflated
-from headwater.models.model import Predictor, State, Training
+from headwater.models.model import Predictor, Setting, State, Training
 
 __all__ = ["LightgbmZiln"]
+
+_TAKES = tuple(s for s in SETTINGS if s.name not in {"rising", "falling"})
+"""A mean of two scores that both rise need not rise: nothing is promised that cannot be kept."""
 
 
 class LightgbmZiln:
@@ -27,6 +30,7 @@ class LightgbmZiln:
     about: ClassVar[str] = "gradient boosting: a zero-inflated lognormal distribution for each user"
     simplicity: ClassVar[int] = 6
     by_default: ClassVar[bool] = False
+    takes: ClassVar[tuple[Setting, ...]] = _TAKES
     dials: ClassVar[tuple[Dial, ...]] = DIALS
 
     def fit(self, training: Training) -> Predictor:

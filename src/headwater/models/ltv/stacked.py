@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from headwater.core.ledger import Task
-from headwater.models.ensemble import Trial, fit_blend, restore_blend
+from headwater.models.ensemble import Members, Trial, fit_blend, restore_blend
 from headwater.models.ltv.bg_nbd import BgNbd
 from headwater.models.ltv.cohort_mean import CohortMean
 from headwater.models.ltv.lightgbm_hurdle import LightgbmHurdle
@@ -33,6 +33,7 @@ class Stacked:
     about: ClassVar[str] = "a blend of five models, weighed at past cutoffs"
     simplicity: ClassVar[int] = 8
     by_default: ClassVar[bool] = True
+    members: ClassVar[Members] = _MEMBERS
 
     def fit(self, training: Training) -> Predictor:
         """Fit the members now and at past cutoffs. Raises ``DataError`` where fewer than two can be fitted."""
