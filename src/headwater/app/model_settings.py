@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from headwater.models.declared import checked_settings
 from headwater.models.model import ModelSettings
-from headwater.models.settings import checked_settings
 
 __all__ = ["model_requirements", "model_settings_of"]
 

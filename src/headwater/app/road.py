@@ -33,9 +33,10 @@ from headwater.engine.arrays import column_objects
 from headwater.engine.duckdb import DuckDB
 from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.standing import Choice
+from headwater.models.declared import checked_settings
 from headwater.models.forecasting import FittedModel, fit_model
 from headwater.models.ltv import LTV_MODELS
-from headwater.models.settings import checked_settings, require_columns
+from headwater.models.settings import require_columns
 from headwater.numerics.consistent import agreed
 from headwater.numerics.forecast import Forecast
 from headwater.snapshots.rows import rows_at

@@ -41,6 +41,7 @@ class Published:
 
 def run(study: Study) -> Published:
     """Walk the whole road. Raises the errors of its steps."""
+    study.require_models()
     told = tell(study)
     paths = publish(study, told)
     return Published(

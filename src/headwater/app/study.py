@@ -36,15 +36,17 @@ from headwater.evaluation.backtest import Backtest, run_backtest
 from headwater.evaluation.grouping import Grouping, groups_of
 from headwater.evaluation.stability import followed
 from headwater.evaluation.totals import SharedError
+from headwater.models.declared import with_members
+from headwater.models.extras import require_extras
 from headwater.models.forecasting import FittedModel, fit_model, restore_model
 from headwater.models.ltv import LTV_MODELS
 from headwater.models.model import ModelSettings, Training
-from headwater.models.settings import require_columns, with_members
+from headwater.models.settings import require_columns
 from headwater.numerics.forecast import Forecast
 from headwater.snapshots.attributes import ToldAttributes
 from headwater.snapshots.rows import rows_at
 
-__all__ = ["FittedStep", "ForecastStep", "Study", "seeded"]
+__all__ = ["FittedStep", "ForecastStep", "Study", "ledger_key", "seeded"]
 
 T = TypeVar("T")
 _SHOWN = frozenset({"check", "source", "ledger", "audit", "backtest", "fit", "forecast", "agree"})
@@ -161,8 +163,17 @@ class Study:
         """A snapshot; ``as_of`` cuts the ledger itself."""
         return self._data.snapshot(cutoffs=cutoffs, horizons=horizons, as_of=as_of)
 
+    def view(self) -> object:
+        """What makes a snapshot what it is, beside the ledger and its cutoffs."""
+        return self._data.view()
+
+    def require_models(self, *models: str) -> None:
+        """Raise ``UsageError`` (``shelf.unknown``, ``extra.missing``) where these models, or one in ``[[predict]]``, cannot be fitted here."""
+        require_extras([*models, *(m for p in self.settings.predict for m in p.models)])
+
     def jobs(self) -> tuple[Job, ...]:
         """What ``[[predict]]`` asks for."""
+        self.require_models()
         return jobs_of(self.settings.predict, self.ledger(), _default_models())
 
     def backtest(self, job: Job, *, seed: int | None = None) -> Backtest:
@@ -174,7 +185,7 @@ class Study:
         )
         ranks = {m: LTV_MODELS.load(m).simplicity for m in job.models}
         inputs = {
-            "ledger": _ledger_key(ledger),
+            "ledger": ledger_key(ledger),
             "view": self._data.view(),
             "task": task,
             "models": ranks,
@@ -262,7 +273,7 @@ class Study:
                 why="A damaged or changed model file is not opened.",
                 do=f"Delete '{fitted.files[0]}' and run again.",
             )
-        return restore_model(json.loads(saved))
+        return restore_model(json.loads(saved), threads=self.threads)
 
     def fingerprints(self) -> dict[str, str]:
         """The content fingerprint of every step whose result is shown, by step and key."""
@@ -373,7 +384,7 @@ def _default_models() -> tuple[str, ...]:
     return tuple(n for n in LTV_MODELS.names() if LTV_MODELS.load(n).by_default)
 
 
-def _ledger_key(ledger: Ledger) -> dict[str, object]:
+def ledger_key(ledger: Ledger) -> dict[str, object]:
     """What a step that reads the ledger depends on."""
     return {
         "days": ledger.days.fingerprint,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +17,16 @@ from headwater.learners.boosting_losses import Objective, lognormal_start, logno
 if TYPE_CHECKING:
     import lightgbm as lgb
 
-__all__ = ["Boosted", "BoostingData", "CrossFit", "Settings", "cross_fit", "fit_boosting", "restore_boosting"]
+__all__ = [
+    "Boosted",
+    "BoostingData",
+    "CrossFit",
+    "Settings",
+    "cross_fit",
+    "fit_boosting",
+    "predicting_with",
+    "restore_boosting",
+]
 
 Floats = NDArray[np.float64]
 Features = NDArray[np.float32]
@@ -23,6 +34,7 @@ Rows = NDArray[np.int32]
 _MANY_VALUES = 5_000_000
 _LOOK_EVERY, _PATIENCE = 5, 8
 _CHUNK = 200_000
+_PREDICTING: ContextVar[int] = ContextVar("threads of predictions", default=1)
 _BINNING = {"data_random_seed": 1, "feature_pre_filter": False, "enable_bundle": False, "verbosity": -1}
 
 
@@ -94,7 +106,7 @@ class Boosted:
     def predict(self, features: Features) -> Floats:
         """Chances, means or quantiles of shape (n_rows,); of a lognormal (mu, sigma), shape (n_rows, 2)."""
         parts = [
-            np.asarray(self.booster.predict(rows, num_threads=_threads(rows)), dtype=np.float64)
+            np.asarray(self.booster.predict(rows, num_threads=_threads(features)), dtype=np.float64)
             for rows in _chunks(features)
         ]
         return self._finished(np.concatenate(parts))
@@ -104,7 +116,8 @@ class Boosted:
         n_outputs, wide = self.objective.n_outputs, features.shape[1] + 1
         parts = [
             np.asarray(
-                self.booster.predict(rows, pred_contrib=True, num_threads=_threads(rows)), dtype=np.float64
+                self.booster.predict(rows, pred_contrib=True, num_threads=_threads(features)),
+                dtype=np.float64,
             ).reshape(rows.shape[0], n_outputs, wide)
             for rows in _chunks(features)
         ]
@@ -140,6 +153,16 @@ class CrossFit:
 
     held: Floats
     rounds: int
+
+
+@contextmanager
+def predicting_with(threads: int) -> Generator[None]:
+    """Let boosted models predict with so many threads while the block runs; elsewhere they take one."""
+    before = _PREDICTING.set(threads)
+    try:
+        yield
+    finally:
+        _PREDICTING.reset(before)
 
 
 def fit_boosting(
@@ -316,8 +339,8 @@ def _parameters(
 
 
 def _threads(features: Features) -> int:
-    """One for few values, otherwise as many as there are (0)."""
-    return 0 if features.size > _MANY_VALUES else 1
+    """One for few values, otherwise as many as ``predicting_with`` allows."""
+    return _PREDICTING.get() if features.size > _MANY_VALUES else 1
 
 
 def _chunks(features: Features) -> Iterator[Features]:

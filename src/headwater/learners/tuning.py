@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headwater.core.errors import UsageError
 from headwater.numerics.calibration import Gain, paired_gain
 
-__all__ = ["Dial", "Losses", "Search", "SettingValue", "Trial", "search"]
+__all__ = ["Dial", "Losses", "Search", "SettingValue", "Trial", "search", "search_library"]
 
 Floats = NDArray[np.float64]
 SettingValue = int | float | tuple[str, ...]
@@ -72,19 +72,21 @@ def search(
     dials: Sequence[Dial],
     first: Sequence[Mapping[str, SettingValue]] = (),
     seconds: float,
+    most_trials: int | None = None,
     clock: Callable[[], float],
     rng: np.random.Generator,
 ) -> Search:
-    """Try the defaults, then ``first`` one by one, then what a tree-structured Parzen estimator proposes.
+    """Try the defaults, then ``first`` one by one, then what a tree-structured Parzen estimator proposes in the best of these.
 
     ``judge`` yields the losses of one origin after another under some settings (none: the defaults). Users of even
     buckets choose, those of odd buckets confirm, so that the best of many trials is not believed for its luck. A
     trial that is clearly behind at its first origins is stopped there. The search ends when ``seconds`` by
-    ``clock`` are over (the trial under way is finished) or 25 trials in a row were no better than the best.
+    ``clock`` are over (the trial under way is finished), after ``most_trials`` beside the defaults, or when 25 in
+    a row were no better than the best.
 
     Raises ``UsageError`` (``extra.missing``) without Optuna.
     """
-    optuna = _optuna()
+    optuna = search_library()
     sampler = optuna.samplers.TPESampler(seed=int(rng.integers(2**31 - 1)))
     study = optuna.create_study(direction="minimize", sampler=sampler)
     space = {d.name: _distribution(optuna, d) for d in dials}
@@ -93,16 +95,20 @@ def search(
     run = _Run(judge, defaults, clock)
     run.keep({}, defaults, seconds=clock() - start, stopped_early=False)
     ended = f"{_IDLE_TRIALS} trials in a row were no better"
-    waiting = list(first)
+    waiting, begin = list(first), run.best.settings
     while run.idle < _IDLE_TRIALS:
         if clock() - start >= seconds:
             ended = f"{seconds:g} seconds were over"
             break
+        if most_trials is not None and run.n_tried >= most_trials:
+            ended = f"{most_trials} trials were made"
+            break
         if waiting:
             run.attempt(waiting.pop(0))
+            begin = run.best.settings
             continue
         asked = study.ask(fixed_distributions=space)
-        trial = run.attempt(dict(asked.params))
+        trial = run.attempt({**begin, **asked.params})
         study.tell(asked, trial.loss)
     return run.ended(ended)
 
@@ -121,6 +127,16 @@ class _Run:
         self._losses: dict[int, Sequence[Losses]] = {}
         self._best = 0
         self.idle = 0
+
+    @property
+    def best(self) -> Trial:
+        """The best so far."""
+        return self._trials[self._best]
+
+    @property
+    def n_tried(self) -> int:
+        """How many settings were tried beside the defaults."""
+        return len(self._trials) - 1
 
     def attempt(self, settings: Mapping[str, SettingValue]) -> Trial:
         """Judge settings at one origin after another, as long as they may still win."""
@@ -153,17 +169,16 @@ class _Run:
         )
         self._trials.append(trial)
         self.idle += 1
-        if not stopped_early and (trial.number == 0 or trial.loss < self._trials[self._best].loss):
+        if not stopped_early and (trial.number == 0 or trial.loss < self.best.loss):
             self._losses, self._best, self.idle = {trial.number: losses}, trial.number, 0
         return trial
 
     def ended(self, why: str) -> Search:
         """What the search found, confirmed by users who did not choose it."""
-        best = self._trials[self._best]
-        confirmed = _gain(self._defaults, self._losses[best.number], odd=True)
+        confirmed = _gain(self._defaults, self._losses[self._best], odd=True)
         return Search(
-            settings=best.settings if confirmed.clear else {},
-            best=best,
+            settings=self.best.settings if confirmed.clear else {},
+            best=self.best,
             confirmed=confirmed,
             trials=tuple(self._trials),
             ended=why,
@@ -184,7 +199,8 @@ def _distribution(optuna: Any, dial: Dial) -> Any:
     return optuna.distributions.FloatDistribution(dial.low, dial.high, log=dial.ratios)
 
 
-def _optuna() -> Any:
+def search_library() -> Any:
+    """Optuna, opened when something is tuned. Raises ``UsageError`` (``extra.missing``)."""
     try:
         optuna: Any = import_module("optuna")
     except ModuleNotFoundError:

@@ -19,6 +19,7 @@ from headwater.core.finding import Finding
 from headwater.core.ledger import Snapshot, Task
 from headwater.core.span import date_of
 from headwater.engine.arrays import column_floats
+from headwater.learners.boosting import predicting_with
 from headwater.models.ltv import LTV_MODELS
 from headwater.models.model import Floats, Pairs, Predictor, State, Training
 from headwater.numerics import intervals
@@ -62,13 +63,14 @@ class PastErrors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedModel:
-    """A model that can forecast: its name, its task, its predictor, and its past errors."""
+    """A model that can forecast: its name, its task, its predictor, its past errors, and the threads it may use."""
 
     name: str
     task: Task
     predictor: Predictor
     errors: PastErrors | None
     findings: tuple[Finding, ...]
+    threads: int = 1
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
@@ -84,7 +86,8 @@ class FittedModel:
         rows = rows_at(snapshot, cutoff, self.predictor.columns)
         if rows.num_rows == 0:
             raise _nobody(snapshot, cutoff)
-        mean = self.predictor.predict(rows)
+        with predicting_with(self.threads):
+            mean = self.predictor.predict(rows)
         level = self.task.level
         if self.errors is not None:
             low, high = intervals.apply(self.errors.bins, mean)
@@ -133,21 +136,27 @@ def fit_model(name: str, training: Training) -> FittedModel:
     the data cannot carry the model.
     """
     _require_target(training)
-    predictor = training.fitted(name, LTV_MODELS.load(name))
-    pairs = predictor.held_out or _past_pairs(predictor, training)
-    errors = PastErrors.of(pairs, level=training.task.level)
+    with predicting_with(training.threads):
+        predictor = training.fitted(name, LTV_MODELS.load(name))
+        pairs = predictor.held_out or _past_pairs(predictor, training)
     return FittedModel(
-        name=name, task=training.task, predictor=predictor, errors=errors, findings=predictor.findings
+        name=name,
+        task=training.task,
+        predictor=predictor,
+        errors=PastErrors.of(pairs, level=training.task.level),
+        findings=predictor.findings,
+        threads=training.threads,
     )
 
 
-def restore_model(state: State) -> FittedModel:
-    """The model of a saved state."""
+def restore_model(state: State, *, threads: int = 1) -> FittedModel:
+    """The model of a saved state, to forecast with so many threads."""
     task = Task(**cast("dict[str, object]", state["task"]))  # pyright: ignore[reportArgumentType]  values are checked by the caller's schema
     name = str(state["name"])
     predictor = LTV_MODELS.load(name)().restore(task, cast("Mapping[str, object]", state["predictor"]))
     saved = cast("dict[str, dict[str, object]] | None", state["errors"])
-    return FittedModel(name=name, task=task, predictor=predictor, errors=_restored_errors(saved), findings=())
+    errors = _restored_errors(saved)
+    return FittedModel(name=name, task=task, predictor=predictor, errors=errors, findings=(), threads=threads)
 
 
 def _require_target(training: Training) -> None:

@@ -9,10 +9,9 @@ from headwater.core.errors import UsageError, near_miss
 from headwater.core.ledger import Snapshot
 from headwater.learners.tuning import SettingValue
 from headwater.models.feature_groups import feature_groups
-from headwater.models.ltv import LTV_MODELS
-from headwater.models.model import ModelSettings, Setting, model_members
+from headwater.models.model import ModelSettings, Setting
 
-__all__ = ["Learned", "checked", "checked_settings", "learned_columns", "require_columns", "with_members"]
+__all__ = ["Learned", "checked", "learned_columns", "require_columns"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,27 +23,10 @@ class Learned:
     slopes: tuple[int, ...]
 
 
-def checked_settings(model: str, given: Mapping[str, object]) -> ModelSettings:
-    """A choice of settings as the model of that name takes them.
-
-    Raises ``UsageError``: ``shelf.unknown`` (no such model), ``fit.no_settings``, and those of ``checked``.
-    """
-    takes = _taken(model)
-    if not takes:
-        raise _takes_none(model)
-    return checked(takes, given, model=model)
-
-
 def checked(takes: Sequence[Setting], given: Mapping[str, object], *, model: str) -> ModelSettings:
     """A choice among settings. Raises ``UsageError``: ``fit.unknown_setting``, ``fit.wrong_setting``."""
     known = {s.name: s for s in takes}
     return {key: _checked(model, known, key, value) for key, value in given.items()}
-
-
-def with_members(model: str, by_model: Mapping[str, ModelSettings]) -> dict[str, ModelSettings]:
-    """The settings that a fit of a model depends on: its own and, of a blend, its members'."""
-    names = (model, *model_members(LTV_MODELS.load(model)))
-    return {m: dict(by_model[m]) for m in names if by_model.get(m)}
 
 
 def require_columns(by_model: Mapping[str, ModelSettings], snapshot: Snapshot) -> None:
@@ -89,21 +71,6 @@ def _slopes(settings: ModelSettings, numbers: tuple[str, ...], texts: tuple[str,
                 do=near_miss(name, numbers),
             )
     return tuple(signs.get(name, 0) for name in numbers)
-
-
-def _taken(model: str) -> tuple[Setting, ...]:
-    return tuple(getattr(LTV_MODELS.load(model), "takes", ()))
-
-
-def _takes_none(model: str) -> UsageError:
-    members = model_members(LTV_MODELS.load(model))
-    able = [m for m in members or LTV_MODELS.names() if _taken(m)]
-    return UsageError(
-        "fit.no_settings",
-        what=f"{model} takes no settings{' of its own: its members are fitted with theirs' if members else ''}.",
-        why="A setting that is not read would be a wish that is not met.",
-        do=f"Set those of {', '.join(able)}." if able else "Take the section out.",
-    )
 
 
 def _checked(model: str, known: Mapping[str, Setting], key: str, value: object) -> SettingValue:

@@ -4,6 +4,7 @@ from headwater.app.cli import commands as commands
 from headwater.app.cli import explain as explain
 from headwater.app.cli import quality as quality
 from headwater.app.cli import simulate as simulate
+from headwater.app.cli import tune as tune
 from headwater.app.cli import verify as verify
 from headwater.app.cli.program import main
 

@@ -26,7 +26,6 @@ from headwater.app.cli.speak import Reply, finding_data, finding_line
 from headwater.app.cli.targets import Horizon, Model, Target, job_of
 from headwater.app.demo import EXAMPLES, lay_out, require_example
 from headwater.app.doctor import examine
-from headwater.app.plan import Job
 from headwater.app.propose import write_settings
 from headwater.app.run import run as run_all
 from headwater.app.store import Store
@@ -36,7 +35,6 @@ from headwater.contracts.infer import propose
 from headwater.core.errors import HeadwaterError
 from headwater.core.span import as_days, day_of
 from headwater.engine.duckdb import DuckDB
-from headwater.models.ltv import LTV_MODELS
 
 __all__ = [
     "backtest",
@@ -138,14 +136,14 @@ def backtest(options: Options, target: Target = None, horizon: Horizon = None) -
 @with_options
 def fit(options: Options, model: Model = None, target: Target = None, horizon: Horizon = None) -> None:
     """Fit one model on everything known."""
-    in_workspace(options, "fit", lambda study: _fit(study, model, job_of(study, target, horizon)))
+    in_workspace(options, "fit", lambda study: _fit(study, model, target, horizon))
 
 
 @app.command()
 @with_options
 def predict(options: Options, model: Model = None, target: Target = None, horizon: Horizon = None) -> None:
     """Forecast every user from the end of the log."""
-    in_workspace(options, "predict", lambda study: _predict(study, model, job_of(study, target, horizon)))
+    in_workspace(options, "predict", lambda study: _predict(study, model, target, horizon))
 
 
 @app.command()
@@ -208,13 +206,15 @@ def _init(given: Options, data: Path, *, user: str | None, at: str | None, force
     return Reply(text="\n".join(lines), data=data_of)
 
 
-def _fit(study: Study, model: str | None, job: Job) -> Reply:
+def _fit(study: Study, model: str | None, target: str | None, horizon: str | None) -> Reply:
+    study.require_models(*([model] if model else []))
+    job = job_of(study, target, horizon)
     return fit_reply(study.fit(model or study.backtest(job).choice.name, job))
 
 
-def _predict(study: Study, model: str | None, job: Job) -> Reply:
-    if model is not None:
-        LTV_MODELS.load(model)
+def _predict(study: Study, model: str | None, target: str | None, horizon: str | None) -> Reply:
+    study.require_models(*([model] if model else []))
+    job = job_of(study, target, horizon)
     proof, agreed = named_forecast(study, model, job) if model else chosen_forecast(study, job)
     findings = (*trust_findings(study, job, proof, model=model), *agreed.findings)
     return forecast_reply(study, agreed.over(job.task), proof, findings)

@@ -42,6 +42,8 @@ def road_of(command: str, given: Collection[str]) -> tuple[str, ...]:
     match command:
         case "check":
             return ("check", "compare") if "against" in given else ("check",)
+        case "tune":
+            return ("check", "ledger", "audit", "snapshot", "tune")
         case "leakage":
             return ("check", "ledger", "leakage")
         case "fit" if "model" in given:

@@ -26,6 +26,7 @@ __all__ = [
     "check_reply",
     "fit_reply",
     "forecast_reply",
+    "grid_text",
     "ledger_reply",
     "run_reply",
     "snapshot_reply",
@@ -115,7 +116,7 @@ def backtest_reply(backtest: Backtest) -> Reply:
     refused = [f"{m} could not be tested: {f.what}" for m, f in backtest.refused.items()]
     text = "\n".join(
         [
-            _table(leaderboard(backtest)),
+            grid_text(leaderboard(backtest)),
             "",
             backtest.choice.reason,
             *refused,
@@ -262,7 +263,8 @@ def _events_data(events: Events) -> dict[str, Any]:
     }
 
 
-def _table(grid: Grid) -> str:
+def grid_text(grid: Grid) -> str:
+    """A grid as lines of aligned columns."""
     head = [f.label for f in grid.fields]
     rows = [[cell_text(v, f.form) for v, f in zip(row, grid.fields, strict=True)] for row in grid.stream()]
     widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]

@@ -25,7 +25,10 @@ from headwater.learners.network_rows import RowSource, rises
 from headwater.learners.network_training import Learned, TrainingSettings, learn_network
 from headwater.models.model import Draws, Floats, Pairs, State, Training, require_signal
 
-__all__ = ["NetworkForecast", "fit_network", "restore_forecast", "steady_factor"]
+__all__ = ["NEEDS", "NetworkForecast", "fit_network", "restore_forecast", "steady_factor"]
+
+NEEDS = ("torch", "deep")
+"""The library that networks are trained with, and the extra that brings it."""
 
 _FEWEST_PAID, _FEWEST_HELD_PAID = 30, 10
 _FOLDS, _FOLDS_OF_MANY = 3, 5

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from headwater.core.ledger import Task
 from headwater.learners.network_ziln import ZilnHead
-from headwater.models.ltv._networks import fit_network, restore_forecast
+from headwater.models.ltv._networks import NEEDS, fit_network, restore_forecast
 from headwater.models.model import Predictor, State, Training
 
 __all__ = ["OrderedHorizonsNetwork"]
@@ -18,6 +18,7 @@ class OrderedHorizonsNetwork:
     about: ClassVar[str] = "neural network: all horizons at once, each adding to the one before"
     simplicity: ClassVar[int] = 9
     by_default: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, str]] = NEEDS
 
     def fit(self, training: Training) -> Predictor:
         """Learn from matured windows. Raises ``UsageError`` without PyTorch, ``DataError`` where too little has matured."""
