@@ -30,5 +30,5 @@ def _without_total(worth: Worth, order: Verdict, total: Verdict) -> str:
         return f"{n} were forecast over {days} days from {date_of(worth.forecast.cutoff)}, but the forecast cannot be defended: {order.because[0]}"
     return (
         f"The order of {n} can be used: {worth.top.share:.0%} of the expected value lies with the top tenth. The total of {days} days "
-        f"cannot be defended (the model says {worth.total.value:,.0f} {worth.total.unit}): {total.because[0]}"
+        f"cannot be defended; the model says {worth.total.value:,.0f} {worth.total.unit}. {total.because[0]}"
     )
