@@ -187,6 +187,31 @@ def test_users_and_origins_whose_outcome_lies_in_a_hole_are_left_out() -> None:
     assert made.standing("mae").mean_value("off") == 0
 
 
+@pytest.mark.parametrize(
+    ("shares", "left", "choice"),
+    [((0.0, 0.0, 0.0), 3, "low"), ((0.02, 0.0, 0.6), 2, "right"), ((0.5, 0.5, 0.6), 3, "low")],
+)
+def test_an_origin_in_a_hole_decides_nothing_where_others_remain(
+    shares: tuple[float, ...], left: int, choice: str
+) -> None:
+    """By hand: at the last origin a fifth of what came is in the log, so the model that says a fifth looks right there."""
+    lost = dict(zip(ORIGINS, shares, strict=True))
+    made = run_backtest(
+        TASK,
+        models={"low": 1, "right": 2},
+        origins=ORIGINS,
+        actual=lambda origin: outcomes(origin) * (0.2 if origin == ORIGINS[2] else 1.0),
+        forecast=lambda model, origin: known_at(origin, 1.0 if model == "right" else 0.2),
+        rng=np.random.default_rng(1),
+        resamples=50,
+        hole_share=lost.__getitem__,
+    )
+    assert (len(made.origins), made.choice.name) == (left, choice)
+    found = [f for f in made.findings if f.code == "backtest.holes"]
+    assert len(found) == (left < len(ORIGINS))
+    assert all(f"{date_of(ORIGINS[2])} (60% of its days)" in f.what for f in found)
+
+
 def test_without_any_known_outcome_there_is_no_proof() -> None:
     with pytest.raises(DataError, match=r"backtest\.no_outcome"):
         run_backtest(

@@ -66,7 +66,7 @@ def _found(study: Study, job: Job, proof: Backtest, learned: Snapshot, *, model:
         proof,
         model=model,
         history_days=ledger.end_day - ledger.first_day,
-        hole_shares={o: _hole_share(study, job, o) for o in proof.origins},
+        hole_shares={o: study.hole_share(job.task, o) for o in proof.origins},
         shifts=shifts,
     )
     of = f"{job.task.measure.replace('_', ' ').capitalize()}, {job.task.horizon_days} days"
@@ -92,15 +92,3 @@ def _looked_at(study: Study, snapshot: Snapshot, cutoff: int) -> dict[str, Colum
         c: np.array([w or "" for w in column_objects(rows, c)], dtype=np.str_) for c in attributes
     }
     return numbers | words
-
-
-def _hole_share(study: Study, job: Job, origin: int) -> float:
-    """The share of the days of an origin's target windows that lie in holes, averaged over users."""
-    snapshot = study.tested(job.task, origin)
-    column = f"hole_days_{job.task.horizon_days}d"
-    if column not in {c.name for c in snapshot.rows.columns}:
-        return 0.0
-    query = sql(
-        "SELECT avg({c}) FROM {s} WHERE cutoff = {o}", c=name(column), s=table_scan(snapshot.rows), o=origin
-    )
-    return float(study.engine.one(query)[0] or 0.0) / job.task.horizon_days

@@ -28,9 +28,11 @@ from headwater.evaluation.standing import Choice, Standing
 from headwater.evaluation.totals import SharedError, group_error, shared_error
 from headwater.numerics.forecast import Forecast
 
-__all__ = ["Backtest", "SharedError", "run_backtest"]
+__all__ = ["MOST_HOLES", "Backtest", "SharedError", "run_backtest"]
 
 Floats = NDArray[np.float64]
+MOST_HOLES = 0.05
+"""Origins above this share of days lost to holes, averaged over users, decide nothing where others remain."""
 _FEW_ORIGINS = 3
 
 
@@ -85,6 +87,7 @@ def run_backtest(
     groups: Callable[[int], Mapping[str, Labels]] | None = None,
     users: Callable[[int], pa.Array] | None = None,
     truth: Callable[[int], Floats] | None = None,
+    hole_share: Callable[[int], float] | None = None,
 ) -> Backtest:
     """Score every model at every origin on the same users.
 
@@ -104,6 +107,9 @@ def run_backtest(
         be (``stability.followed``).
     truth
         Each user's expected outcome where it is known (a simulated app), for the error budget.
+    hole_share
+        The share of the days of an origin's target windows that lie in holes of the log, averaged over users.
+        Origins above ``MOST_HOLES`` are left out and named, as long as others remain.
 
     Raises
     ------
@@ -115,7 +121,8 @@ def run_backtest(
     scores = {name: SCORES.load(name)() for name in SCORES.names()}
     refused: dict[str, Finding] = {}
     tried: list[Tried] = []
-    for origin in origins:
+    usable, left_out = _without_holes(origins, hole_share)
+    for origin in usable:
         left = [m for m in models if m not in refused]
         made = try_origin(origin, left, scores, asked=asked, rng=rng, resamples=resamples)
         if made is not None:
@@ -138,7 +145,8 @@ def run_backtest(
         refused=refused,
         findings=(
             *_few_origins([o.origin for o in tried]),
-            *_unknown(tried, origins),
+            *left_out,
+            *_unknown(tried, usable),
             *check_groups([f for f in fits if f.model == choice.name]),
         ),
         group_fits=fits,
@@ -172,6 +180,25 @@ def _few_origins(origins: Sequence[int]) -> tuple[Finding, ...]:
             numbers={"n_origins": len(origins)},
         ),
     )
+
+
+def _without_holes(
+    origins: Sequence[int], hole_share: Callable[[int], float] | None
+) -> tuple[Sequence[int], tuple[Finding, ...]]:
+    """The origins that may decide; where some lie in holes and others do not, a finding that names the first."""
+    lost = {o: share for o in origins if hole_share is not None and (share := hole_share(o)) > MOST_HOLES}
+    if not lost or len(lost) == len(origins):
+        return origins, ()
+    days = ", ".join(f"{date_of(o)} ({s:.0%} of its days)" for o, s in sorted(lost.items()))
+    found = Finding(
+        code="backtest.holes",
+        severity=Severity.WARN,
+        what=f"{len(lost)} of {len(origins)} origins were left out of the comparison and the choice, since their target windows overlap holes in the log: {days}.",
+        why="What happened in a hole is missing, so every model looks too high there, and the one that says least looks best.",
+        do="Load the missing days again, or test at origins whose windows are whole.",
+        numbers={"n_lost": len(lost), "n_origins": len(origins)},
+    )
+    return [o for o in origins if o not in lost], (found,)
 
 
 def _unknown(tried: Sequence[Tried], origins: Sequence[int]) -> tuple[Finding, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from headwater.core.answer import Estimate
 from headwater.core.finding import Finding, Severity
 from headwater.core.span import date_of
-from headwater.evaluation.backtest import Backtest
+from headwater.evaluation.backtest import MOST_HOLES, Backtest
 from headwater.evaluation.shift import Shift
 from headwater.evaluation.standing import SCORE_WORDS, Place, Standing
 
@@ -24,7 +24,6 @@ NAIVE_MODELS = ("rate_so_far", "cohort_mean")
 """What anybody would do without a model."""
 
 _OFF = 0.25
-_HOLES = 0.05
 _Z = 1.96
 _MANY_MOVED = 0.25
 _NAMED = 5
@@ -53,13 +52,14 @@ def check_trust(
         Length of the log up to today.
     hole_shares
         By origin, the share of the days of its target windows that lie in holes, averaged over users. Origins
-        above 5% are left out of the questions asked here (the standings and the choice hold all of them).
+        above ``MOST_HOLES`` (5%) are left out of the questions asked here; a backtest that was told of holes has
+        left them out before, unless no other remained.
     shifts
         From ``population_shift``.
     off
         The total is off where it is so much above or below what came (0.25).
     """
-    lost = {o: s for o, s in (hole_shares or {}).items() if s > _HOLES and o in backtest.origins}
+    lost = {o: s for o, s in (hole_shares or {}).items() if s > MOST_HOLES and o in backtest.origins}
     usable = [o for o in backtest.origins if o not in lost]
     found = [
         *(f for f in backtest.choice.findings if f.severity is Severity.BLOCK),
