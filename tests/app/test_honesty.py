@@ -13,7 +13,8 @@ from scipy.stats import t as student
 from headwater.app.config import settings_of
 from headwater.app.plan import Job, learning_cutoffs, origins_of, task_of
 from headwater.app.study import Study
-from headwater.app.worth import worth_of
+from headwater.app.worth import user_grid, worth_of
+from headwater.core.block import Form
 from headwater.engine.arrays import column_floats
 from headwater.models.forecasting import PastErrors
 from headwater.models.ltv import LTV_MODELS
@@ -110,6 +111,16 @@ def test_the_total_carries_the_error_that_all_users_share(honest: Study) -> None
     windows = 1 + 20 / HORIZON
     reach = student.ppf(0.95, windows) * np.sqrt(variance + (share * total.value) ** 2)
     assert (total.low, total.high) == pytest.approx((total.value - reach, total.value + reach), rel=1e-9)
+
+
+def test_a_copy_of_a_forecast_says_how_far_it_looks(honest: Study) -> None:
+    job = job_of(honest)
+    forecast = honest.forecast("bg_nbd", job, proof=honest.backtest(job))
+    assert Path(forecast.rows.files[0]).name == f"forecast_{HORIZON}d.parquet"
+    assert set(column_floats(forecast.rows.to_arrow(), "horizon_days")) == {HORIZON}
+    worth = worth_of(honest, forecast)
+    grid = user_grid(honest.engine, honest.events(), honest.ledger(), worth, Form.NUMBER)
+    assert grid.title[:31].startswith(f"{HORIZON} days of")  # the name of its sheet is cut there
 
 
 def test_predicted_variances_add_up_to_the_squared_errors_they_were_learned_from() -> None:

@@ -11,10 +11,12 @@ import pytest
 
 from headwater.core.errors import DataError
 from headwater.engine.arrays import column_floats
+from headwater.models.ensemble import Trial, fit_blend
 from headwater.models.ltv.average import Average
 from headwater.models.ltv.lightgbm_hurdle import LightgbmHurdle
 from headwater.models.ltv.pareto_nbd import ParetoNbd
 from headwater.models.ltv.stacked import Stacked
+from headwater.models.model import Floats
 
 if TYPE_CHECKING:
     from conftest import Known, World
@@ -45,6 +47,25 @@ def test_what_the_blend_is_judged_on_was_said_before_it_came(known: Known) -> No
     np.testing.assert_array_equal(blend.held_out.actual, column_floats(rows, training.task.target))
     said = np.mean([m.predict(rows) for m in members], axis=0)
     np.testing.assert_allclose(blend.held_out.predicted, said, rtol=1e-12)
+
+
+def test_the_weights_a_blend_is_judged_with_come_from_earlier_cutoffs(known: Known) -> None:
+    end = known.world.end
+    training = known.world.training(end, *(end - k for k in (30, 60, 90, 104)))
+    asked: list[tuple[int, ...]] = []
+
+    def weigh(trials: tuple[Trial, ...], n_members: int) -> Floats:
+        asked.append(tuple(t.cutoff for t in trials))
+        return np.eye(n_members)[len(trials) % n_members]  # one trial: the hurdle alone
+
+    members = {"pareto_nbd": ParetoNbd, "lightgbm_hurdle": LightgbmHurdle}
+    blend = fit_blend(members, training, weigh=weigh, needed=2)
+    assert sorted(asked, key=len) == [asked[0][1:], asked[0]]
+    then = training.back_at(max(asked[0]))
+    hurdle = then.fitted("lightgbm_hurdle", LightgbmHurdle)
+    rows = training.last_matured(hurdle.columns)
+    assert blend.held_out is not None
+    np.testing.assert_allclose(blend.held_out.predicted, hurdle.predict(rows), rtol=1e-12)
 
 
 def test_a_model_is_fitted_once_and_its_refusal_is_remembered(
@@ -89,6 +110,7 @@ def test_weights_of_a_stack_are_shares_and_are_saved(known: Known) -> None:
     rows = training.at_now(blend.columns)
     again = Stacked().restore(training.task, state)
     np.testing.assert_array_equal(again.predict(rows), blend.predict(rows))
+    assert dict(again.facts) == {k: v for k, v in blend.facts if k.startswith("weight of ")}
 
 
 def test_a_member_that_cannot_be_fitted_is_named_and_an_average_of_one_is_refused(

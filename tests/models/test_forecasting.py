@@ -152,3 +152,11 @@ def test_points_that_are_no_money_have_a_worth_a_day(known: Known) -> None:
     assert "per purchase day" in dict(fitted.facts)
     total = known.world.forecast(fitted, training).mean.sum()
     assert total == pytest.approx(sum(known.truth.values()), rel=0.2)
+
+
+def test_a_fitted_model_shows_itself_as_other_results_do(known: Known) -> None:
+    fitted = fit_model("bg_nbd", known.world.training())
+    assert dict(zip(*fitted.to_dict().values(), strict=True)) == dict(fitted.facts)
+    assert len(repr(fitted)) < 200
+    assert "bg_nbd" in repr(fitted)
+    assert "30 days" in str(fitted)

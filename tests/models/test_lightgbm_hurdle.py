@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -12,14 +13,15 @@ from scipy.stats import spearmanr
 from headwater.core.errors import DataError
 from headwater.engine.arrays import column_floats, column_objects
 from headwater.models.forecasting import fit_model
-from headwater.models.ltv import _lesson
+from headwater.models.ltv import _boosted, _lesson
 from headwater.models.ltv.lightgbm_hurdle import LightgbmHurdle
+from headwater.models.model import Floats
 from headwater.snapshots.rows import mature_rows
 
 if TYPE_CHECKING:
     from conftest import Known, World
 
-SUMS = 1e-9  # the factor makes held-out totals equal by construction, up to rounding
+SUMS = 0.05  # each fold meets the total of the others: these differ by chance
 ERROR_LEFT = (
     0.85  # with every user's own past to learn from, a sixth less error than a mean by age is little to ask
 )
@@ -64,7 +66,7 @@ def test_a_users_rows_lie_in_one_fold_and_there_are_fewer_folds_of_many_rows(
     assert {f for one in held.values() for f in one} == set(range(n_folds))
 
 
-def test_held_out_totals_are_equal_and_its_errors_are_those_of_strangers(known: Known) -> None:
+def test_held_out_totals_are_near_and_its_errors_are_those_of_strangers(known: Known) -> None:
     training = known.world.training(known.world.end, known.world.end - 30)
     predictor = LightgbmHurdle().fit(training)
     rows = training.mature(predictor.columns)
@@ -75,6 +77,35 @@ def test_held_out_totals_are_equal_and_its_errors_are_those_of_strangers(known: 
     own = np.square(predictor.predict(rows) - pairs.actual).mean()
     held = np.square(pairs.predicted - pairs.actual).mean()
     assert held > own
+
+
+def test_the_calibration_of_a_fold_never_saw_its_outcomes(known: Known) -> None:
+    """With the heads as they are, outcomes of one fold a hundred times as large move only what the other folds say."""
+    lesson = _lesson.read_lesson(known.world.training())
+    rng = np.random.default_rng(4)
+    raw, own = rng.gamma(1.0, 20.0, lesson.actual.size), lesson.folds == lesson.folds.max()
+
+    def heads(_: object) -> _boosted.Heads:
+        grown = _lesson.Grown(model=cast("Any", FlatModel()), held=raw, rounds=1)
+        return _boosted.Heads(grown=(grown,), shape=cast("Any", First()))
+
+    plain = _boosted.fit_heads(lesson, heads).held_rows
+    louder = replace(lesson, actual=np.where(own, 100 * lesson.actual, lesson.actual))
+    moved = _boosted.fit_heads(louder, heads).held_rows
+    assert plain is not None
+    assert moved is not None
+    np.testing.assert_array_equal(moved[own], plain[own])
+    assert (moved[~own] != plain[~own]).all()
+
+
+class FlatModel:
+    def gains(self) -> Floats:
+        return np.zeros(1)
+
+
+class First:
+    def mean(self, outputs: Sequence[Floats]) -> Floats:
+        return outputs[0]
 
 
 def test_it_is_judged_on_the_latest_matured_window_each_user_once(known: Known) -> None:

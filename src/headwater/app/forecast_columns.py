@@ -28,4 +28,5 @@ def forecast_columns(task: Task) -> tuple[Column, ...]:
             purpose=Purpose.FLAG,
             about="may not have been new when first seen",
         ),
+        Column(name="horizon_days", kind=Kind.INTEGER, unit="days", about="days ahead that are forecast"),
     )

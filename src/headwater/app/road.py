@@ -299,7 +299,12 @@ class UserForecast(Shown):
         rows = zip(self.user_ids, f.mean.tolist(), f.low.tolist(), f.high.tolist(), strict=True)
         return (
             Prose(text=self.summary()),
-            Grid.of(f"forecast_{self.task.target}", "Forecast by user", fields, rows),
+            Grid.of(
+                f"forecast_{self.task.target}",
+                f"Forecast over {self.task.horizon_days} days by user",
+                fields,
+                rows,
+            ),
         )
 
     def to_dict(self) -> dict[str, list[Cell]]:
@@ -324,6 +329,7 @@ class UserForecast(Shown):
                 "low": f.low,
                 "high": f.high,
                 "variance": f.variance,
+                "horizon_days": np.full(f.mean.size, self.task.horizon_days, dtype=np.int32),
             }
         )
 

@@ -363,15 +363,16 @@ class Study:
         return self.write_forecast(rows, fitted.task, folder)
 
     def write_forecast(self, rows: pa.Table, task: Task, folder: Path) -> Table:
-        """Keep a table of forecasts: ``user_id, forecast, low, high, variance, at_left_edge``."""
+        """Keep a table of forecasts: ``user_id, forecast, low, high, variance, at_left_edge``; ``horizon_days`` is added, so that a copy says what it is of."""
         columns = forecast_columns(task)
-        self.engine.register("forecast rows", rows)
+        days = pa.array([task.horizon_days] * rows.num_rows, pa.int32())
+        self.engine.register("forecast rows", rows.append_column("horizon_days", days))
         query = sql(
             "SELECT {columns} FROM {t} ORDER BY user_id",
             columns=commas([name(c.name) for c in columns]),
             t=name("forecast rows"),
         )
-        return self.engine.write(query, folder, table="forecast", columns=columns)
+        return self.engine.write(query, folder, table=f"forecast_{task.horizon_days}d", columns=columns)
 
 
 def _untested(model: str, proof: Backtest) -> DataError:

@@ -16,7 +16,7 @@ def what_if_page(worth: Worth, ledger: Ledger) -> Page:
     n, mean = float(worth.top.n_users), max(0.0, round(worth.top.mean, 2))
     block = WhatIf(
         name="what_if",
-        title=f"What a campaign must bring over {worth.task.horizon_days} days",
+        title=f"Campaign, {worth.task.horizon_days} days: what it must bring",
         inputs=_inputs(n, mean, value_form(ledger, worth.task)),
         outputs=_outputs(n, mean),
         note="Change a yellow cell. The lift is a belief until a test has measured it.",

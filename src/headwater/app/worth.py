@@ -302,7 +302,7 @@ def user_grid(engine: Engine, events: Events, ledger: Ledger, worth: Worth, form
     )
     return Grid(
         name=f"users_{_name(worth)}",
-        title="Every customer, the most valuable first",
+        title=f"{task.horizon_days} days of {task.measure.replace('_', ' ')}: every customer, the most valuable first",
         fields=fields,
         n_rows=worth.total.n_users,
         stream=lambda: _streamed(engine, query),

@@ -76,7 +76,6 @@ def fit_blend(members: Members, training: Training, *, weigh: Weigh, needed: int
         t for c in training.past_cutoffs[: -_MOST_TRIALS - 1 : -1] if (t := _tried(kept, training, c))
     )
     weights = weigh(trials, len(fitted))
-    facts = [(f"weight of {name}", f"{w:.2f}") for name, w in zip(fitted, weights.tolist(), strict=True)]
     when = (
         ", ".join(str(date_of(t.cutoff)) for t in trials)
         or "no past cutoff: none has a window that ended and one to learn from"
@@ -84,9 +83,9 @@ def fit_blend(members: Members, training: Training, *, weigh: Weigh, needed: int
     return _Blend(
         members=fitted,
         weights=weights,
-        held_out=_held_out(fitted, weights, trials, training),
+        held_out=_held_out(fitted, weigh, trials, training),
         findings=tuple(f for p in fitted.values() for f in p.findings) + _left_out(left_out),
-        facts=(*facts, ("members tried at", when)),
+        facts=(*_weight_facts(fitted, weights), ("members tried at", when)),
     )
 
 
@@ -94,15 +93,19 @@ def restore_blend(members: Members, task: Task, state: State) -> Predictor:
     """The blend of a saved state."""
     saved = cast("Mapping[str, State]", state["members"])
     weights = cast("Mapping[str, float]", state["weights"])
+    restored = {name: model().restore(task, saved[name]) for name, model in members.items() if name in saved}
+    there = np.array([weights[name] for name in restored], dtype=np.float64)
     return _Blend(
-        members={
-            name: model().restore(task, saved[name]) for name, model in members.items() if name in saved
-        },
-        weights=np.array([weights[name] for name in members if name in saved], dtype=np.float64),
+        members=restored,
+        weights=there,
         held_out=None,
         findings=(),
-        facts=(),
+        facts=_weight_facts(restored, there),
     )
+
+
+def _weight_facts(members: Mapping[str, Predictor], weights: Floats) -> tuple[tuple[str, str], ...]:
+    return tuple((f"weight of {name}", f"{w:.2f}") for name, w in zip(members, weights.tolist(), strict=True))
 
 
 def _fitted(members: Members, training: Training) -> tuple[dict[str, Predictor], dict[str, DataError]]:
@@ -134,9 +137,10 @@ def _said(members: Mapping[str, Predictor], rows: pa.Table) -> Floats:
 
 
 def _held_out(
-    members: Mapping[str, Predictor], weights: Floats, trials: tuple[Trial, ...], training: Training
+    members: Mapping[str, Predictor], weigh: Weigh, trials: tuple[Trial, ...], training: Training
 ) -> Pairs:
-    """What the blend would have said at the last trial; without one, its members' own held-out forecasts."""
+    """What the blend would have said at the latest trial, weighed at earlier ones; without any, its members' own held-out forecasts."""
+    weights = weigh(trials[1:], len(members))
     if trials:
         return Pairs(predicted=trials[0].said @ weights, actual=trials[0].came)
     columns = tuple(dict.fromkeys(c for p in members.values() for c in p.columns))

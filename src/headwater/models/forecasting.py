@@ -14,9 +14,11 @@ from typing import cast
 
 import numpy as np
 
+from headwater.core.block import Block, Field, Grid, Prose, callouts
 from headwater.core.errors import DataError, UsageError
 from headwater.core.finding import Finding
 from headwater.core.ledger import Snapshot, Task
+from headwater.core.show import Shown
 from headwater.core.span import date_of
 from headwater.engine.arrays import column_floats
 from headwater.learners.boosting import predicting_with
@@ -61,8 +63,8 @@ class PastErrors:
         return inside * np.maximum(1.0, mean / top) ** 2 if top > 0 else inside
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FittedModel:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class FittedModel(Shown):
     """A model that can forecast: its name, its task, its predictor, its past errors, and the threads it may use."""
 
     name: str
@@ -76,6 +78,19 @@ class FittedModel:
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What a reader may want to know of the fit."""
         return self.predictor.facts
+
+    def __repr__(self) -> str:
+        return f"FittedModel({self.name!r}, target={self.task.target!r}, n_facts={len(self.facts)}, n_findings={len(self.findings)})"
+
+    def blocks(self) -> tuple[Block, ...]:
+        """What was fitted to what, the facts of the fit, and its findings."""
+        fields = (Field(name="fact", label="Fact"), Field(name="value", label="Value"))
+        told = f"{self.name} ({LTV_MODELS.load(self.name).about}), fitted to {self.task.value} in the next {self.task.horizon_days} days."
+        return (
+            Prose(text=told),
+            Grid.of(f"fit_{self.task.target}", "What was fitted", fields, self.facts),
+            *callouts(self.findings),
+        )
 
     def forecast(self, snapshot: Snapshot, *, cutoff: int, rng: np.random.Generator) -> Forecast:
         """Forecast the users of one cutoff, in the order of the snapshot's rows.

@@ -69,7 +69,7 @@ class Heads:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedHeads:
-    """A predictor of boosted heads. ``held_rows`` are calibrated held-out predictions of every row of the lesson."""
+    """A predictor of boosted heads. ``held_rows`` are held-out predictions of every row of the lesson, calibrated by other users."""
 
     encoder: Encoder
     models: tuple[Boosted, ...]
@@ -123,7 +123,7 @@ def fit_heads(lesson: Lesson, grow: Callable[[Lesson], Heads]) -> FittedHeads:
     heads = grow(lesson)
     raw = heads.shape.mean([g.held for g in heads.grown])
     calibration = calibrate(raw, lesson.actual, clusters=lesson.buckets, groups=lesson.groups)
-    held = calibration.apply(raw, lesson.groups)
+    held = _calibrated_by_others(raw, lesson)
     latest = lesson.cutoffs == lesson.cutoffs.max()
     return FittedHeads(
         encoder=lesson.encoder,
@@ -135,6 +135,21 @@ def fit_heads(lesson: Lesson, grow: Callable[[Lesson], Heads]) -> FittedHeads:
         facts=(*heads.facts, *_facts(lesson, heads.grown, calibration)),
         findings=_findings(lesson),
     )
+
+
+def _calibrated_by_others(raw: Floats, lesson: Lesson) -> Floats:
+    """Held-out predictions of each fold, calibrated by what the other folds taught: no row has seen its own outcome."""
+    held = np.empty_like(raw)
+    for fold in np.unique(lesson.folds):
+        own = lesson.folds == fold
+        taught = calibrate(
+            raw[~own],
+            lesson.actual[~own],
+            clusters=lesson.buckets[~own],
+            groups={name: codes[~own] for name, codes in lesson.groups.items()},
+        )
+        held[own] = taught.apply(raw[own], {name: codes[own] for name, codes in lesson.groups.items()})
+    return held
 
 
 def restore_heads(state: State, shape: Callable[[Mapping[str, object]], Shape]) -> FittedHeads:

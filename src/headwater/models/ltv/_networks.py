@@ -119,7 +119,7 @@ def fit_network(
     kept = _kept_share(plan.every)
     tried = [_try(fold, head_of=head_of, settings=chosen, rng=training.rng) for fold in plan.folds]
     gross, raw, outcome = (np.concatenate(parts) for parts in zip(*(t.held for t in tried), strict=True))
-    later = np.array([steady_factor(g, m) for g, m in zip(gross.T, raw.T, strict=True)])
+    later = _later_factors(gross, raw)
     passes = max(1, round(float(np.median([t.learned.passes for t in tried]))))
     final = learn_network(plan.every, head_of=head_of, settings=chosen, rng=training.rng, passes=passes)
     own = _own_factors(final.network, plan.every)
@@ -128,7 +128,7 @@ def fit_network(
         rungs=rungs,
         factors=own * later,
         kept_share=kept,
-        held_out=Pairs(predicted=(raw * later).sum(axis=1) * kept, actual=outcome),
+        held_out=Pairs(predicted=_held(tried) * kept, actual=outcome),
         facts=_facts([t.learned for t in tried], final, rungs=rungs, own=own, later=later, kept=kept),
         findings=(*plan.findings, *_corrected(float(raw.sum()), float((raw * later).sum()))),
     )
@@ -209,6 +209,21 @@ def _try(
     targets = fold.held.every_target()
     whole = _whole(targets)
     return _Tried(learned=learned, held=(rises(targets)[whole], expected[whole], targets[whole, -1]))
+
+
+def _later_factors(gross: Floats, raw: Floats) -> Floats:
+    """What rungs added to users held out, over what was expected of them; shape (n_rungs,)."""
+    return np.array([steady_factor(g, m) for g, m in zip(gross.T, raw.T, strict=True)])
+
+
+def _held(tried: list[_Tried]) -> Floats:
+    """What was expected of users held out, each fold corrected by the factors of the others; one fold alone by its own."""
+    parts: list[Floats] = []
+    for own in tried:
+        judges = [t for t in tried if t is not own] or tried
+        gross, raw = (np.concatenate([t.held[k] for t in judges]) for k in (0, 1))
+        parts.append((own.held[1] * _later_factors(gross, raw)).sum(axis=1))
+    return np.concatenate(parts)
 
 
 def _whole(targets: Floats) -> NDArray[np.bool_]:
