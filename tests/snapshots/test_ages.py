@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from headwater.core.audit import Hole
 from headwater.core.contract import Aggregate, Measure
 from headwater.core.errors import DataError, UsageError
 from headwater.core.ledger import Task
@@ -243,3 +244,51 @@ def test_a_look_past_the_age_is_named(bench, monkeypatch, condition):
 
     monkeypatch.setattr(built, "_seen", seen)
     assert "revenue_gbp_so_far" in leaks(bench, ledger).moved
+
+
+HOLES = (
+    Hole(first_us=int((BEGIN + timedelta(days=9, hours=3)).timestamp()) * 1_000_000, end_us=int((BEGIN + timedelta(days=9, hours=5, minutes=30)).timestamp()) * 1_000_000),
+    Hole(first_us=int((BEGIN + timedelta(days=20)).timestamp()) * 1_000_000, end_us=int((BEGIN + timedelta(days=22)).timestamp()) * 1_000_000, dimension="country", value="fr"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("age", "most_lost"), [("6h", 0.0), ("6h", 0.1), ("3d", 0.0)])
+def test_what_holes_took_from_newcomers_against_plain_python(bench, rows_of, age, most_lost):
+    """Hours and days that a hole touches are counted one by one; of a country's hole, by who was known to be of it."""
+    events = random_events(5, late=False, n_users=60)
+    ledger = ledger_of(bench, events, late=False)
+    plain = {r["user_id"]: r for r in rows_of(snapshot_of(bench, ledger, age).rows)}
+    holed = snapshot_of(bench, ledger, age, holes=HOLES, most_lost=most_lost)
+    hours = {"6h": 6, "3d": 72}[age]
+    n_early = 0
+    for row in rows_of(holed.rows):
+        own = sorted((e for e in events if e[0] == row["user_id"]), key=lambda e: e[1])
+        first = own[0][1]
+        country = min((e for e in own if e[5]), key=lambda e: (e[1], e[5]), default=None)
+        lost_hours, lost_days = 0, {8: set(), 30: set()}
+        for hole in HOLES:
+            a, b = (EPOCH + timedelta(microseconds=us) for us in (hole.first_us, hole.end_us))
+            is_of_it = hole.dimension is None or (country is not None and country[5] == hole.value)
+            if is_of_it and (hole.dimension is None or country[1] < first + hours * HOUR):
+                lost_hours += sum(first + k * HOUR < b and first + (k + 1) * HOUR > a for k in range(hours))
+            days = range(local_day(a), local_day(b - timedelta(microseconds=1)) + 1)
+            for h in lost_days if is_of_it else ():
+                lost_days[h] |= {d for d in days if local_day(first) <= d < local_day(first) + h}
+        assert row["hole_hours"] == lost_hours
+        n_early += lost_hours > 0
+        for h, days in lost_days.items():
+            assert row[f"hole_days_{h}d"] == len(days)
+            target = f"orders_next_{h}d"
+            is_whole = lost_hours == 0 and len(days) <= most_lost * h
+            assert row[target] == (plain[row["user_id"]][target] if is_whole else None)
+    assert n_early > 0
+    (found,) = [f for f in holed.findings if f.code == "snapshot.early_holes"]
+    assert found.numbers["n_early"] == n_early
+
+
+def test_marks_of_holes_are_there_where_holes_are_and_are_no_features(bench):
+    ledger = ledger_of(bench, random_events(6, late=True), late=True)
+    plain = snapshot_of(bench, ledger, "6h")
+    assert not any(c.name.startswith("hole_") for c in plain.rows.columns)
+    marked = snapshot_of(bench, ledger, "6h", holes=HOLES)
+    assert {"hole_hours", "hole_days_8d", "hole_days_30d"}.isdisjoint({c.name for c in marked.features})

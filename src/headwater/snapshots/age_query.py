@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from headwater.core.audit import Hole
 from headwater.core.errors import UsageError
 from headwater.core.ledger import Ledger
 from headwater.core.span import parse_span
@@ -14,6 +15,7 @@ from headwater.engine.engine import table_scan
 from headwater.engine.sql import Sql, commas, name, shim, sql
 from headwater.ledgers.hours import FIRST_HOURS
 from headwater.snapshots.age_features import age_features
+from headwater.snapshots.age_holes import lost_at_age
 from headwater.snapshots.attributes import (
     ToldAttributes,
     attribute_columns,
@@ -44,6 +46,8 @@ class AgeCut:
     cohort_days: int
     time_zone: str
     told: ToldAttributes | None
+    holes: tuple[Hole, ...] = ()
+    most_lost: float = 0.0
 
     @property
     def us(self) -> int:
@@ -67,6 +71,8 @@ def age_cut(
     cohort_days: int,
     time_zone: str,
     told: ToldAttributes | None,
+    holes: Sequence[Hole] = (),
+    most_lost: float = 0.0,
 ) -> AgeCut:
     """An age and what can be seen of it. Raises ``UsageError`` for an age or a horizon that is none."""
     span = parse_span(age)
@@ -98,6 +104,8 @@ def age_cut(
         cohort_days=cohort_days,
         time_zone=time_zone,
         told=told,
+        holes=tuple(holes),
+        most_lost=most_lost,
     )
 
 
@@ -119,6 +127,7 @@ def age_query(
         *_keys(cut),
         *age_features(ledger.measures, cut.hours, time_zone=cut.time_zone),
         *_observed(cut),
+        *_marks(cut),
         *_targets(ledger, cut),
     ]
     made += attribute_columns(ledger, cut.told, taken=[c.column.name for c in made])
@@ -160,7 +169,7 @@ def _summed(ledger: Ledger) -> list[str]:
 
 def _people(ledger: Ledger, cut: AgeCut, users: Sql | None) -> Sql:
     """Users who reached the age before the end of the log, with the first values known at it."""
-    firsts = first_values_at(ledger, age_us=cut.us)
+    firsts = [*first_values_at(ledger, age_us=cut.us), *_lost(ledger, cut)]
     return sql(
         "SELECT {fields} FROM {users} w WHERE first_day >= {edge} AND {day} < {end}",
         fields=commas([sql("user_id"), sql("bucket"), sql("first_day"), sql("first_us"), *firsts]),
@@ -168,6 +177,17 @@ def _people(ledger: Ledger, cut: AgeCut, users: Sql | None) -> Sql:
         edge=cut.edge_day,
         day=shim("local_day", sql("(first_us + {last})", last=cut.us - 1), cut.time_zone),
         end=cut.end_day,
+    )
+
+
+def _lost(ledger: Ledger, cut: AgeCut) -> list[Sql]:
+    return lost_at_age(
+        ledger,
+        cut.holes,
+        hours=cut.hours,
+        horizons=cut.horizons,
+        time_zone=cut.time_zone,
+        as_of=cut.as_of,
     )
 
 
@@ -239,6 +259,23 @@ def _observed(cut: AgeCut) -> list[FeatureColumn]:
     ]
 
 
+def _marks(cut: AgeCut) -> list[FeatureColumn]:
+    """What holes took: hours before the age, days of each window; nothing where no holes were given."""
+    if not cut.holes:
+        return []
+    early = Column(name="hole_hours", kind=Kind.INTEGER, unit="hours", purpose=Purpose.FLAG, about=f"of the first {cut.hours} hours, those that a hole in the log touches")  # fmt: skip
+    return [
+        FeatureColumn(column=early, formula=formula("{x}", x=name("hole_hours"))),
+        *(
+            FeatureColumn(
+                column=Column(name=f"hole_days_{h}d", kind=Kind.INTEGER, unit="days", purpose=Purpose.FLAG, known=Known.AFTER_CUTOFF, about=f"of the first {h} days, those that a hole in the log touches"),
+                formula=formula("{x}", x=name(f"lost in {h}")),
+            )
+            for h in cut.horizons
+        ),
+    ]  # fmt: skip
+
+
 def _targets(ledger: Ledger, cut: AgeCut) -> list[FeatureColumn]:
     """For each measure and horizon what is added from the age on, and the whole of the window."""
     made: list[FeatureColumn] = []
@@ -274,9 +311,18 @@ def _target(cut: AgeCut, label: str, unit: str, horizon: int, *, about: str, mad
         unit=unit,
         purpose=Purpose.TARGET,
         known=Known.AFTER_CUTOFF,
-        about=f"{about}; empty until they have ended for the whole cohort",
+        about=f"{about}; empty until they have ended for the whole cohort, and where holes took more than is allowed",
     )
+    whole = sql("TRUE")
+    if cut.holes:
+        most = sql("{d} <= {n}", d=name(f"lost in {horizon}"), n=int(cut.most_lost * horizon))
+        whole = sql("{e} = 0 AND {m}", e=name("hole_hours"), m=most)
     ended = formula(
-        "CASE WHEN {c} + {h} <= {end} THEN {m} END", c=cut.cohort, h=horizon, end=cut.settled, m=made
+        "CASE WHEN {c} + {h} <= {end} AND {w} THEN {m} END",
+        c=cut.cohort,
+        h=horizon,
+        end=cut.settled,
+        w=whole,
+        m=made,
     )
     return FeatureColumn(column=column, formula=ended)

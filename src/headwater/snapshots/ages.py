@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from headwater.core.audit import Hole
 from headwater.core.errors import DataError
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger, Snapshot
 from headwater.core.span import date_of
+from headwater.core.table import Table
 from headwater.engine.engine import Engine, table_scan
-from headwater.engine.sql import sql
+from headwater.engine.sql import name, sql
 from headwater.snapshots.age_query import AgeCut, age_cut, age_query
 from headwater.snapshots.attributes import ToldAttributes
 
@@ -33,6 +35,8 @@ def build_age_snapshot(
     cohort_days: int = 7,
     time_zone: str = "UTC",
     told: ToldAttributes | None = None,
+    holes: Sequence[Hole] = (),
+    most_lost: float = 0.0,
 ) -> Snapshot:
     """One row per user who reached the age inside the log, as known at that age.
 
@@ -52,6 +56,11 @@ def build_age_snapshot(
         The app's, in which its days are cut.
     told
         Attributes that sources of users tell (``read_attributes``).
+    holes, most_lost
+        Holes of the log. Of a user's first hours, those that a hole touches are counted in ``hole_hours``: what is
+        known of the user is then too little, and the targets are empty, so that no model learns from it. Days
+        that a hole touches are counted in ``hole_days_<h>d``; a window that lost more than the share
+        ``most_lost`` of its days has no target.
 
     Raises
     ------
@@ -73,6 +82,8 @@ def build_age_snapshot(
         cohort_days=cohort_days,
         time_zone=time_zone,
         told=told,
+        holes=holes,
+        most_lost=most_lost,
     )
     plan = age_query(ledger, cut)
     rows = engine.write(plan.query, folder, table=f"snapshot at {cut.hours}h", columns=plan.columns)
@@ -91,7 +102,7 @@ def build_age_snapshot(
         measures=ledger.measures,
         first_day=ledger.first_day,
         end_day=cut.end_day,
-        findings=_left_out(engine, ledger, cut),
+        findings=(*_left_out(engine, ledger, cut), *_in_holes(engine, rows, cut)),
         sql=engine.text(plan.query),
     )
 
@@ -115,5 +126,30 @@ def _left_out(engine: Engine, ledger: Ledger, cut: AgeCut) -> tuple[Finding, ...
             why="They may be older customers, whose first event in the log is not their first.",
             do="Load earlier history, or set left_edge to 0d if the log begins with the app.",
             numbers={"n_users": n, "n_at_left_edge": n_edge},
+        ),
+    )
+
+
+def _in_holes(engine: Engine, rows: Table, cut: AgeCut) -> tuple[Finding, ...]:
+    if not cut.holes:
+        return ()
+    longest = name(f"hole_days_{max(cut.horizons)}d")
+    n, n_early, n_windows = engine.one(
+        sql(
+            "SELECT count(*), count(CASE WHEN hole_hours > 0 THEN 1 END), count(CASE WHEN {d} > 0 THEN 1 END) FROM {s} s",
+            d=longest,
+            s=table_scan(rows),
+        )
+    )
+    if n_early + n_windows == 0:
+        return ()
+    return (
+        Finding(
+            code="snapshot.early_holes" if n_early else "snapshot.holes",
+            severity=Severity.WARN,
+            what=f"Of {n:,} users, {n_early:,} began within {cut.hours} hours of a hole in the log, and the first {max(cut.horizons)} days of {n_windows:,} overlap one.",
+            why="Of who began then, less is known than was so: a newcomer looks idle who was not. Their targets are empty, and forecasts of them are too low.",
+            do="Load the missing hours again, or leave these users out (hole_hours above 0).",
+            numbers={"n_users": n, "n_early": n_early, "n_windows": n_windows},
         ),
     )
