@@ -67,7 +67,7 @@ def is_one_text(text: str) -> bool:
     (True, False, True)
     """
     own = re.sub(r"(?<!\w)'[^']*'(?!\w)", "'it'", text)
-    ends = re.search(r"(?<![.?!;:,])[.?!]\)?$", own)
+    ends = re.search(r"((?<![.?!;:,])[.?!]\)?|=\.\.\.)$", own)
     return bool(ends) and not re.search(r"[a-z'\")\]][.?!][.:;,?!](?!\w|\.)", own)
 
 

@@ -43,6 +43,7 @@ class HeadwaterError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, code: str, *, what: str, why: str, do: str, **numbers: Number) -> None:
+        what, why, do = _ended(what), _ended(why), _ended(do)
         self.finding = Finding(code=code, severity=Severity.BLOCK, what=what, why=why, do=do, numbers=numbers)
         super().__init__(f"{code}: {what} {why} {do}")
 
@@ -73,6 +74,19 @@ class DataError(HeadwaterError):
     """The data cannot answer what was asked."""
 
     exit_code = 4
+
+
+def _ended(text: str) -> str:
+    """The text with one mark at its end: the words of a library come with one or without.
+
+    >>> _ended("It says: no such file"), _ended("It says: no footer.."), _ended("Set it: export KEY=...")
+    ('It says: no such file.', 'It says: no footer.', 'Set it: export KEY=...')
+    """
+    bare = text.rstrip()
+    if bare.endswith(("...", ".)", "?)", "!)")):
+        return bare
+    words = bare.rstrip(".")
+    return words if words.endswith(("?", "!")) else f"{words}."
 
 
 def near_miss(name: str, known: Iterable[str]) -> str:

@@ -286,7 +286,7 @@ def _unpacked(file: Path) -> pa.NativeFile:
 
 
 def _broken(file: Path, code: str, reason: str) -> BrokenFile:
-    return BrokenFile(path=file, code=code, reason=reason, n_bytes=file.stat().st_size)
+    return BrokenFile(path=file, code=code, reason=reason.rstrip("."), n_bytes=file.stat().st_size)
 
 
 def _difference(look: Layout, usual: Layout, *, file: Path, like: Path | None, delimiter: str | None) -> str:

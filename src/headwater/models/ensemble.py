@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from headwater.core.errors import DataError
 from headwater.core.finding import Finding, Severity
@@ -25,11 +26,20 @@ _MOST_TRIALS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What each member said at a past cutoff, shape (n_users, n_members), and what came, shape (n_users,)."""
+    """What each member said at a past cutoff, shape (n_users, n_members), and what came, shape (n_users,).
+
+    ``halves`` tells two halves of users apart, the same at every cutoff.
+    """
 
     cutoff: int
     said: Floats
     came: Floats
+    halves: NDArray[np.int64]
+
+    def of_half(self, half: int) -> Trial:
+        """The users of one half."""
+        own = self.halves == half
+        return replace(self, said=self.said[own], came=self.came[own], halves=self.halves[own])
 
 
 Weigh = Callable[[tuple[Trial, ...], int], Floats]
@@ -125,11 +135,16 @@ def _tried(members: Members, training: Training, cutoff: int) -> Trial | None:
     if len(then) < len(members):
         return None
     columns = tuple(dict.fromkeys(c for p in then.values() for c in p.columns))
-    rows = training.mature(columns)
+    rows = training.mature((*columns, "bucket"))
     rows = rows.filter(pc.equal(rows.column("cutoff"), cutoff))
     if rows.num_rows == 0:
         return None
-    return Trial(cutoff=cutoff, said=_said(then, rows), came=column_floats(rows, training.task.target))
+    return Trial(
+        cutoff=cutoff,
+        said=_said(then, rows),
+        came=column_floats(rows, training.task.target),
+        halves=column_floats(rows, "bucket").astype(np.int64) % 2,
+    )
 
 
 def _said(members: Mapping[str, Predictor], rows: pa.Table) -> Floats:
@@ -139,10 +154,17 @@ def _said(members: Mapping[str, Predictor], rows: pa.Table) -> Floats:
 def _held_out(
     members: Mapping[str, Predictor], weigh: Weigh, trials: tuple[Trial, ...], training: Training
 ) -> Pairs:
-    """What the blend would have said at the latest trial, weighed at earlier ones; without any, its members' own held-out forecasts."""
-    weights = weigh(trials[1:], len(members))
+    """What the blend would have said at the latest trial, each half of the users weighed by what came of the other half.
+
+    Without any trial, its members' own held-out forecasts.
+    """
     if trials:
-        return Pairs(predicted=trials[0].said @ weights, actual=trials[0].came)
+        last, predicted = trials[0], np.empty(trials[0].came.size)
+        for half in (0, 1):
+            own = last.halves == half
+            predicted[own] = last.said[own] @ weigh(tuple(t.of_half(1 - half) for t in trials), len(members))
+        return Pairs(predicted=predicted, actual=last.came)
+    weights = weigh((), len(members))
     columns = tuple(dict.fromkeys(c for p in members.values() for c in p.columns))
     rows = training.last_matured(columns)
     held = [p.held_out.predicted if p.held_out else p.predict(rows) for p in members.values()]

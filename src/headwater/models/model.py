@@ -113,8 +113,8 @@ class Predictor(Protocol):
     def held_out(self) -> Pairs | None:
         """Predictions made without the row's own user, at the latest matured cutoff, where the model could have memorized it.
 
-        What is set afterwards (a total, a calibration, weights of a blend) is learned from other users, or at
-        earlier cutoffs, too. In the order of ``Training.last_matured``.
+        What is set afterwards (a total, a calibration, weights of a blend) is learned from other users, too.
+        In the order of ``Training.last_matured``.
         """
         ...
 

@@ -36,9 +36,26 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+_WORDS = {
+    "Input should be a valid integer, unable to parse string as an integer": "it is not a whole number",
+    "Input should be a valid number, unable to parse string as a number": "it is not a number",
+    "Input should be greater than or equal to": "it must be at least",
+    "Input should be less than or equal to": "it must be at most",
+    "Input should be greater than": "it must be above",
+    "Input should be less than": "it must be below",
+}
+
+
 def _misused(message: str) -> int:
     commands = {c.callback.__name__ for c in app.registered_commands if c.callback}
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    do = f"headwater {command} --help" if command in commands else "headwater --help"
-    error = UsageError("command.usage", what=message, why="Nothing was run.", do=do)
+    page = f"headwater {command} --help" if command in commands else "headwater --help"
+    error = UsageError("command.usage", what=_plain(message), why="Nothing was run.", do=f"Look at '{page}'.")
     return Speaker(as_json="--json" in sys.argv, quiet=True).refuse(command, error)
+
+
+def _plain(message: str) -> str:
+    """What the reader of the command line says, in our words."""
+    for theirs, ours in _WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
