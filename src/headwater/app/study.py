@@ -44,7 +44,7 @@ from headwater.models.model import ModelSettings, Training
 from headwater.models.settings import require_columns
 from headwater.numerics.forecast import Forecast
 from headwater.snapshots.attributes import ToldAttributes
-from headwater.snapshots.rows import rows_at
+from headwater.snapshots.rows import hole_share, rows_at
 
 __all__ = ["FittedStep", "ForecastStep", "Study", "ledger_key", "seeded"]
 
@@ -210,7 +210,9 @@ class Study:
                 users=lambda origin: followed(
                     rows_at(self.tested(task, origin), origin, ("user_id", "bucket"))
                 ),
-                hole_share=lambda origin: self.hole_share(task, origin),
+                hole_share=lambda origin: hole_share(
+                    self.tested(task, origin), origin, horizon_days=task.horizon_days
+                ),
             ),
             title=f"testing {len(ranks)} models on the past ({job.name})",
         )
@@ -315,14 +317,6 @@ class Study:
     def tested(self, task: Task, origin: int) -> Snapshot:
         """Users as known at an origin, with what then came."""
         return self.snapshot(cutoffs=(origin,), horizons=(task.horizon_days,))
-
-    def hole_share(self, task: Task, origin: int) -> float:
-        """The share of the days of an origin's target windows that lie in holes, averaged over users."""
-        snapshot, column = self.tested(task, origin), f"hole_days_{task.horizon_days}d"
-        if column not in {c.name for c in snapshot.rows.columns}:
-            return 0.0
-        lost = column_floats(rows_at(snapshot, origin, (column,)), column)
-        return float(lost.mean()) / task.horizon_days if lost.size else 0.0
 
     def groups(self, snapshot: Snapshot, cutoff: int) -> dict[str, Grouping]:
         """The groups that forecasts are judged in and added up by, in the order of the snapshot's rows."""

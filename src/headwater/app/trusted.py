@@ -17,6 +17,7 @@ from headwater.engine.sql import commas, name, sql
 from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.shift import Column, population_shift
 from headwater.evaluation.trust import check_trust
+from headwater.snapshots.rows import hole_share
 
 __all__ = ["trust_findings"]
 
@@ -66,7 +67,10 @@ def _found(study: Study, job: Job, proof: Backtest, learned: Snapshot, *, model:
         proof,
         model=model,
         history_days=ledger.end_day - ledger.first_day,
-        hole_shares={o: study.hole_share(job.task, o) for o in proof.origins},
+        hole_shares={
+            o: hole_share(study.tested(job.task, o), o, horizon_days=job.task.horizon_days)
+            for o in proof.origins
+        },
         shifts=shifts,
     )
     of = f"{job.task.measure.replace('_', ' ').capitalize()}, {job.task.horizon_days} days"

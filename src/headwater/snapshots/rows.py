@@ -14,7 +14,7 @@ from headwater.engine.arrays import column_floats, read_arrow
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import commas, name, sql
 
-__all__ = ["grouped_counts", "mature_rows", "rows_at"]
+__all__ = ["grouped_counts", "hole_share", "mature_rows", "rows_at"]
 
 
 def rows_at(snapshot: Snapshot, cutoff: int, columns: Sequence[str]) -> pa.Table:
@@ -51,3 +51,12 @@ def grouped_counts(
 
 def _with_cutoff(columns: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*columns, "cutoff"]))
+
+
+def hole_share(snapshot: Snapshot, cutoff: int, *, horizon_days: int) -> float:
+    """The share of the days of a cutoff's target windows that lie in holes of the log, averaged over users."""
+    column = f"hole_days_{horizon_days}d"
+    if column not in {c.name for c in snapshot.rows.columns}:
+        return 0.0
+    lost = column_floats(rows_at(snapshot, cutoff, (column,)), column)
+    return float(lost.mean()) / horizon_days if lost.size else 0.0
