@@ -145,7 +145,7 @@ def _in_holes(engine: Engine, rows: Table, cut: AgeCut) -> tuple[Finding, ...]:
         return ()
     return (
         Finding(
-            code="snapshot.early_holes" if n_early else "snapshot.holes",
+            code="snapshot.early_holes",
             severity=Severity.WARN,
             what=f"Of {n:,} users, {n_early:,} began within {cut.hours} hours of a hole in the log, and the first {max(cut.horizons)} days of {n_windows:,} overlap one.",
             why="Of who began then, less is known than was so: a newcomer looks idle who was not. Their targets are empty, and forecasts of them are too low.",
