@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headwater.app.reasons import changes, drivers, tune, user_drivers
     from headwater.app.road import (
         agree,
         backtest,
@@ -36,8 +37,10 @@ __all__ = [
     "__version__",
     "agree",
     "backtest",
+    "changes",
     "check",
     "decide",
+    "drivers",
     "fit",
     "forecast",
     "ledger",
@@ -45,10 +48,19 @@ __all__ = [
     "read",
     "score_on_spark",
     "snapshot",
+    "tune",
+    "user_drivers",
     "write",
 ]
 
 __version__ = "0.1.0"
+_ELSEWHERE = {
+    "changes": "reasons",
+    "drivers": "reasons",
+    "score_on_spark": "scoring",
+    "tune": "reasons",
+    "user_drivers": "reasons",
+}
 
 
 def __dir__() -> list[str]:
@@ -57,6 +69,5 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        module = "scoring" if name == "score_on_spark" else "road"
-        return getattr(import_module(f"headwater.app.{module}"), name)
+        return getattr(import_module(f"headwater.app.{_ELSEWHERE.get(name, 'road')}"), name)
     raise AttributeError(f"module 'headwater' has no attribute '{name}'")

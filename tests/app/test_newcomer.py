@@ -188,7 +188,7 @@ def test_a_rehearsal_says_what_is_there_what_would_run_and_what_follows(shop, he
     then = headwater("run", "--dry-run", "--json", at=shop.folder).json
     assert then["reused"] == ["audit", "backtest", "check", "ledger"]
     assert then["step"] == "snapshot", "of the end of the log, which no test on the past has read"
-    assert then["later_steps"] == ["fit", "forecast", "trust", "groups", "report"]
+    assert then["later_steps"] == ["fit", "forecast", "trust", "why", "groups", "report"]
     assert not (shop.folder / "reports").exists()
 
 

@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from conftest import Shop
 
 
-STEPS = {"check", "ledger", "audit", "snapshot", "backtest", "fit", "forecast", "trust", "groups", "report"}
+STEPS = {
+    "check",
+    "ledger",
+    "audit",
+    "snapshot",
+    "backtest",
+    "fit",
+    "forecast",
+    "trust",
+    "why",
+    "groups",
+    "report",
+}
 
 
 def again(shop: Shop) -> tuple[Published, dict[str, bool]]:

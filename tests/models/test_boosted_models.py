@@ -13,13 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headwater.core.errors import UsageError
+from headwater.core.errors import DataError, UsageError
 from headwater.core.ledger import Snapshot
 from headwater.core.table import Column, Kind, Purpose
 from headwater.engine.arrays import column_floats
-from headwater.models.drivers import Explains, drivers_of, user_drivers, what_changed
+from headwater.models.changes import changes_of, what_changed
+from headwater.models.drivers import Explains, drivers_of, user_drivers
 from headwater.models.ltv import LTV_MODELS
 from headwater.models.model import Predictor, Training
+from headwater.snapshots.rows import rows_at
 
 if TYPE_CHECKING:
     from conftest import Known
@@ -187,10 +189,17 @@ def test_drivers_are_told_with_their_values(fitted: Callable[[str], Fitted], tra
     assert whole.blocks()
     users = one.rows.column("user_id").to_pylist()[:2]
     told = user_drivers(one.predictor, training.snapshot, cutoff=training.now, users=users, top=2)
-    assert [d.user_id for d in told] == [users[0], users[0], users[1], users[1]]
-    value = one.rows.column(told[0].column)[0].as_py()
-    assert told[0].value in {str(value), "none", f"{value:,.4g}" if isinstance(value, float) else ""}
-    assert "times" in str(told[0])
+    assert [d.user_id for d in told] == users
+    first = told[0].drivers[0]
+    value = one.rows.column(first.column)[0].as_py()
+    assert first.value in {str(value), "none", f"{value:,.4g}" if isinstance(value, float) else ""}
+    assert "times" in str(first)
+    for d in told:
+        product = d.shared * d.drivers[0].factor * d.drivers[1].factor * d.others
+        assert product == pytest.approx(one.by_user[d.user_id], rel=ADDS_UP)
+        assert d.forecast == pytest.approx(one.by_user[d.user_id], rel=ADDS_UP)
+    with pytest.raises(DataError, match=r"drivers\.nobody"):
+        user_drivers(one.predictor, training.snapshot, cutoff=training.now, users=["nobody"])
 
 
 @pytest.mark.parametrize("group", [None, {"channel": "ads"}], ids=["all", "ads"])
@@ -207,6 +216,45 @@ def test_what_changed_sums_exactly_to_the_change(
     assert change.n_gone == 0  # nobody leaves a snapshot
     assert change.n_come > 0
     assert "forecast" in str(change.blocks()[0])
+
+
+@pytest.mark.parametrize("name", ["average", "pareto_nbd"])
+def test_what_changed_sums_exactly_for_a_blend_and_for_a_model_without_columns(
+    training: Training, name: str
+) -> None:
+    model = LTV_MODELS.load(name)().fit(replace(training, by_model={"lightgbm_hurdle": QUICK}, shared={}))
+    change = what_changed(model, training.snapshot, earlier=training.now - 60, later=training.now)
+    assert change.earlier == pytest.approx(
+        model.predict(rows_at(training.snapshot, training.now - 60, model.columns)).sum()
+    )
+    parts = change.come - change.gone + sum(v for _, v in change.by_column) + change.rest
+    assert parts == pytest.approx(change.later - change.earlier, abs=EXACT * change.later)
+    assert abs(change.rest) < ADDS_UP * change.later
+    columns = [c for c, _ in change.by_column]
+    assert ("what pareto_nbd says" in columns) == (name == "average")
+    assert (len(columns) > 1) == (name == "average")
+    if name == "average":
+        assert "weight is 0.50" in drivers_of(model, training.snapshot, cutoff=training.now).told
+
+
+def test_parts_read_off_some_users_add_up_to_what_all_moved(
+    fitted: Callable[[str], Fitted], training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside everybody's own parts, which are the truth here: the largest movers for sure and one in four of the others."""
+    one = fitted("lightgbm_hurdle").predictor
+    days = {"earlier": training.now - 60, "later": training.now}
+    sizes = [rows_at(training.snapshot, d, ("user_id",)).num_rows for d in days.values()]
+    half = [np.arange(n) % 2 == 0 for n in sizes]
+    members = {"all": (np.ones(sizes[0], bool), np.ones(sizes[1], bool)), "half": (half[0], half[1])}
+    truth = changes_of(one, training.snapshot, members=members, **days)
+    monkeypatch.setattr("headwater.models.changes._MOVED_MOST", 200)
+    monkeypatch.setattr("headwater.models.changes._SPREAD", 250)
+    for told, true in zip(changes_of(one, training.snapshot, members=members, **days), truth, strict=True):
+        assert told.n_looked_at <= 450 < true.n_looked_at or told.group == "half"
+        assert abs(told.rest) < ADDS_UP * told.later
+        assert (told.later, told.n_stayed) == (true.later, true.n_stayed)
+        moved, right = dict(told.by_column), dict(true.by_column)
+        assert np.corrcoef([moved[c] for c in right], list(right.values()))[0, 1] > 0.95  # a sample's error
 
 
 def test_models_without_contributions_say_so(training: Training) -> None:

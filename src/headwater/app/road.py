@@ -46,6 +46,7 @@ __all__ = [
     "agree",
     "backtest",
     "check",
+    "day_given",
     "decide",
     "fit",
     "forecast",
@@ -53,6 +54,7 @@ __all__ = [
     "profile",
     "read",
     "snapshot",
+    "study_of",
     "write",
 ]
 
@@ -104,7 +106,7 @@ def check(events: Events) -> Events:
 
 def ledger(events: Events) -> Ledger:
     """The ledger of the kept events: one row per user x app day, all measures additive."""
-    study = _study_of(events.events)
+    study = study_of(events.events)
     made = study.ledger()
     _studies[made.days.files[0]] = study
     return made
@@ -131,11 +133,11 @@ def snapshot(
 ) -> Snapshot:
     """Users as known at one cutoff or several, with targets over each horizon. Raises ``UsageError``."""
     cutoffs = [cutoff] if isinstance(cutoff, str | date | int) else list(cutoff)
-    study = _study_of(ledger.days)
+    study = study_of(ledger.days)
     made = study.snapshot(
-        cutoffs=tuple(sorted({_day(c) for c in cutoffs})),
+        cutoffs=tuple(sorted({day_given(c) for c in cutoffs})),
         horizons=tuple(as_days(h) for h in horizons),
-        as_of=None if as_of is None else _day(as_of),
+        as_of=None if as_of is None else day_given(as_of),
     )
     _studies[made.rows.files[0]] = study
     return made
@@ -156,7 +158,7 @@ def fit(
 
     Raises ``UsageError`` for an unknown name or setting, ``DataError`` where data cannot carry it.
     """
-    study = _study_of(snapshot.rows)
+    study = study_of(snapshot.rows)
     task = _task(study, target, as_days(horizon), occasions=occasions, level=level)
     name = model.name if isinstance(model, Choice) else model
     training = study.training(snapshot, task, rng=np.random.default_rng(seed))
@@ -171,7 +173,7 @@ def forecast(
     model: FittedModel, snapshot: Snapshot, *, cutoff: _DAY | None = None, seed: int = 7
 ) -> UserForecast:
     """Forecast every user of a snapshot's cutoff (the latest, unless named)."""
-    day = max(snapshot.cutoffs) if cutoff is None else _day(cutoff)
+    day = max(snapshot.cutoffs) if cutoff is None else day_given(cutoff)
     made = model.forecast(snapshot, cutoff=day, rng=np.random.default_rng(seed))
     users = column_objects(rows_at(snapshot, day, ("user_id",)), "user_id")
     study = _studies.get(snapshot.rows.files[0])
@@ -222,7 +224,7 @@ def backtest(
     seed: int = 7,
 ) -> Backtest:
     """How each model would have done at past origins. Raises ``DataError`` where the log is too short."""
-    study = _study_of(ledger.days)
+    study = study_of(ledger.days)
     for name in models:
         LTV_MODELS.load(name)
     task = _task(study, target, as_days(horizon), occasions=occasions, level=level)
@@ -347,7 +349,7 @@ def _document(result: Shown | Verdict) -> Document:
     return Document(title=name, lead=lead, pages=(Page(name="result", title=name, blocks=result.blocks()),))
 
 
-def _study_of(table: Table) -> Study:
+def study_of(table: Table) -> Study:
     """The study that made a table: its settings and its source, as they were read."""
     if table.files[0] not in _studies:
         root = table.files[0].split(f"/{STORE_NAME}/")[0]
@@ -364,5 +366,6 @@ def _task(study: Study, target: str, horizon_days: int, *, occasions: str | None
     return task_of(study.ledger(), target, horizon_days, occasions=occasions, level=level)
 
 
-def _day(value: _DAY) -> int:
+def day_given(value: _DAY) -> int:
+    """A day as it was written, as an app day."""
     return value if isinstance(value, int) else day_of(value)

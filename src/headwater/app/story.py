@@ -13,6 +13,7 @@ from headwater.app.study import Study
 from headwater.app.trusted import trust_findings
 from headwater.app.verdicts import beyond_experience, limits, verdict_grid, verdicts
 from headwater.app.what_if import what_if_page
+from headwater.app.why import why, why_page
 from headwater.app.worth import (
     MONTH,
     Worth,
@@ -44,7 +45,7 @@ from headwater.core.block import (
 from headwater.core.contract import Events
 from headwater.core.errors import DataError
 from headwater.core.finding import Finding
-from headwater.core.ledger import Ledger, Snapshot, column_grid
+from headwater.core.ledger import Ledger, Snapshot, Task, column_grid
 from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.leaderboard import score_meanings
 from headwater.models.ltv import LTV_MODELS
@@ -63,6 +64,7 @@ class _Chapter:
     against: tuple[Finding, ...]
     facts: tuple[tuple[str, str], ...]
     findings: tuple[Finding, ...]
+    why: Page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,7 @@ def _chapter(study: Study, job: Job, proof: Backtest, agreed: Agreed) -> _Chapte
         against=against,
         facts=fitted.facts,
         findings=(*fitted.findings, *agreed.findings),
+        why=why_page(why(study, fitted, job), fitted, name=job.name, title=_title(job.task)),
     )
 
 
@@ -138,6 +141,7 @@ def _document(
     pages = [_answer_page(study, ledger, ordered, refused), data_page(study, events, ledger)]
     pages += [_proof_page(c) for c in ordered]
     pages += [_worth_page(study, events, ledger, c) for c in ordered]
+    pages += [c.why for c in ordered]
     if ordered:
         money = [c for c in ordered if value_form(ledger, c.worth.task) is Form.MONEY]
         pages += [_limits_page(events, ordered), *(what_if_page(c.worth, ledger) for c in money[:1])]
@@ -363,7 +367,11 @@ def _computed_page(events: Events, ledger: Ledger, chapters: list[_Chapter]) -> 
 
 
 def _what(c: _Chapter) -> str:
-    return f"{c.worth.task.measure.replace('_', ' ').capitalize()}, {c.worth.task.horizon_days} days"
+    return _title(c.worth.task)
+
+
+def _title(task: Task) -> str:
+    return f"{task.measure.replace('_', ' ').capitalize()}, {task.horizon_days} days"
 
 
 def _name(c: _Chapter) -> str:

@@ -49,7 +49,7 @@ from headwater.snapshots.rows import hole_share, rows_at
 __all__ = ["FittedStep", "ForecastStep", "Study", "ledger_key", "seeded"]
 
 T = TypeVar("T")
-_SHOWN = frozenset({"check", "source", "ledger", "audit", "backtest", "fit", "forecast", "agree"})
+_SHOWN = frozenset({"check", "source", "ledger", "audit", "backtest", "fit", "forecast", "agree", "why"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Why forecasts are what they are, and what changed: SHAP contributions that add up to the forecast.
+"""Why forecasts are what they are: SHAP contributions that add up to the forecast.
 
 A contribution is a part of the logarithm of a user's forecast, so ``exp`` of it is the factor by which a column raises or
 lowers it beside what all users share. It says what the model went by, not what would happen if the column
@@ -22,22 +22,22 @@ from headwater.core.show import Shown
 from headwater.core.span import date_of
 from headwater.engine.arrays import column_objects
 from headwater.models.model import Floats, Predictor
-from headwater.numerics.attribution import logarithmic_mean
 from headwater.snapshots.rows import rows_at
 
 __all__ = [
-    "Change",
+    "Blended",
     "Contributions",
     "Driver",
     "Drivers",
     "Explains",
     "UserDriver",
+    "UserDrivers",
     "drivers_of",
+    "explained",
     "user_drivers",
-    "what_changed",
 ]
 
-_MANY = 50_000
+_MANY = 20_000
 _CLEAR = 0.3
 _SHOWN = 15
 
@@ -58,8 +58,28 @@ class Contributions:
 class Explains(Protocol):
     """A predictor that can say what each column contributes to a forecast."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The snapshot columns it reads."""
+        ...
+
     def contributions(self, rows: pa.Table) -> Contributions:
         """Parts of the log of each row's forecast."""
+        ...
+
+
+@runtime_checkable
+class Blended(Protocol):
+    """A predictor that weighs what its members say."""
+
+    @property
+    def members(self) -> Mapping[str, Predictor]:
+        """The members by name."""
+        ...
+
+    @property
+    def weights(self) -> Floats:
+        """The weight of each, shape (n_members,)."""
         ...
 
 
@@ -83,6 +103,7 @@ class Drivers(Shown):
 
     drivers: tuple[Driver, ...]
     n_users: int
+    told: str = ""
 
     def blocks(self) -> tuple[Block, ...]:
         """The weightiest columns as a table."""
@@ -96,8 +117,8 @@ class Drivers(Shown):
         rows = [(d.column, d.share, d.typical_factor, d.direction, d.about) for d in self.drivers[:_SHOWN]]
         told = (
             f"What the model went by, over {self.n_users:,} users. A share is not a cause: it says what the model reads, "
-            "not what would happen if the column were changed."
-        )
+            f"not what would happen if the column were changed. {self.told}"
+        ).rstrip()
         return Prose(text=told), Grid.of("drivers", "Drivers of the forecast", fields, rows)
 
 
@@ -105,7 +126,6 @@ class Drivers(Shown):
 class UserDriver:
     """One column of one user: its value, and the factor it puts on the forecast."""
 
-    user_id: str
     column: str
     value: str
     factor: float
@@ -115,58 +135,53 @@ class UserDriver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change(Shown):
-    """Why a group's forecast moved between two cutoffs: ``come - gone + sum of by_column + rest`` is ``later - earlier``.
+class UserDrivers(Shown):
+    """Why a user's forecast is what it is: ``shared`` times every factor times ``others`` is the forecast.
 
-    ``come`` and ``gone`` are the forecasts of users who are in the group at one cutoff only; ``by_column`` is what
-    each column changed for those in both; ``rest`` is what no column explains.
+    ``shared`` is what the model says before it looks at the user, ``others`` the factor of all columns not named.
     """
 
-    group: str
-    cutoffs: tuple[int, int]
-    earlier: float
-    later: float
-    come: float
-    gone: float
-    n_come: int
-    n_gone: int
-    n_stayed: int
-    by_column: tuple[tuple[str, float], ...]
-    rest: float
+    user_id: str
+    shared: float
+    drivers: tuple[UserDriver, ...]
+    others: float
+    forecast: float
     unit: str = ""
+    told: str = ""
 
     def blocks(self) -> tuple[Block, ...]:
-        """The two totals, and the steps from one to the other."""
-        one, two = (date_of(c) for c in self.cutoffs)
-        change = self.later - self.earlier
-        share = f" ({change / self.earlier:+.1%})" if self.earlier > 0 else ""
-        told = f"The forecast of {self.group} went from {self.earlier:,.0f} at {one} to {self.later:,.0f} at {two}{share}."
-        shown, others = self.by_column[:_SHOWN], self.by_column[_SHOWN:]
-        rows: list[tuple[str, float]] = [
-            (f"forecast at {one}", self.earlier),
-            (f"{self.n_come:,} users who came", self.come),
-            (f"{self.n_gone:,} users who are gone", -self.gone),
-            *((f"{self.n_stayed:,} who stayed: {c}", v) for c, v in shown),
-            *([("who stayed: all other columns", sum(v for _, v in others))] if others else []),
-            *([("not explained by a column", self.rest)] if self.rest else []),
-            (f"forecast at {two}", self.later),
+        """The steps from what all share to the user's forecast."""
+        after = self.shared * np.cumprod([1.0, *(d.factor for d in self.drivers), self.others])
+        steps = [
+            ("what all users share", "", None),
+            *((d.column, d.value, d.factor) for d in self.drivers),
+            ("all other columns", "", self.others),
         ]
         fields = (
-            Field(name="step", label="Step"),
-            Field(name="amount", label="Amount", form=Form.NUMBER, unit=self.unit),
+            Field(name="step", label="Column"),
+            Field(name="value", label="Value"),
+            Field(name="factor", label="Factor", form=Form.NUMBER),
+            Field(name="after", label="Forecast so far", form=Form.NUMBER, unit=self.unit),
         )
-        return Prose(text=told, lead=True), Grid.of("what_changed", "What changed", fields, rows)
+        rows = [(c, v, f, a) for (c, v, f), a in zip(steps, after.tolist(), strict=True)]
+        told = f"The forecast of {self.user_id} is {self.forecast:,.4g} {self.unit}".rstrip()
+        return (
+            Prose(text=f"{told}. {self.told}".rstrip(), lead=True),
+            Grid.of("user_drivers", "Why", fields, rows),
+        )
 
 
 def drivers_of(model: Predictor, snapshot: Snapshot, *, cutoff: int) -> Drivers:
-    """The columns a model goes by for the users of a cutoff (50,000 of them, evenly spread, where there are more).
+    """The columns a model goes by for the users of a cutoff (20,000 of them, evenly spread, where there are more).
 
-    Raises ``UsageError`` (``drivers.not_explained``) for a model without contributions.
+    Of a blend, those of the member that can be explained. Raises ``UsageError`` (``drivers.not_explained``).
     """
-    explains = _explaining(model)
-    rows = rows_at(snapshot, cutoff, model.columns)
-    if rows.num_rows > _MANY:
-        rows = rows.take(pa.array(np.arange(_MANY) * rows.num_rows // _MANY))
+    explains, told = explained(model)
+    rows = rows_at(snapshot, cutoff, explains.columns)
+    n_all = rows.num_rows
+    if n_all > _MANY:
+        rows = rows.take(pa.array(np.arange(_MANY) * n_all // _MANY))
+        told = f"{told} These are {_MANY:,} of {n_all:,} users, evenly spread.".lstrip()
     made = explains.contributions(rows)
     size = np.abs(made.parts).mean(axis=0)
     shares = size / max(float(size.sum()), 1e-300)
@@ -184,104 +199,63 @@ def drivers_of(model: Predictor, snapshot: Snapshot, *, cutoff: int) -> Drivers:
             for k in order
         ),
         n_users=rows.num_rows,
+        told=told,
     )
 
 
 def user_drivers(
-    model: Predictor, snapshot: Snapshot, *, cutoff: int, users: Sequence[str], top: int = 3
-) -> tuple[UserDriver, ...]:
-    """The columns that move the forecasts of some users most, ``top`` of them each, in the snapshot's order of users."""
-    explains = _explaining(model)
-    rows = rows_at(snapshot, cutoff, (*model.columns, "user_id"))
-    rows = rows.filter(pc.is_in(rows.column("user_id"), pa.array(list(users), pa.string())))
-    made = explains.contributions(rows)
-    names = column_objects(rows, "user_id")
-    order = np.argsort(-np.abs(made.parts), axis=1, kind="stable")[:, :top]
-    return tuple(
-        UserDriver(
-            user_id=str(names[i]),
-            column=made.columns[k],
-            value=_told(rows.column(made.columns[k]).slice(i, 1).to_pylist()[0]),
-            factor=float(np.exp(made.parts[i, k])),
-        )
-        for i in range(rows.num_rows)
-        for k in order[i]
-    )
-
-
-def what_changed(
-    model: Predictor,
-    snapshot: Snapshot,
-    *,
-    earlier: int,
-    later: int,
-    group: Mapping[str, str] | None = None,
-    unit: str = "",
-) -> Change:
-    """Take the change of a group's forecast between two cutoffs apart, by one and the same model.
-
-    ``group`` maps text columns to the value that users of the group have (all users without it). A user's change of
-    forecast is shared out by the changes of its contributions, times the logarithmic mean of the two forecasts, which
-    makes the parts sum to the change exactly (Ang 2005).
+    model: Predictor, snapshot: Snapshot, *, cutoff: int, users: Sequence[str], top: int = 8, unit: str = ""
+) -> tuple[UserDrivers, ...]:
+    """Why the forecasts of some users are what they are, in the snapshot's order of users: the ``top`` columns of each.
 
     Raises ``UsageError`` (``drivers.not_explained``), ``DataError`` (``drivers.nobody``).
     """
-    explains = _explaining(model)
-    columns = tuple(dict.fromkeys([*model.columns, *dict(group or {}), "user_id"]))
-    sides = [_members(rows_at(snapshot, c, columns), group) for c in (earlier, later)]
-    told = "all users" if not group else " and ".join(f"{k} {v}" for k, v in group.items())
-    if not sides[0].num_rows and not sides[1].num_rows:
+    explains, told = explained(model)
+    rows = rows_at(snapshot, cutoff, (*explains.columns, "user_id"))
+    rows = rows.filter(pc.is_in(rows.column("user_id"), pa.array(list(users), pa.string())))
+    names = [str(n) for n in column_objects(rows, "user_id")]
+    missing = [u for u in users if u not in names]
+    if missing:
         raise DataError(
             "drivers.nobody",
-            what=f"Nobody of {told} is in the snapshot at {date_of(earlier)} or {date_of(later)}.",
-            why="There is no forecast whose change could be taken apart.",
-            do="Check the group's spelling, or choose other cutoffs.",
+            what=f"{len(missing)} of {len(users)} users are not in the snapshot at {date_of(cutoff)}, such as '{missing[0]}'.",
+            why="There is no forecast that could be taken apart.",
+            do="Check the id, as the forecasts spell it, or choose another cutoff.",
         )
-    means = [model.predict(s) if s.num_rows else np.empty(0) for s in sides]
-    place = pc.index_in(sides[0].column("user_id"), sides[1].column("user_id").combine_chunks())
-    stayed = np.flatnonzero(pc.is_valid(place).to_numpy(zero_copy_only=False))
-    match = pc.drop_null(place).to_numpy(zero_copy_only=False).astype(np.int64)
-    gone = np.delete(means[0], stayed)
-    come = np.delete(means[1], match)
-    by_column = _by_column(explains, sides, stayed, match)
-    moved = float(means[1][match].sum() - means[0][stayed].sum())
-    return Change(
-        group=told,
-        cutoffs=(earlier, later),
-        earlier=float(means[0].sum()),
-        later=float(means[1].sum()),
-        come=float(come.sum()),
-        gone=float(gone.sum()),
-        n_come=come.size,
-        n_gone=gone.size,
-        n_stayed=stayed.size,
-        by_column=tuple(sorted(by_column.items(), key=lambda one: -abs(one[1]))),
-        rest=moved - sum(by_column.values()),
-        unit=unit,
+    made = explains.contributions(rows)
+    order = np.argsort(-np.abs(made.parts), axis=1, kind="stable")
+    return tuple(
+        UserDrivers(
+            user_id=names[i],
+            shared=float(np.exp(made.base[i])),
+            drivers=tuple(
+                UserDriver(
+                    column=made.columns[k],
+                    value=_told(rows.column(made.columns[k]).slice(i, 1).to_pylist()[0]),
+                    factor=float(np.exp(made.parts[i, k])),
+                )
+                for k in order[i, :top]
+            ),
+            others=float(np.exp(made.parts[i, order[i, top:]].sum())),
+            forecast=float(np.exp(made.base[i] + made.parts[i].sum())),
+            unit=unit,
+            told=told,
+        )
+        for i in range(rows.num_rows)
     )
 
 
-def _by_column(
-    explains: Explains, sides: Sequence[pa.Table], stayed: np.ndarray, match: np.ndarray
-) -> dict[str, float]:
-    if not stayed.size:
-        return {}
-    one = explains.contributions(sides[0].take(pa.array(stayed)))
-    two = explains.contributions(sides[1].take(pa.array(match)))
-    a, b = (np.exp(c.base + c.parts.sum(axis=1)) for c in (one, two))
-    amounts = ((two.parts - one.parts) * logarithmic_mean(b, a)[:, None]).sum(axis=0)
-    return dict(zip(one.columns, amounts.tolist(), strict=True))
-
-
-def _members(rows: pa.Table, group: Mapping[str, str] | None) -> pa.Table:
-    for column, value in (group or {}).items():
-        rows = rows.filter(pc.equal(rows.column(column), value))
-    return rows
-
-
-def _explaining(model: Predictor) -> Explains:
+def explained(model: Predictor) -> tuple[Explains, str]:
+    """What of a model can be explained, and a sentence about it where that is not the whole. Raises ``UsageError`` (``drivers.not_explained``)."""
     if isinstance(model, Explains):
-        return model
+        return model, ""
+    if isinstance(model, Blended):
+        for (name, member), weight in zip(model.members.items(), model.weights.tolist(), strict=True):
+            if isinstance(member, Explains):
+                return (
+                    member,
+                    f"The model is a blend; this is its member {name}, whose weight is {weight:.2f}.",
+                )
     raise UsageError(
         "drivers.not_explained",
         what="This model does not say what its columns contribute.",

@@ -6,6 +6,7 @@ from headwater.app.cli import quality as quality
 from headwater.app.cli import simulate as simulate
 from headwater.app.cli import tune as tune
 from headwater.app.cli import verify as verify
+from headwater.app.cli import why as why
 from headwater.app.cli.program import main
 
 __all__ = ["main"]

@@ -11,7 +11,8 @@ from headwater.app.watch import WouldRun
 
 __all__ = ["rehearsed"]
 
-_OF_A_TARGET = ("snapshot", "backtest", "fit", "forecast", "agree", "trust", "groups")
+_OF_A_TARGET = ("snapshot", "backtest", "fit", "forecast", "agree", "trust", "why", "groups")
+_FITTED = ("check", "ledger", "audit", "snapshot", "backtest", "fit")
 _WHOLE = ("check", "ledger", "audit", *_OF_A_TARGET, "report")
 
 
@@ -39,17 +40,20 @@ def rehearsed(command: str, study: Study, first: WouldRun | None, *, given: Coll
 
 def road_of(command: str, given: Collection[str]) -> tuple[str, ...]:
     """The steps of a command in their order: the whole road as far as the step of that name, but for what options change."""
+    short = {
+        "check": ("check", "compare") if "against" in given else ("check",),
+        "tune": ("check", "ledger", "audit", "snapshot", "tune"),
+        "leakage": ("check", "ledger", "leakage"),
+    }
     match command:
-        case "check":
-            return ("check", "compare") if "against" in given else ("check",)
-        case "tune":
-            return ("check", "ledger", "audit", "snapshot", "tune")
-        case "leakage":
-            return ("check", "ledger", "leakage")
-        case "fit" if "model" in given:
-            return tuple(s for s in road_of(command, ()) if s != "backtest")
+        case _ if command in short:
+            return short[command]
+        case "drivers":
+            return tuple(s for s in (*_FITTED, "why") if not (s == "backtest" and "model" in given))
+        case "fit" | "changes":
+            return tuple(s for s in _FITTED if not (s == "backtest" and "model" in given))
         case "predict":
-            return _WHOLE[: _WHOLE.index("groups")]
+            return _WHOLE[: _WHOLE.index("why")]
         case _:
             return _WHOLE[: _WHOLE.index(command) + 1] if command in _WHOLE else _WHOLE
 
