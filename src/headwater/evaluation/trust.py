@@ -170,9 +170,9 @@ def _not_the_choice(backtest: Backtest, model: str) -> list[Finding]:
     beside = backtest.choice.beside_leader
     worse = [SCORE_WORDS[s.score] for s in beside if s.places.get(model) is Place.CLEARLY_WORSE]
     held = (
-        f"it is clearly worse than {backtest.choice.leader} on {' and '.join(worse)}"
+        f"{model} is clearly worse than {backtest.choice.leader} on {' and '.join(worse)}"
         if worse
-        else "it was not the simplest that held"
+        else f"{model} was not the simplest that held"
     )
     return [
         Finding(
