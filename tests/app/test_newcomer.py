@@ -180,6 +180,7 @@ def test_a_rehearsal_says_what_is_there_what_would_run_and_what_follows(shop, he
         "fit",
         "forecast",
         "trust",
+        "why",
         "groups",
         "report",
     ]
