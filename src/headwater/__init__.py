@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from headwater.app.answers import add_up, curves, value
     from headwater.app.reasons import changes, drivers, tune, user_drivers
     from headwater.app.road import (
         agree,
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "add_up",
     "agree",
     "backtest",
     "changes",
     "check",
+    "curves",
     "decide",
     "drivers",
     "fit",
@@ -50,16 +53,20 @@ __all__ = [
     "snapshot",
     "tune",
     "user_drivers",
+    "value",
     "write",
 ]
 
 __version__ = "0.1.0"
 _ELSEWHERE = {
+    "add_up": "answers",
     "changes": "reasons",
+    "curves": "answers",
     "drivers": "reasons",
     "score_on_spark": "scoring",
     "tune": "reasons",
     "user_drivers": "reasons",
+    "value": "answers",
 }
 
 

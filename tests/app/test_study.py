@@ -18,18 +18,8 @@ if TYPE_CHECKING:
 
 
 STEPS = {
-    "check",
-    "ledger",
-    "audit",
-    "snapshot",
-    "backtest",
-    "fit",
-    "forecast",
-    "trust",
-    "why",
-    "groups",
-    "report",
-}
+    "check", "ledger", "audit", "snapshot", "backtest", "fit", "forecast", "trust", "why", "groups", "curves", "added_up", "report"
+}  # fmt: skip
 
 
 def again(shop: Shop) -> tuple[Published, dict[str, bool]]:

@@ -28,6 +28,8 @@ SECTIONS = {
     "features": config.FeatureSettings,
     "predict": config.PredictSettings,
     "predict.cutoffs": config.CutoffSettings,
+    "curves": config.CurveSettings,
+    "value": config.ValueSettings,
     "deliver": config.DeliverSettings,
     "run": config.RunSettings,
 }

@@ -19,7 +19,7 @@ SOURCE, HERE = Path(headwater.__file__).parent, Path(__file__).parents[1] / "par
 TESTED = {
     "app/dataset.py": "test_run.py",
     "app/same_tables.py": "test_verify.py",
-    "app/study.py": "test_run.py",
+    "app/steps.py": "test_run.py",
     "app/trusted.py": "test_run.py",
     "app/worth.py": "test_run.py",
     "contracts/alarms": "test_alarms.py",

@@ -13,12 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headwater.core.contract import Aggregate, Measure
+from headwater.contracts.kinds_check import check_source
+from headwater.core.contract import Aggregate, App, Measure
 from headwater.core.errors import DataError, UsageError
 from headwater.core.ledger import Ledger
+from headwater.core.sources import OtherSource, SourceKind
 from headwater.core.span import day_of
 from headwater.core.table import Kind
 from headwater.models.cohort_curves import cohort_curves, places_of_users, reconciled
+from headwater.snapshots.attributes import ToldAttributes, read_attributes
 
 if TYPE_CHECKING:
     from tests.conftest import Bench
@@ -59,11 +62,13 @@ def _by_hand() -> list[tuple[str, int, float, str]]:
 def test_whole_ages_only_are_counted_each_from_the_users_own_first_day(bench: Bench):
     """a and b are seen for 3 and 2 months of 30 days, c for 1, d for none; day 98 of a is in no whole month."""
     ledger = _ledger(bench, _by_hand())
-    got = cohort_curves(bench.engine, ledger, measure="revenue", horizon_days=30)
+    got = cohort_curves(bench.engine, ledger, measure="revenue", by="month", horizon_days=30)
     assert [(c.cohort, c.n_users) for c in got.cohorts] == [("2024-01", 2), ("2024-02", 1)]
     assert got.cohorts[0].so_far == pytest.approx((10 + 5 + 2 + 4 + 1) / 2)
     assert got.cohorts[1].so_far == pytest.approx(8)
-    apart = cohort_curves(bench.engine, ledger, measure="revenue", attribute="channel", horizon_days=30)
+    apart = cohort_curves(
+        bench.engine, ledger, measure="revenue", by="month", attribute="channel", horizon_days=30
+    )
     assert [(c.cohort, c.group, c.so_far) for c in apart.cohorts] == [
         ("2024-01", "(none)", 5.0),
         ("2024-01", "ads", 17.0),
@@ -71,31 +76,66 @@ def test_whole_ages_only_are_counted_each_from_the_users_own_first_day(bench: Be
     ]
     places = places_of_users(bench.engine, ledger, apart, user_ids=["c", "a", "d", "b", "nobody"])
     assert places.tolist() == [2, 1, -1, 0, -1]
-    days = cohort_curves(bench.engine, ledger, measure="active_days", horizon_days=30)
+    days = cohort_curves(bench.engine, ledger, measure="active_days", by="month", horizon_days=30)
     assert days.cohorts[0].so_far == pytest.approx((3 + 2) / 2)
-    weeks = cohort_curves(bench.engine, ledger, measure="revenue", by="week", horizon_days=7)
+    weeks = cohort_curves(bench.engine, ledger, measure="revenue", horizon_days=7)
+    assert weeks.by == "week"
     assert [c.cohort for c in weeks.cohorts] == ["2024-01-01", "2024-01-15", "2024-02-05"]
+
+
+def test_a_channel_told_by_a_dated_source_of_users_by_hand(bench: Bench):
+    """The word told first goes before the events' own; what is told after the cutoff is not read."""
+    ledger = _ledger(bench, _by_hand())
+    told = _told(bench, [("a", 1, "tv"), ("a", 40, "radio"), ("c", 60, "radio"), ("b", 98, "tv")])
+
+    def groups(as_of: int) -> list[tuple[str, str, int]]:
+        got = cohort_curves(
+            bench.engine, ledger, measure="revenue", by="month", attribute="channel", as_of=day_of(FIRST) + as_of, horizon_days=30, told=told
+        )  # fmt: skip
+        return [(c.cohort, c.group, c.n_users) for c in got.cohorts]
+
+    assert groups(98) == [("2024-01", "(none)", 1), ("2024-01", "tv", 1), ("2024-02", "radio", 1)]
+    assert groups(99) == [("2024-01", "tv", 2), ("2024-02", "radio", 1)]
+    apart = cohort_curves(bench.engine, ledger, measure="revenue", by="month", attribute="channel", horizon_days=30, told=told)  # fmt: skip
+    places = places_of_users(bench.engine, ledger, apart, user_ids=["c", "a", "nobody"], told=told)
+    assert [apart.cohorts[p].group for p in places[:2]] == ["radio", "tv"]
+    assert places[2] == -1
+
+
+def _told(bench: Bench, rows: list[tuple[str, int, str]]) -> ToldAttributes | None:
+    root = bench.folder()
+    lines = [f"{u},{(FIRST + timedelta(days=d)).isoformat()},{c}\n" for u, d, c in rows]
+    (root / "users.csv").write_text("user,since,channel\n" + "".join(lines))
+    app = App(name="app", time_zone="UTC", currency="USD")
+    columns = {"user": "user", "changed_at": "since"}
+    source = OtherSource(
+        kind=SourceKind.USERS, name="users", path="users.csv", columns=columns, keep=("channel",)
+    )
+    checked = check_source(bench.engine, source, app=app, root=root, folder=bench.folder(), source_fingerprint="none")  # fmt: skip
+    return read_attributes(bench.engine, [checked], time_zone="UTC", folder=bench.folder())
 
 
 def test_a_cutoff_in_the_past_reads_nothing_later(bench: Bench):
     ledger = _ledger(bench, _by_hand())
-    early = cohort_curves(bench.engine, ledger, measure="revenue", as_of=day_of(FIRST) + 45, horizon_days=30)
+    early = cohort_curves(
+        bench.engine, ledger, measure="revenue", by="month", as_of=day_of(FIRST) + 45, horizon_days=30
+    )
     short = _ledger(bench, [e for e in _by_hand() if e[1] < 45] + [("z", 44, 0.0, "")])
-    again = cohort_curves(bench.engine, short, measure="revenue", horizon_days=30)
+    again = cohort_curves(bench.engine, short, measure="revenue", by="month", horizon_days=30)
     assert early.cohorts == again.cohorts
 
 
 def test_users_at_the_left_edge_are_in_no_cohort(bench: Bench):
     ledger = _ledger(bench, _by_hand(), left_edge_days=10)
-    got = cohort_curves(bench.engine, ledger, measure="revenue", horizon_days=30)
+    got = cohort_curves(bench.engine, ledger, measure="revenue", by="month", horizon_days=30)
     assert [(c.cohort, c.n_users) for c in got.cohorts] == [("2024-01", 1), ("2024-02", 1)]
 
 
 def test_a_log_in_which_nobody_grew_older_is_refused(bench: Bench):
-    ledger = _ledger(bench, [("a", 0, 1.0, ""), ("a", 20, 1.0, "")])
+    ledger = _ledger(bench, [("a", 0, 1.0, "ads"), ("a", 20, 1.0, "")])
     with pytest.raises(DataError, match=r"curves\.nobody"):
-        cohort_curves(bench.engine, ledger, measure="revenue")
-    with pytest.raises(UsageError, match=r"curves\.no_attribute.*it keeps: channel"):
+        cohort_curves(bench.engine, ledger, measure="revenue", by="month")
+    with pytest.raises(UsageError, match=r"curves\.no_attribute.*known of them: channel"):
         cohort_curves(bench.engine, ledger, measure="revenue", attribute="country")
 
 
@@ -120,7 +160,9 @@ def test_curves_of_a_simulated_app_against_its_truth(app):
     got = cohort_curves(bench.engine, ledger, measure="revenue", attribute="channel", horizon_days=90)
     for group, price in (("ads", 10.0), ("search", 20.0)):
         truth = price * sum(days_at(age) for age in range(6))
-        assert got.value_by_age[got.groups.index(group)][5] == pytest.approx(truth, rel=0.12)
+        curve = got.curves[got.groups.index(group)]
+        assert curve.value[5] == pytest.approx(truth, rel=0.12)
+        assert curve.low[5] < truth < curve.high[5]
     assert got.n_origins > 0
     assert got.mape_totals < 0.5
     for cohort in got.cohorts:
@@ -134,10 +176,10 @@ def test_curves_of_a_simulated_app_against_its_truth(app):
 def test_blocks_say_how_past_forecasts_did(app):
     bench, ledger, _ = app
     got = cohort_curves(bench.engine, ledger, measure="revenue", attribute="channel", horizon_days=60)
-    prose, grid, chart, *_ = got.blocks()
+    prose, chart, ahead, grid, *_ = got.blocks()
     assert "past origins" in prose.text
-    assert grid.n_rows == len(got.cohorts)
-    assert len(chart.rows) == got.value_by_age.size
+    assert grid.n_rows == len(got.cohorts) == len(ahead.rows)
+    assert len(chart.rows) == sum(len(c.value) for c in got.curves)
     assert got.to_dict()["n_users"][0] == got.cohorts[0].n_users
 
 

@@ -165,3 +165,9 @@ def test_saved_models_forecast_the_same(app, models):
     )  # fmt: skip
     assert np.array_equal(before.value.mean, after.value.mean)
     assert np.array_equal(before.user_ids, after.user_ids)
+
+
+@pytest.mark.parametrize("model", ["bg_nbd", "rate_so_far", "bg_nbd_seasonal"])
+def test_a_model_that_reads_occasions_by_day_is_refused_at_an_age(app, model):
+    with pytest.raises(DataError, match=r"snapshot\.no_column|season\."):
+        fit_newcomers(model, app.then, task=app.task("active_days"), engine=app.engine, rng=np.random.default_rng(7))  # fmt: skip

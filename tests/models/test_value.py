@@ -88,3 +88,30 @@ def test_value_for_ever_without_a_discount_is_refused(fitted):
     predictor, rows = fitted
     with pytest.raises(UsageError, match=r"value\.rate"):
         discounted_value(predictor, rows, horizon=None, yearly_rate=0)
+
+
+@pytest.mark.parametrize("rate", [-1.0, -1.5, float("nan"), float("inf")])
+def test_a_rate_that_is_none_is_refused_by_its_code(fitted, rate: float):
+    predictor, rows = fitted
+    with pytest.raises(UsageError, match=r"value\.rate"):
+        discounted_value(predictor, rows, yearly_rate=rate)
+
+
+def test_purchases_without_a_discount_are_those_expected_and_alive_is_a_probability(fitted):
+    predictor, rows = fitted
+    got = discounted_value(predictor, rows, horizon="90d", yearly_rate=0.0)
+    assert got.purchases == pytest.approx(got.expected, rel=1e-9, nan_ok=True)
+    known = got.alive[np.isfinite(got.value)]
+    assert ((known >= 0) & (known <= 1)).all()
+    assert np.isnan(discounted_value(predictor, rows, horizon=None, yearly_rate=0.1).expected).all()
+
+
+def test_nobody_leaves_bg_nbd_before_a_repeat_purchase_as_fader_hardie_lee_2005_assume(known: Known):
+    training = known.world.training()
+    predictor = LTV_MODELS.load("bg_nbd")().fit(training)
+    rows = training.at_now(("user_id", *predictor.columns))
+    got = discounted_value(predictor, rows)
+    x = column_floats(rows, predictor.columns[0])
+    assert (got.alive[x == 0] == 1).all()
+    assert (got.alive[x > 0] < 1).all()
+    assert got.to_dict()["user_id"] == rows.column("user_id").to_pylist()

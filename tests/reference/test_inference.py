@@ -13,7 +13,7 @@ import pytest
 from scipy import optimize, special, stats
 
 from headwater.core.errors import DataError, UsageError
-from headwater.numerics import bg_nbd, pareto_nbd
+from headwater.numerics import bg_nbd, inference, pareto_nbd
 from headwater.numerics.inference import (
     akaike,
     bootstrap_fits,
@@ -226,3 +226,24 @@ def test_a_bootstrap_whose_refits_fail_is_refused(rows):
 
     with pytest.raises(DataError, match=r"bootstrap\.unstable"):
         bootstrap_fits(failing, rows=rows, fit=fit, resamples=4, rng=np.random.default_rng(19))
+
+
+def test_a_bootstrap_holds_a_few_resamples_at_a_time(rows, monkeypatch):
+    """A draw of a million customers is tens of megabytes: as many are held as threads can use, and one ahead."""
+    fit, held, most = bg_nbd.fit(rows), [0], [0]
+    draws = inference._draws
+
+    def counted(*given, **named):
+        for drawn in draws(*given, **named):
+            held[0] += 1
+            most[0] = max(most[0], held[0])
+            yield drawn
+
+    def once(drawn, *, start=None):
+        held[0] -= 1
+        return replace(fit, n_users=drawn.n_users)
+
+    monkeypatch.setattr(inference, "_draws", counted)
+    made = bootstrap_fits(once, rows=rows, fit=fit, resamples=50, rng=np.random.default_rng(20), threads=2)
+    assert len(made.params) == 50
+    assert most[0] <= 4

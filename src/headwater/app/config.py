@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from headwater.app.answer_settings import CurveSettings, ValueSettings
 from headwater.app.calendar_settings import AppDate, EventDays, days_of_spans
 from headwater.app.deliver import EXPORTERS
 from headwater.app.quality_settings import AlarmSettings, CardSettings, alarm_specs
@@ -191,6 +192,8 @@ class Settings(_Section):
     features: FeatureSettings = FeatureSettings()
     predict: list[PredictSettings] = []
     settings: dict[str, dict[str, Any]] = {}
+    curves: CurveSettings = CurveSettings()
+    value: ValueSettings | None = None
     deliver: DeliverSettings = DeliverSettings()
     run: RunSettings = RunSettings()
 

@@ -7,11 +7,16 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pyarrow as pa
+
 from headwater.app.store import StepResult, Store, fingerprint_of
 from headwater.app.watch import Watcher, WouldRun
+from headwater.core.ledger import Ledger
+from headwater.core.table import Column, Table
 from headwater.engine.engine import Engine
+from headwater.engine.sql import commas, name, sql
 
-__all__ = ["Steps"]
+__all__ = ["Steps", "ledger_key"]
 
 T = TypeVar("T")
 
@@ -59,3 +64,25 @@ class Steps:
                 result = self.store.step(step, key, shape, make, line=line)
         self.made[label] = result
         return result.value
+
+    def keep(self, rows: pa.Table, columns: tuple[Column, ...], folder: Path, *, table: str) -> Table:
+        """Keep these columns of users' rows as a table of a step, in the order of their ids."""
+        self.engine.register(f"{table} rows", rows)
+        query = sql(
+            "SELECT {columns} FROM {t} ORDER BY user_id",
+            columns=commas([name(c.name) for c in columns]),
+            t=name(f"{table} rows"),
+        )
+        return self.engine.write(query, folder, table=table, columns=columns)
+
+
+def ledger_key(ledger: Ledger) -> dict[str, object]:
+    """What a step that reads the ledger depends on."""
+    return {
+        "days": ledger.days.fingerprint,
+        "users": ledger.users.fingerprint,
+        "measures": ledger.measures,
+        "span": (ledger.first_day, ledger.end_day),
+        "left_edge_days": ledger.left_edge_days,
+        "settle_days": ledger.settle_days,
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headwater.app.agree import Agreed, chosen_forecast, named_forecast
+from headwater.app.answer_pages import curve_pages, value_pages
 from headwater.app.data_page import data_page
 from headwater.app.headline import headline
 from headwater.app.plan import Job, rungs_of
@@ -142,6 +143,8 @@ def _document(
     pages += [_proof_page(c) for c in ordered]
     pages += [_worth_page(study, events, ledger, c) for c in ordered]
     pages += [c.why for c in ordered]
+    pages += curve_pages(study, [(c.proof, c.worth.forecast) for c in ordered])
+    pages += value_pages(study)
     if ordered:
         money = [c for c in ordered if value_form(ledger, c.worth.task) is Form.MONEY]
         pages += [_limits_page(events, ordered), *(what_if_page(c.worth, ledger) for c in money[:1])]

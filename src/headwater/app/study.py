@@ -19,7 +19,7 @@ from headwater.app.engines import engine_label, open_engine
 from headwater.app.forecast_columns import forecast_columns
 from headwater.app.model_settings import model_settings_of
 from headwater.app.plan import Job, jobs_of, learning_cutoffs, origins_of, rungs_of
-from headwater.app.steps import Steps
+from headwater.app.steps import Steps, ledger_key
 from headwater.app.store import Store, fingerprint_of, write_whole
 from headwater.app.watch import Silent, Watcher
 from headwater.core.audit import Audit
@@ -31,7 +31,6 @@ from headwater.core.sources import Sourced
 from headwater.core.table import Table
 from headwater.engine.arrays import column_floats
 from headwater.engine.engine import Engine
-from headwater.engine.sql import commas, name, sql
 from headwater.evaluation.backtest import Backtest, run_backtest
 from headwater.evaluation.grouping import Grouping, groups_of
 from headwater.evaluation.stability import followed
@@ -49,7 +48,9 @@ from headwater.snapshots.rows import hole_share, rows_at
 __all__ = ["FittedStep", "ForecastStep", "Study", "ledger_key", "seeded"]
 
 T = TypeVar("T")
-_SHOWN = frozenset({"check", "source", "ledger", "audit", "backtest", "fit", "forecast", "agree", "why"})
+_SHOWN = frozenset(
+    ["check", "source", "ledger", "audit", "backtest", "fit", "forecast", "agree", "why", "curves", "added_up", "value"]
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,7 @@ class Study:
         )
         self.steps = self._work.made
         self.step = self._work.step
+        self.keep = self._work.keep
         self._trainings: dict[tuple[object, ...], Training] = {}
         self._data = Dataset(root, settings, self.contract, self._work, today=today)
 
@@ -358,15 +360,9 @@ class Study:
 
     def write_forecast(self, rows: pa.Table, task: Task, folder: Path) -> Table:
         """Keep a table of forecasts: ``user_id, forecast, low, high, variance, at_left_edge``; ``horizon_days`` is added, so that a copy says what it is of."""
-        columns = forecast_columns(task)
         days = pa.array([task.horizon_days] * rows.num_rows, pa.int32())
-        self.engine.register("forecast rows", rows.append_column("horizon_days", days))
-        query = sql(
-            "SELECT {columns} FROM {t} ORDER BY user_id",
-            columns=commas([name(c.name) for c in columns]),
-            t=name("forecast rows"),
-        )
-        return self.engine.write(query, folder, table=f"forecast_{task.horizon_days}d", columns=columns)
+        rows = rows.append_column("horizon_days", days)
+        return self.keep(rows, forecast_columns(task), folder, table=f"forecast_{task.horizon_days}d")
 
 
 def _untested(model: str, proof: Backtest) -> DataError:
@@ -386,15 +382,3 @@ def seeded(seed: int, *what: str) -> np.random.Generator:
 
 def _default_models() -> tuple[str, ...]:
     return tuple(n for n in LTV_MODELS.names() if LTV_MODELS.load(n).by_default)
-
-
-def ledger_key(ledger: Ledger) -> dict[str, object]:
-    """What a step that reads the ledger depends on."""
-    return {
-        "days": ledger.days.fingerprint,
-        "users": ledger.users.fingerprint,
-        "measures": ledger.measures,
-        "span": (ledger.first_day, ledger.end_day),
-        "left_edge_days": ledger.left_edge_days,
-        "settle_days": ledger.settle_days,
-    }

@@ -21,6 +21,7 @@ from headwater.core.ledger import Task
 from headwater.engine.arrays import column_floats
 from headwater.models.model import Draws, Floats, Pairs, Predictor, State, Training
 from headwater.models.spend import FEWEST_REPEATERS, Worth, fit_findings, restore_worth, worth_of
+from headwater.numerics.inference import ParameterInterval, akaike, parameter_intervals, schwarz
 from headwater.numerics.maximize import Fit
 from headwater.numerics.rfm import Ints, RfmRows
 from headwater.snapshots.rows import grouped_counts
@@ -41,6 +42,7 @@ __all__ = [
 
 _MANY_USERS, _FEW_DRAWS, _MANY_DRAWS = 100_000, 100, 400
 _CHUNK = 20_000
+_LEVEL = 0.9
 
 
 class Process(Protocol):
@@ -56,6 +58,10 @@ class Process(Protocol):
 
     def expected(self, params: Any, users: RfmRows, horizon: float) -> Floats:
         """Expected purchase days of each user over the horizon."""
+        ...
+
+    def alive(self, params: Any, users: RfmRows) -> Floats:
+        """Probability that each user is still a customer."""
         ...
 
     def draw(
@@ -202,7 +208,12 @@ def fit_process(process: Process, training: Training) -> Predictor:
         params=fit.params,
         worth=worth,
         findings=(*fit_findings(fit), *found),
-        facts=(*fit_facts(fit, params=asdict(fit.params), n_groups=rows.x.size), *facts),
+        facts=(
+            *fit_facts(fit, params=asdict(fit.params), n_groups=rows.x.size),
+            ("AIC", f"{akaike(fit):,.1f}"),
+            ("BIC", f"{schwarz(fit):,.1f}"),
+            *facts,
+        ),
     )
 
 
@@ -273,9 +284,20 @@ def history_columns(task: Task) -> tuple[str, str, str, str]:
 
 
 def fit_facts(fit: Fit[Any], *, params: Mapping[str, float], n_groups: int) -> list[tuple[str, str]]:
-    """What a reader may want to know of the fit."""
+    """What a reader may want to know of the fit: the parameters with their errors by the Hessian, and how well it fits."""
+    intervals = parameter_intervals(fit, level=_LEVEL)
+    known = {i.name: (float(e), i) for i, e in zip(intervals, fit.std_errors, strict=True)}
     return [
-        *((k, f"{v:.4g}") for k, v in params.items()),
+        *((k, _with_error(v, known.get(k))) for k, v in params.items()),
         ("log-likelihood", f"{fit.log_likelihood:,.1f}"),
         ("distinct histories", f"{n_groups:,} of {fit.n_users:,.0f} users"),
     ]
+
+
+def _with_error(value: float, known: tuple[float, ParameterInterval] | None) -> str:
+    if known is None:
+        return f"{value:.4g}"
+    error, interval = known
+    if not np.isfinite(error):
+        return f"{value:.4g} (at a limit: its error is not known)"
+    return f"{value:.4g} (standard error {error:.2g}; {interval.level:.0%} interval {interval.low:.4g} to {interval.high:.4g})"

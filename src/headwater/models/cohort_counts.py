@@ -10,16 +10,17 @@ import pyarrow as pa
 
 from headwater.core.errors import DataError, UsageError
 from headwater.core.ledger import Ledger
-from headwater.core.table import Kind
 from headwater.engine.arrays import column_floats, column_objects
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, name, shim, sql
 from headwater.numerics.curves import Triangle
+from headwater.snapshots.attributes import ToldAttributes, first_attributes, first_told_before
 
-__all__ = ["AGE_DAYS", "Cohort", "CohortCounts", "cohorts_of_users", "count_cohorts"]
+__all__ = ["AGE_DAYS", "Cohort", "CohortCounts", "cohorts_for", "cohorts_of_users", "count_cohorts"]
 
 AGE_DAYS: Final = {"week": 7, "month": 30}
 _PARTS = 16
+_MONTHS_FROM = 8
 _ALL, _NOBODY, _FIRST = "all", "(none)", "first "
 
 Cohort = Literal["month", "week"]
@@ -34,11 +35,24 @@ class CohortCounts:
     triangle: Triangle
 
 
+def cohorts_for(ledger: Ledger, *, cutoff: int) -> Cohort:
+    """Months where the log is long enough to try them on its past (eight ages of 30 days), else weeks."""
+    lived = cutoff - ledger.first_day - ledger.left_edge_days
+    return "month" if lived >= _MONTHS_FROM * AGE_DAYS["month"] else "week"
+
+
 def count_cohorts(
-    engine: Engine, ledger: Ledger, *, measure: str, by: Cohort, attribute: str | None, cutoff: int
+    engine: Engine,
+    ledger: Ledger,
+    *,
+    measure: str,
+    by: Cohort,
+    attribute: str | None,
+    cutoff: int,
+    told: ToldAttributes | None = None,
 ) -> CohortCounts:
     """Count the whole ages seen by the cutoff. Raises ``DataError`` (``curves.nobody``) where there are none."""
-    users = _users(ledger, by=by, attribute=attribute, cutoff=cutoff)
+    users = _users(ledger, by=by, attribute=attribute, cutoff=cutoff, told=told)
     counted = engine.arrow(
         sql(
             "SELECT cohort, grp, observed, part, CAST(count(*) AS DOUBLE) AS n, avg(rest) AS rest FROM ({u}) u"
@@ -58,23 +72,31 @@ def count_cohorts(
 
 
 def cohorts_of_users(
-    engine: Engine, ledger: Ledger, *, by: Cohort, attribute: str | None, cutoff: int
+    engine: Engine,
+    ledger: Ledger,
+    *,
+    by: Cohort,
+    attribute: str | None,
+    cutoff: int,
+    told: ToldAttributes | None = None,
 ) -> pa.Table:
     """``user_id``, ``cohort`` and ``grp`` of every user who is counted: seen for a whole age, not at the left edge."""
-    users = _users(ledger, by=by, attribute=attribute, cutoff=cutoff)
+    users = _users(ledger, by=by, attribute=attribute, cutoff=cutoff, told=told)
     return engine.arrow(sql("SELECT user_id, cohort, grp FROM ({u}) u ORDER BY user_id", u=users))
 
 
-def _users(ledger: Ledger, *, by: Cohort, attribute: str | None, cutoff: int) -> Sql:
+def _users(
+    ledger: Ledger, *, by: Cohort, attribute: str | None, cutoff: int, told: ToldAttributes | None
+) -> Sql:
     """One row a user: cohort, group, whole ages seen, a random part, and the days of the age that runs."""
     week = sql("(first_day - ({m}))", m=sql("(first_day + 3) % 7"))
     cohort = shim("month_of_day", sql("first_day")) if by == "month" else shim("iso_of_day", week)
-    group = sql("{n}", n=_ALL) if attribute is None else _group(ledger, attribute)
+    group, beside = _group(ledger, attribute, cutoff=cutoff, told=told)
     lived = sql("({c} - first_day)", c=cutoff)
     observed = shim("integer_division", lived, AGE_DAYS[by])
     return sql(
         "SELECT user_id, first_day, {cohort} AS cohort, {group} AS grp, CAST({observed} AS INTEGER) AS observed, bucket % {parts} AS part,"
-        " CAST({lived} % {age} AS DOUBLE) AS rest FROM {users} WHERE first_day >= {edge} AND {lived} >= {age}{known}",
+        " CAST({lived} % {age} AS DOUBLE) AS rest FROM {users} u{beside} WHERE first_day >= {edge} AND {lived} >= {age}{known}",
         cohort=cohort,
         group=group,
         observed=observed,
@@ -82,6 +104,7 @@ def _users(ledger: Ledger, *, by: Cohort, attribute: str | None, cutoff: int) ->
         lived=lived,
         age=AGE_DAYS[by],
         users=table_scan(ledger.users),
+        beside=beside,
         edge=ledger.first_day + ledger.left_edge_days,
         known=sql("") if cutoff >= ledger.end_day else sql(" AND known_day < {c}", c=cutoff),
     )
@@ -149,15 +172,23 @@ def _as_triangle(counted: pa.Table, brought: pa.Table, *, age_days: int) -> Coho
     return CohortCounts(cohorts=tuple(cohorts.tolist()), groups=tuple(groups.tolist()), triangle=triangle)
 
 
-def _group(ledger: Ledger, attribute: str) -> Sql:
-    """The first value of a kept text column. Raises ``UsageError`` (``curves.no_attribute``)."""
-    texts = [c.name for c in ledger.users.columns if c.kind is Kind.TEXT and c.name.startswith(_FIRST)]
-    if _FIRST + attribute not in texts:
-        known = ", ".join(t.removeprefix(_FIRST) for t in texts) or "none"
+def _group(
+    ledger: Ledger, attribute: str | None, *, cutoff: int, told: ToldAttributes | None
+) -> tuple[Sql, Sql]:
+    """What names a user's group, and what to join for it. Raises ``UsageError`` (``curves.no_attribute``)."""
+    if attribute is None:
+        return sql("{n}", n=_ALL), sql("")
+    if told is not None and attribute in told.names:
+        rows = first_told_before(told, attribute, cutoff=cutoff)
+        group = sql("coalesce(b.{a}, {n})", a=name(attribute), n=_NOBODY)
+        return group, sql(" LEFT JOIN ({rows}) b USING (user_id)", rows=rows)
+    known = [*(told.names if told is not None else ()), *first_attributes(ledger)]
+    if attribute not in known:
         raise UsageError(
             "curves.no_attribute",
-            what=f"The ledger keeps no text column '{attribute}' of users; it keeps: {known}.",
-            why="Cohorts can only be cut by what is known of a user from the first event that gave it.",
-            do="Name the column under keep in the settings of the source, and build the ledger again.",
+            what=f"Nothing tells a '{attribute}' of few values of users; known of them: {', '.join(known) or 'nothing'}.",
+            why="Cohorts can only be cut by what is known of a user from the first event, or the first row of a dated source of users, that gave it.",
+            do="Name the column under keep in the settings of its source; a source of users needs changed_at beside.",
         )
-    return sql("coalesce({a}, {n})", a=name(_FIRST + attribute), n=_NOBODY)
+    first, on = name(_FIRST + attribute), name(f"day {attribute}")
+    return sql("coalesce(CASE WHEN {d} < {c} THEN {a} END, {n})", d=on, c=cutoff, a=first, n=_NOBODY), sql("")

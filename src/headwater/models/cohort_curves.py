@@ -8,21 +8,27 @@ cohorts are short, not poor.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from headwater.core.block import Block, Chart, ChartKind, Field, Form, Grid, Prose, Role, callouts
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger
-from headwater.core.show import Shown
 from headwater.engine.engine import Engine
-from headwater.models.cohort_counts import AGE_DAYS, Cohort, CohortCounts, cohorts_of_users, count_cohorts
+from headwater.models.cohort_counts import (
+    AGE_DAYS,
+    Cohort,
+    CohortCounts,
+    cohorts_for,
+    cohorts_of_users,
+    count_cohorts,
+)
+from headwater.models.curve_results import CohortCurves, CohortTotal, GroupCurve
 from headwater.models.model import Floats
 from headwater.numerics.curve_totals import (
     PastOrigin,
     Totals,
     blend,
+    by_age,
     mape,
     past_origins,
     reconcile,
@@ -32,112 +38,11 @@ from headwater.numerics.curve_totals import (
 from headwater.numerics.curves import Curves, Triangle, fit_curves, project
 from headwater.numerics.intervals import interval_of_total
 from headwater.numerics.rfm import Ints, totals
+from headwater.snapshots.attributes import ToldAttributes
 
-__all__ = ["CohortCurves", "CohortTotal", "cohort_curves", "places_of_users", "reconciled"]
+__all__ = ["CohortCurves", "CohortTotal", "GroupCurve", "cohort_curves", "places_of_users", "reconciled"]
 
 _ORIGINS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CohortTotal:
-    """One cohort (of one group): per user so far, and the total to come over the horizon with its interval."""
-
-    cohort: str
-    group: str
-    n_users: int
-    seen_ages: int
-    so_far: float
-    expected: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CohortCurves(Shown):
-    """What cohorts brought by age and are to bring.
-
-    Attributes
-    ----------
-    cohorts
-        One entry for each cohort and group, in order.
-    value_by_age
-        Expected value of a user of each group up to each age, cumulative, ``(n_groups, n_ages)``.
-    mape_points, mape_totals
-        Errors of past forecasts of cohorts, as shares; NaN where the log holds no past origin.
-    total_error
-        Root mean squared relative error of cohorts' totals, each weighed by its size; infinite where never tried.
-    shared_error
-        The relative error that all cohorts of an origin shared.
-    """
-
-    measure: str
-    unit: str
-    by: Cohort
-    attribute: str | None
-    cutoff: int
-    age_days: int
-    horizon_days: int
-    level: float
-    groups: tuple[str, ...]
-    cohorts: tuple[CohortTotal, ...]
-    value_by_age: Floats
-    shape: Curves
-    mape_points: float
-    mape_totals: float
-    total_error: float
-    shared_error: float
-    n_origins: int
-    findings: tuple[Finding, ...]
-
-    def blocks(self) -> tuple[Block, ...]:
-        """How well past forecasts did, the cohorts, and the curves."""
-        past = (
-            f"At {self.n_origins} past origins, cohorts' totals over {self.horizon_days} days were off by {self.mape_totals:.1%} "
-            f"on average, single points of their curves by {self.mape_points:.1%}."
-            if self.n_origins
-            else "The log holds no past origin on which these forecasts could be tried."
-        )
-        return (Prose(text=past), self._grid(), self._chart(), *callouts(self.findings))
-
-    def _grid(self) -> Grid:
-        fields = (
-            Field(name="cohort", label="First seen"),
-            Field(name="group", label="Group"),
-            Field(name="n_users", label="Users", form=Form.INTEGER),
-            Field(name="seen_ages", label=f"Ages of {self.age_days} days seen", form=Form.INTEGER),
-            Field(name="so_far", label="So far, per user", form=Form.NUMBER, unit=self.unit),
-            Field(name="expected", label=f"Next {self.horizon_days} days", form=Form.NUMBER, unit=self.unit),
-            Field(
-                name="low", label="Low", form=Form.NUMBER, unit=self.unit, note=f"{self.level:.0%} interval"
-            ),
-            Field(name="high", label="High", form=Form.NUMBER, unit=self.unit),
-        )
-        rows = [
-            (c.cohort, c.group, c.n_users, c.seen_ages, c.so_far, c.expected, c.low, c.high)
-            for c in self.cohorts
-        ]
-        return Grid.of(f"cohort_curves_{self.measure}", "Cohorts, so far and to come", fields, rows)
-
-    def _chart(self) -> Chart:
-        rows = [
-            ((age + 1) * self.age_days, float(value), group)
-            for group, curve in zip(self.groups, self.value_by_age, strict=True)
-            for age, value in enumerate(curve.tolist())
-        ]
-        best = self.groups[int(np.argmax(self.value_by_age[:, -1]))]
-        return Chart(
-            name=f"value_by_age_{self.measure}",
-            title="Value of a user by age",
-            kind=ChartKind.LINE,
-            fields=(
-                Field(name="age", label="Age, days", form=Form.INTEGER),
-                Field(name="value", label="Value so far", form=Form.NUMBER, unit=self.unit),
-                Field(name="group", label="Group"),
-            ),
-            rows=tuple(rows),
-            roles=((Role.X, "age"), (Role.Y, "value"), (Role.SERIES, "group")),
-            finding=f"A user is worth most by {rows[len(self.value_by_age[0]) - 1][0]} days in the group {best}.",
-        )
 
 
 def cohort_curves(
@@ -145,11 +50,12 @@ def cohort_curves(
     ledger: Ledger,
     *,
     measure: str,
-    by: Cohort = "month",
+    by: Cohort | None = None,
     attribute: str | None = None,
     as_of: int | None = None,
     horizon_days: int = 90,
     level: float = 0.9,
+    told: ToldAttributes | None = None,
 ) -> CohortCurves:
     """Curves of every cohort, and of every value of ``attribute`` within it.
 
@@ -158,11 +64,15 @@ def cohort_curves(
     measure
         A measure of the ledger, or ``"active_days"``.
     by
-        Cohorts by month, ages of 30 days; or by week, ages of 7 days.
+        Cohorts by month, ages of 30 days; or by week, ages of 7 days. Without it months where the log spans eight
+        such ages after its left edge, else weeks.
     attribute
-        A kept column of the events, such as ``"channel"``; each user has the first value given.
+        An attribute, such as ``"channel"``; each user has the first value given, by a dated source of users where
+        one tells it, else by the events.
     as_of
         The cutoff (an app day); the end of the log unless given. Nothing known later is read.
+    told
+        Attributes that sources of users tell (``read_attributes``).
 
     Raises
     ------
@@ -170,7 +80,10 @@ def cohort_curves(
         ``curves.nobody`` where nobody was seen for one whole age, ``curves.no_value`` where nothing was brought.
     """
     cutoff = ledger.end_day if as_of is None else as_of
-    counts = count_cohorts(engine, ledger, measure=measure, by=by, attribute=attribute, cutoff=cutoff)
+    by = cohorts_for(ledger, cutoff=cutoff) if by is None else by
+    counts = count_cohorts(
+        engine, ledger, measure=measure, by=by, attribute=attribute, cutoff=cutoff, told=told
+    )
     triangle, age_days = counts.triangle, AGE_DAYS[by]
     horizon = horizon_days / age_days
     steps = max(1, round(horizon))
@@ -191,10 +104,8 @@ def cohort_curves(
         age_days=age_days,
         horizon_days=horizon_days,
         level=level,
-        groups=counts.groups,
         cohorts=_cohort_totals(counts, unit=unit, coming=coming, shared=shared, windows=windows, level=level),
-        value_by_age=curves.group_curve().cumsum(axis=1),
-        shape=curves,
+        curves=_group_curves(counts, curves, shared=shared, windows=windows, level=level),
         mape_points=points,
         mape_totals=whole,
         total_error=_total_error(origins),
@@ -204,9 +115,18 @@ def cohort_curves(
     )
 
 
-def places_of_users(engine: Engine, ledger: Ledger, curves: CohortCurves, *, user_ids: Sequence[str]) -> Ints:
+def places_of_users(
+    engine: Engine,
+    ledger: Ledger,
+    curves: CohortCurves,
+    *,
+    user_ids: Sequence[str],
+    told: ToldAttributes | None = None,
+) -> Ints:
     """For each user the position of his cohort in ``curves.cohorts``, ``(n_users,)``; -1 for users in none."""
-    known = cohorts_of_users(engine, ledger, by=curves.by, attribute=curves.attribute, cutoff=curves.cutoff)
+    known = cohorts_of_users(
+        engine, ledger, by=curves.by, attribute=curves.attribute, cutoff=curves.cutoff, told=told
+    )
     position = {(c.cohort, c.group): i for i, c in enumerate(curves.cohorts)}
     pairs = zip(known.column("cohort").to_pylist(), known.column("grp").to_pylist(), strict=True)
     place = dict(zip(known.column("user_id").to_pylist(), (position[p] for p in pairs), strict=True))
@@ -237,7 +157,8 @@ def reconciled(
     size = len(curves.cohorts)
     summed = totals(cohort[inside], mean[inside], size=size)
     own = np.array([c.expected for c in curves.cohorts])
-    sums = blend(own, curve_error=curves.total_error, users=summed, users_error=users_error)
+    own_error = float("inf") if curves.total_error is None else curves.total_error
+    sums = blend(own, curve_error=own_error, users=summed, users_error=users_error)
     made = mean.copy()
     made[inside] = reconcile(mean[inside], by=cohort[inside], sums=sums)
     return made, sums
@@ -270,6 +191,32 @@ def _cohort_totals(
     return tuple(made)
 
 
+def _group_curves(
+    counts: CohortCounts, curves: Curves, *, shared: float, windows: float, level: float
+) -> tuple[GroupCurve, ...]:
+    """The curve of each group, with bounds of its mean: what all cohorts may share is open where nobody was seen."""
+    triangle = counts.triangle
+    mean, variance, unseen = by_age(curves)
+    users = totals(triangle.group, triangle.n)
+    made: list[GroupCurve] = []
+    for g, group in enumerate(counts.groups):
+        bounds = [
+            interval_of_total(m, v, shared * u / m if m > 0 else 0.0, max(1.0, windows), level)
+            for m, v, u in zip(mean[g].tolist(), variance[g].tolist(), unseen[g].tolist(), strict=True)
+        ]
+        made.append(
+            GroupCurve(
+                group=group,
+                n_users=round(users[g]),
+                seen_ages=int(triangle.observed[triangle.group == g].max()),
+                value=tuple(mean[g].tolist()),
+                low=tuple(max(0.0, low) for low, _ in bounds),
+                high=tuple(high for _, high in bounds),
+            )
+        )
+    return tuple(made)
+
+
 def _units(triangle: Triangle) -> tuple[list[tuple[int, int]], Ints]:
     """Cohort and group of each unit, and the unit of each strip."""
     pairs = np.stack([triangle.cohort, triangle.group])
@@ -277,17 +224,19 @@ def _units(triangle: Triangle) -> tuple[list[tuple[int, int]], Ints]:
     return [(c, g) for c, g in units.T.tolist()], unit.astype(np.int64)
 
 
-def _past_errors(origins: list[PastOrigin]) -> tuple[float, float]:
-    """Both percentage errors over the cohorts of all past origins."""
+def _past_errors(origins: list[PastOrigin]) -> tuple[float | None, float | None]:
+    """Both percentage errors over the cohorts of all past origins; None where none of them brought anything."""
     if not origins:
-        return float("nan"), float("nan")
-    return mape(np.concatenate([o.expected for o in origins]), np.concatenate([o.actual for o in origins]))
+        return None, None
+    found = mape(np.concatenate([o.expected for o in origins]), np.concatenate([o.actual for o in origins]))
+    points, whole = (None if np.isnan(f) else f for f in found)
+    return points, whole
 
 
-def _total_error(origins: list[PastOrigin]) -> float:
+def _total_error(origins: list[PastOrigin]) -> float | None:
     """Root mean squared relative error of cohorts' totals on past origins, each weighed by its size."""
     if not origins:
-        return float("inf")
+        return None
     expected = np.concatenate([o.expected.sum(axis=1) for o in origins])
     actual = np.concatenate([o.actual.sum(axis=1) for o in origins])
     size = np.maximum(expected, 0.0)

@@ -120,9 +120,9 @@ class FittedModel(Shown):
         if draws is None:
             raise DataError(
                 "forecast.no_interval",
-                what=f"No window of {self.task.horizon_days} days has matured for {_FEWEST_PAIRS} users, so nothing says how far {self.name} may be off.",
+                what=f"Fewer than {_FEWEST_PAIRS} users stood at the latest cutoff whose window of {self.task.horizon_days} days has ended, so nothing says how far {self.name} may be off.",
                 why="A forecast without an interval looks surer than it is.",
-                do="Use a shorter horizon or a longer log.",
+                do="Use a shorter horizon or a longer log; at an age, cohorts of more days (cohort_days).",
             )
         return Forecast(
             mean=mean,

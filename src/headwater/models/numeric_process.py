@@ -31,6 +31,10 @@ class Numerics(Protocol[P]):
         """Expected purchases of each user over the horizon."""
         ...
 
+    def p_alive(self, params: P, *, x: ArrayLike, t_x: ArrayLike, T: ArrayLike) -> Floats:
+        """Probability that each user is still a customer."""
+        ...
+
     def draw_future_purchases(
         self,
         params: P,
@@ -64,6 +68,10 @@ class NumericProcess(Generic[P]):
     def expected(self, params: P, users: RfmRows, horizon: float) -> Floats:
         """Expected purchase days of each user over the horizon."""
         return self.numerics.expected_purchases(params, x=users.x, t_x=users.t_x, T=users.T, horizon=horizon)
+
+    def alive(self, params: P, users: RfmRows) -> Floats:
+        """Probability that each user is still a customer."""
+        return self.numerics.p_alive(params, x=users.x, t_x=users.t_x, T=users.T)
 
     def draw(
         self, params: P, users: RfmRows, horizon: float, *, rng: np.random.Generator, n_draws: int

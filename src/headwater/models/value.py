@@ -15,7 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 
-from headwater.core.block import Block, Prose, callouts
+from headwater.core.block import Block, Field, Grid, Prose, callouts
+from headwater.core.block import Form as Shape
 from headwater.core.errors import UsageError
 from headwater.core.finding import Finding, Severity
 from headwater.core.show import Shown
@@ -67,6 +68,8 @@ class DiscountedValue(Shown):
     ----------
     value, purchases
         Discounted expected value (after refunds) and discounted expected purchase days.
+    expected, alive
+        Expected purchase days over the horizon, not discounted (NaN for ever), and the probability of being a customer still.
     horizon_days
         How far they reach; None for ever.
     yearly_rate
@@ -75,24 +78,45 @@ class DiscountedValue(Shown):
 
     value: Floats
     purchases: Floats
+    expected: Floats
+    alive: Floats
     horizon_days: int | None
     yearly_rate: float
     findings: tuple[Finding, ...]
+    user_ids: tuple[str, ...] | None
 
     @property
     def total(self) -> float:
         """The value of all users who purchased."""
         return float(np.nansum(self.value))
 
-    def blocks(self) -> tuple[Block, ...]:
-        """The total in a sentence, and what a reader must know."""
+    def summary(self) -> str:
+        """The total in a sentence."""
         reach = "for ever" if self.horizon_days is None else f"over {self.horizon_days} days"
         n = int(np.isfinite(self.value).sum())
-        text = (
+        return (
             f"{n:,} users are expected to bring {self.total:,.0f} {reach}, in today's worth at "
             f"{self.yearly_rate:.1%} a year: {self.total / max(n, 1):,.2f} each."
         )
-        return (Prose(text=text), *callouts(self.findings))
+
+    def blocks(self) -> tuple[Block, ...]:
+        """The total, and what a reader must know."""
+        return (Prose(text=self.summary()), self.user_grid(), *callouts(self.findings))
+
+    def user_grid(self) -> Grid:
+        """Every user; empty for those who never purchased. Without ``user_id`` in the rows, users are numbered in their order."""
+        fields = (
+            Field(name="user_id", label="User", form=Shape.ID),
+            Field(name="value", label="Worth today", form=Shape.NUMBER),
+            Field(name="purchases", label="Purchase days, discounted", form=Shape.NUMBER),
+            Field(name="expected_purchases", label="Purchase days expected", form=Shape.NUMBER),
+            Field(name="p_alive", label="Still a customer", form=Shape.SHARE, note="probability"),
+        )
+        arrays = (self.value, self.purchases, self.expected, self.alive)
+        columns = ([v if math.isfinite(v) else None for v in a.tolist()] for a in arrays)
+        users = self.user_ids or tuple(str(i) for i in range(self.value.size))
+        rows = zip(users, *columns, strict=True)
+        return Grid.of("discounted_value", "Discounted value by user", fields, rows, preview=20)
 
 
 def discounted_value(
@@ -111,20 +135,21 @@ def discounted_value(
     horizon
         Such as ``"365d"``; None for ever, which needs a discount.
     yearly_rate
-        Discount of one year, spread evenly over its days; 0 for none.
+        Discount of one year, spread evenly over its days; 0 for none, above -1.
 
     Raises
     ------
     UsageError
-        ``value.no_process`` for a model that knows one horizon only or whose time runs with the seasons, ``value.rate`` for ever without a discount.
+        ``value.no_process`` for a model that knows one horizon only or whose time runs with the seasons, ``value.rate`` for ever without a discount, or for a rate that is none.
     """
     model = _require_process(fitted)
+    _require_rate(yearly_rate)
     daily = math.log1p(yearly_rate) / _YEAR_DAYS
     days = None if horizon is None else as_days(horizon)
     schedule = for_ever(daily) if days is None else continuous(daily, horizon=float(days))
     x, t_x, T, value = (column_floats(rows, c) for c in model.columns[:4])
     bought = np.isfinite(x)
-    purchases, worth = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
+    purchases, worth, expected, alive = (np.full(x.shape, np.nan) for _ in range(4))
     findings = _without_purchase(int((~bought).sum()), x.size)
     if bought.any():
         users = RfmRows.of(x[bought], t_x=t_x[bought], T=T[bought])
@@ -132,6 +157,7 @@ def discounted_value(
         of_a_day = model.worth.of_a_day(users.x, value[bought]) * model.worth.kept_share
         purchases[bought] = _summed(model, cases, n=users.x.size, schedule=schedule)
         worth[bought] = purchases[bought] * of_a_day
+        expected[bought], alive[bought] = _stays(model, cases, n=users.x.size, days=days)
         longest = float(users.T.max())
         if days is None or days > longest > 0:
             seen = _summed(model, cases, n=users.x.size, schedule=continuous(daily, horizon=longest))
@@ -139,10 +165,17 @@ def discounted_value(
     return DiscountedValue(
         value=worth,
         purchases=purchases,
+        expected=expected,
+        alive=alive,
         horizon_days=days,
         yearly_rate=yearly_rate,
         findings=tuple(findings),
+        user_ids=_names(rows),
     )
+
+
+def _names(rows: pa.Table) -> tuple[str, ...] | None:
+    return tuple(rows.column("user_id").to_pylist()) if "user_id" in rows.column_names else None
 
 
 def _summed(model: Valued, cases: Sequence[Case], *, n: int, schedule: Schedule) -> Floats:
@@ -154,6 +187,26 @@ def _summed(model: Valued, cases: Sequence[Case], *, n: int, schedule: Schedule)
 
         purchases[case.which] = discounted_purchases(expected, users=case.users, schedule=schedule)
     return purchases
+
+
+def _stays(model: Valued, cases: Sequence[Case], *, n: int, days: int | None) -> tuple[Floats, Floats]:
+    """Expected purchase days over the horizon, NaN for ever, and the probability of being a customer still."""
+    expected, alive = np.full(n, np.nan), np.empty(n)
+    for case in cases:
+        alive[case.which] = model.process.alive(case.params, case.users)
+        if days is not None:
+            expected[case.which] = model.process.expected(case.params, case.users, float(days))
+    return expected, alive
+
+
+def _require_rate(yearly_rate: float) -> None:
+    if not -1 < yearly_rate < math.inf:
+        raise UsageError(
+            "value.rate",
+            what=f"The yearly rate is {yearly_rate:g}.",
+            why="A rate of -1 takes everything in a year, and there is no discount below it or without end.",
+            do="Write 0.1 for ten percent a year, 0 for none.",
+        )
 
 
 def _require_process(fitted: Predictor | Valued) -> Valued:

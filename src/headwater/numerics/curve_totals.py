@@ -18,6 +18,7 @@ __all__ = [
     "PastOrigin",
     "Totals",
     "blend",
+    "by_age",
     "mape",
     "past_origins",
     "reconcile",
@@ -62,6 +63,20 @@ def totals_ahead(
     weight = _window(start, start + horizon, ages=projection.expected.shape[1])
     ahead = projection.expected * weight
     return _totals(curves, triangle=triangle, projection=projection, ahead=ahead, by=by)
+
+
+def by_age(curves: Curves) -> tuple[Floats, Floats, Floats]:
+    """Value of a user by group up to each age, the variance of that mean, and the part at ages nobody was seen for.
+
+    All ``(G, K)``. The variance holds what is open of the overall shape and of each group's departure.
+    """
+    per_age = curves.group_curve()
+    mean = per_age.cumsum(axis=1)
+    lean = (per_age[:, :, None] * curves.basis).cumsum(axis=1)
+    departures = np.einsum("gki,gij,gkj->gk", lean, curves.departure_covariance, lean)
+    shape = (per_age**2 * curves.shape_variance).cumsum(axis=1)
+    unseen = np.where(np.arange(int(per_age.shape[1])) >= curves.n_seen, per_age, 0.0).cumsum(axis=1)
+    return mean, departures + shape, unseen
 
 
 def _window(start: Floats, end: Floats, *, ages: int) -> Floats:

@@ -8,8 +8,9 @@ each refit climbs from the estimate, so that a hundred refits of a million custo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -192,8 +193,7 @@ def bootstrap_fits(
     def once(drawn: RfmRows) -> Fit[P]:
         return refit(drawn, start=fit.params)
 
-    with ThreadPoolExecutor(max_workers=threads) as pool:
-        fits = list(pool.map(once, _draws(rows, resamples=resamples, rng=rng)))
+    fits = _refitted(once, _draws(rows, resamples=resamples, rng=rng), threads=threads)
     kept = tuple(f.params for f in fits if f.converged)
     if len(kept) < _LEAST_USABLE * resamples:
         raise DataError(
@@ -203,6 +203,20 @@ def bootstrap_fits(
             do="Use a simpler model or more customers.",
         )
     return BootstrapFits(params=kept, names=fit.names, n_resamples=resamples)
+
+
+def _refitted(
+    once: Callable[[RfmRows], Fit[P]], draws: Iterable[RfmRows], *, threads: int
+) -> Iterator[Fit[P]]:
+    """Fits in the order of the draws; a draw is made when a thread is about to be free, so few are held at a time."""
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        waiting: deque[Future[Fit[P]]] = deque()
+        for drawn in draws:
+            waiting.append(pool.submit(once, drawn))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _draws(rows: RfmRows, *, resamples: int, rng: np.random.Generator) -> Iterator[RfmRows]:

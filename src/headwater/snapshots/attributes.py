@@ -24,6 +24,7 @@ __all__ = [
     "attribute_columns",
     "check_attributes",
     "first_attributes",
+    "first_told_before",
     "first_values_at",
     "first_values_before",
     "read_attributes",
@@ -193,6 +194,17 @@ def told_values_before(told: ToldAttributes | None, *, cutoff: int, rows: Sql | 
         "SELECT user_id, {values} FROM {rows} r WHERE app_day < {cutoff} GROUP BY user_id",
         values=commas(_last_told(told)),
         rows=table_scan(told.rows) if rows is None else rows,
+        cutoff=cutoff,
+    )
+
+
+def first_told_before(told: ToldAttributes, attribute: str, *, cutoff: int) -> Sql:
+    """For each user the value of one attribute that was told first (by its own name), before a cutoff."""
+    return sql(
+        "SELECT user_id, min_by({a}, {o}) AS {a} FROM {rows} r WHERE {a} IS NOT NULL AND app_day < {cutoff} GROUP BY user_id",
+        a=name(attribute),
+        o=shim("pair", sql("at_us"), name(attribute)),
+        rows=table_scan(told.rows),
         cutoff=cutoff,
     )
 

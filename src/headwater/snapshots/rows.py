@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from headwater.core.errors import DataError
 from headwater.core.ledger import Snapshot
 from headwater.engine.arrays import column_floats, read_arrow
 from headwater.engine.engine import Engine, table_scan
@@ -18,15 +19,29 @@ __all__ = ["grouped_counts", "hole_share", "mature_rows", "rows_at"]
 
 
 def rows_at(snapshot: Snapshot, cutoff: int, columns: Sequence[str]) -> pa.Table:
-    """The rows of one cutoff, in user order."""
+    """The rows of one cutoff, in user order. Raises ``DataError`` (``snapshot.no_column``), as all here do."""
+    _require_columns(snapshot, columns)
     rows = read_arrow(snapshot.rows, _with_cutoff(columns))
     return rows.filter(pc.equal(rows.column("cutoff"), cutoff))
 
 
 def mature_rows(snapshot: Snapshot, target: str, columns: Sequence[str]) -> pa.Table:
     """The rows whose target window was observed to its end, of all cutoffs."""
+    _require_columns(snapshot, (*columns, target))
     rows = read_arrow(snapshot.rows, _with_cutoff((*columns, target)))
     return rows.filter(pc.is_valid(rows.column(target)))
+
+
+def _require_columns(snapshot: Snapshot, columns: Sequence[str]) -> None:
+    known = {c.name for c in snapshot.rows.columns}
+    missing = [c for c in columns if c not in known]
+    if missing:
+        raise DataError(
+            "snapshot.no_column",
+            what=f"The snapshot has no column {', '.join(missing)}.",
+            why="What reads it would be another model without it.",
+            do="At an age take a model that reads the snapshot's own features (lightgbm_hurdle), or cohort_mean: occasions by day are counted at a cutoff only.",
+        )
 
 
 def grouped_counts(
@@ -36,6 +51,7 @@ def grouped_counts(
 
     Users for whom the first column is NULL are left out.
     """
+    _require_columns(snapshot, columns)
     keys = commas([name(c) for c in columns])
     rows = engine.arrow(
         sql(

@@ -13,7 +13,8 @@ __all__ = ["rehearsed"]
 
 _OF_A_TARGET = ("snapshot", "backtest", "fit", "forecast", "agree", "trust", "why", "groups")
 _FITTED = ("check", "ledger", "audit", "snapshot", "backtest", "fit")
-_WHOLE = ("check", "ledger", "audit", *_OF_A_TARGET, "report")
+_WHOLE = ("check", "ledger", "audit", *_OF_A_TARGET, "curves", "added_up", "value", "report")
+_ADDED_UP = tuple(s for s in _WHOLE if s not in {"trust", "why", "groups", "value", "report"})
 
 
 def rehearsed(command: str, study: Study, first: WouldRun | None, *, given: Collection[str]) -> Reply:
@@ -44,6 +45,8 @@ def road_of(command: str, given: Collection[str]) -> tuple[str, ...]:
         "check": ("check", "compare") if "against" in given else ("check",),
         "tune": ("check", "ledger", "audit", "snapshot", "tune"),
         "leakage": ("check", "ledger", "leakage"),
+        "curves": _ADDED_UP if "add_up" in given else ("check", "ledger", "curves"),
+        "value": ("check", "ledger", "audit", "snapshot", "fit", "value"),
     }
     match command:
         case _ if command in short:

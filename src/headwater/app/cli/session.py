@@ -80,7 +80,9 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
 
     def run(**given: Any) -> None:
         values = {f.name: given.pop(f.name) for f in shared}
-        options = Options(**values, own=frozenset(o for o, value in given.items() if value is not None))
+        options = Options(
+            **values, own=frozenset(o for o, value in given.items() if value not in (None, False))
+        )
         try:
             options.require()
         except HeadwaterError as error:

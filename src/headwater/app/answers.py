@@ -1,0 +1,102 @@
+"""Answers beside the forecast of every user, in Python: curves of cohorts and channels, discounted value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from math import inf
+
+import numpy as np
+
+from headwater.app.curves import curves_of, users_error
+from headwater.app.road import UserForecast, day_given, study_of
+from headwater.core.errors import UsageError
+from headwater.core.ledger import Ledger, Snapshot
+from headwater.core.span import as_days
+from headwater.evaluation.backtest import Backtest
+from headwater.models.cohort_counts import Cohort
+from headwater.models.cohort_curves import CohortCurves, places_of_users, reconciled
+from headwater.models.forecasting import FittedModel
+from headwater.models.value import DiscountedValue, discounted_value
+from headwater.snapshots.rows import rows_at
+
+__all__ = ["add_up", "curves", "value"]
+
+
+def curves(
+    ledger: Ledger,
+    *,
+    target: str,
+    horizon: str | timedelta = "90d",
+    by: str | None = None,
+    cohorts: Cohort | None = None,
+    as_of: str | date | int | None = None,
+    level: float = 0.9,
+) -> CohortCurves:
+    """What cohorts brought by age and are to bring, all together or by an attribute such as ``"channel"``.
+
+    Cohorts are months (ages of 30 days) where the log spans eight such ages, else weeks. Raises ``DataError``
+    where nobody was seen for one whole age (``curves.nobody``) or nothing was brought (``curves.no_value``),
+    ``UsageError`` for an attribute that is none (``curves.no_attribute``).
+    """
+    return curves_of(
+        study_of(ledger.days),
+        measure=target,
+        by=by,
+        cohorts=cohorts,
+        horizon_days=as_days(horizon),
+        as_of=None if as_of is None else day_given(as_of),
+        level=level,
+    )
+
+
+def add_up(values: UserForecast, curves: CohortCurves, *, ledger: Ledger, proof: Backtest) -> UserForecast:
+    """The users' forecasts scaled within each cohort, so that they add up to its total.
+
+    That total is the curve's and the users', each weighed by one over its squared error on past cohorts
+    (``proof`` has the model's). Users in no cohort are left as they are; bounds are scaled with the mean. Raises ``UsageError``
+    (``curves.unlike``) where both are not of one measure, cutoff and horizon.
+    """
+    task = values.task
+    if (task.measure, task.horizon_days, values.cutoff) != (
+        curves.measure,
+        curves.horizon_days,
+        curves.cutoff,
+    ):
+        raise UsageError(
+            "curves.unlike",
+            what=f"The curves are of {curves.measure} over {curves.horizon_days} days, the forecast of {task.measure} over {task.horizon_days} days, or they begin on other days.",
+            why="Users can only be made to add up to a total of the same thing.",
+            do="Draw the curves over the forecast's horizon, as of its cutoff.",
+        )
+    study, made = study_of(ledger.days), values.forecast
+    place = places_of_users(study.engine, ledger, curves, user_ids=values.user_ids, told=study.told())
+    error = users_error(proof, values.model, curves.attribute)
+    mean, _ = reconciled(curves, mean=made.mean, cohort=place, users_error=inf if error is None else error)
+    factor = np.divide(mean, made.mean, out=np.ones_like(mean), where=made.mean > 0)
+    scaled = replace(
+        made,
+        mean=mean,
+        low=np.minimum(made.low * factor, mean),
+        high=np.maximum(made.high * factor, mean),
+        variance=made.variance * factor**2,
+    )
+    return replace(values, forecast=scaled)
+
+
+def value(
+    model: FittedModel,
+    snapshot: Snapshot,
+    *,
+    horizon: str | timedelta | None = "365d",
+    yearly_rate: float = 0.1,
+    cutoff: str | date | int | None = None,
+) -> DiscountedValue:
+    """What the purchases to come of each user of a snapshot's cutoff (the latest, unless named) are worth today.
+
+    ``horizon`` None is for ever, which needs a discount. Raises ``UsageError`` for a model that knows one horizon
+    only (``value.no_process``) or a rate that gives no value (``value.rate``).
+    """
+    day = max(snapshot.cutoffs) if cutoff is None else day_given(cutoff)
+    rows = rows_at(snapshot, day, ("user_id", *model.predictor.columns))
+    return discounted_value(model.predictor, rows, horizon=horizon, yearly_rate=yearly_rate)

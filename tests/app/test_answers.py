@@ -1,0 +1,116 @@
+"""Answers beside the forecasts, through the commands, the Python functions and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import headwater as hw
+from headwater.core.errors import UsageError
+
+EXACT = 1e-9  # sums of a few hundred doubles
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, shops: Callable[..., Any], order_lines: Any) -> Any:
+    """The shop with a dated source that tells each customer's channel, and a name that cuts nothing."""
+    lines = order_lines()
+    shop = shops(tmp_path_factory.mktemp("told") / "shop", lines=lines)
+    firsts: dict[str, str] = {}
+    for line in lines:
+        user, at, *_ = line.split(",")
+        firsts.setdefault(user, at[:10])
+    rows = [f"{u},{d},{'ads' if int(u[1:]) % 2 else 'friends'}\n" for u, d in firsts.items()]
+    (shop.folder / "users.csv").write_text("user_id,since,channel\n" + "".join(rows))
+    return shop.set(
+        "[measures]",
+        '[[sources]]\nkind = "users"\npath = "users.csv"\nuser = "user_id"\nchanged_at = "since"\nkeep = ["channel"]\n[measures]',
+    )
+
+
+def test_curves_by_a_told_channel_and_users_that_add_up_to_them(
+    told: Any, headwater: Callable[..., Any]
+) -> None:
+    ran = headwater("curves", "--by", "channel", "--json", "-q", at=told.folder)
+    assert ran.code == 0, ran.err
+    assert [c["group"] for c in ran.json["curves"]] == ["ads", "friends"]
+    assert ran.json["n_origins"] > 0
+    whole = headwater("curves", "--add-up", "--json", "-q", "--to", "c.html", at=told.folder)
+    assert whole.code == 0, whole.err
+    made = whole.json["added_up"]
+    rows = pq.read_table(made["rows"][0]).to_pylist()
+    for one in made["sums"]:
+        inside = [r for r in rows if r["cohort"] == one["cohort"]]
+        assert sum(r["reconciled"] for r in inside) == pytest.approx(one["agreed"], rel=EXACT)
+        assert min(one["users"], one["curve"]) <= one["agreed"] + EXACT
+        assert one["agreed"] <= max(one["users"], one["curve"]) + EXACT
+    assert (told.folder / "c.html").is_file()
+
+
+def test_the_value_of_each_customer_with_the_chance_of_being_one_still(
+    told: Any, headwater: Callable[..., Any]
+) -> None:
+    ran = headwater("value", "--horizon", "180d", "--json", "-q", at=told.folder)
+    assert ran.code == 0, ran.err
+    rows = [r for r in pq.read_table(ran.json["rows"][0]).to_pylist() if r["value"] is not None]
+    assert len(rows) == ran.json["n_valued"] > 100
+    assert sum(r["value"] for r in rows) == pytest.approx(ran.json["total"], rel=EXACT)
+    assert all(0 <= r["p_alive"] <= 1 and 0 <= r["purchases"] <= r["expected_purchases"] for r in rows)
+    ever = headwater("value", "--horizon", "forever", "--json", "-q", at=told.folder)
+    assert ever.json["total"] > ran.json["total"]
+    refused = headwater("value", "--yearly-rate", "-2", at=told.folder)
+    assert refused.code == 2
+    assert "value.rate" in refused.err
+    assert headwater("value", "--model", "rate_so_far", at=told.folder).code == 2
+
+
+def test_a_fit_tells_its_errors_and_criteria(told: Any, headwater: Callable[..., Any]) -> None:
+    facts = headwater("fit", "--model", "bg_nbd", "--json", "-q", at=told.folder).json["facts"]
+    assert "standard error" in facts["r"]
+    assert "90% interval" in facts["r"]
+    likelihood, aic, bic = (float(facts[k].replace(",", "")) for k in ("log-likelihood", "AIC", "BIC"))
+    assert aic == pytest.approx(2 * 4 - 2 * likelihood, abs=0.2)  # shown to one decimal
+    assert bic > aic
+
+
+def test_what_cannot_be_drawn_is_refused_with_what_can(told: Any, headwater: Callable[..., Any]) -> None:
+    ran = headwater("curves", "--by", "mood", at=told.folder)
+    assert ran.code == 2
+    assert "curves.no_attribute" in ran.err
+    assert "channel, country" in ran.err
+    assert headwater("curves", "--cohorts", "year", at=told.folder).code == 2
+    dry = headwater("curves", "--horizon", "60d", "--dry-run", "--json", at=told.folder)
+    assert dry.json["step"] == "curves"
+    assert dry.json["later_steps"] == []
+
+
+def test_the_report_draws_curves_or_says_why_not(told: Any, headwater: Callable[..., Any]) -> None:
+    told.set("[deliver]", '[value]\nhorizon = "forever"\n[curves]\nby = ["channel", "mood"]\n[deliver]')
+    ran = headwater("run", "--json", "-q", at=told.folder)
+    assert ran.code == 0, ran.err
+    page = (told.folder / "reports" / "report.html").read_text(encoding="utf-8")
+    assert "value by cohort and age" in page
+    assert "By channel" in page
+    assert "Nothing tells a &#x27;mood&#x27;" in page or "Nothing tells a &#39;mood&#39;" in page
+    assert "made to add up to the cohort" in page
+    assert "What customers are worth today" in page
+    assert "value.beyond_history" in page or "in today" in page
+
+
+def test_users_scaled_in_python_add_up_to_their_cohorts(told: Any) -> None:
+    ledger = hw.ledger(hw.check(hw.read(told.folder)))
+    users = hw.snapshot(ledger, cutoff=ledger.end_day, horizons=["30d"])
+    values = hw.forecast(hw.fit("bg_nbd", users, target="revenue", horizon="30d"), users)
+    proof = hw.backtest(["bg_nbd"], ledger, target="revenue", horizon="30d")
+    drawn = hw.curves(ledger, target="revenue", horizon="30d", by="channel")
+    agreed = hw.add_up(values, drawn, ledger=ledger, proof=proof)
+    assert agreed.user_ids == values.user_ids
+    total, own = float(agreed.forecast.mean.sum()), sum(c.expected for c in drawn.cohorts)
+    assert min(own, float(values.forecast.mean.sum())) * 0.9 < total
+    assert np.all(agreed.forecast.low <= agreed.forecast.mean)
+    with pytest.raises(UsageError, match=r"curves\.unlike"):
+        hw.add_up(values, hw.curves(ledger, target="revenue", horizon="60d"), ledger=ledger, proof=proof)
