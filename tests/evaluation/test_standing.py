@@ -104,6 +104,18 @@ def test_of_equal_ranking_the_level_decides_over_simplicity() -> None:
     assert places(choice, "plain")[1] is Place.CLEARLY_WORSE
 
 
+def test_a_simple_model_far_off_is_not_taken_because_users_are_few() -> None:
+    """Nothing is clear with 60 users; the simple model's level is still off by more than one standard error."""
+    models = {"plain": blurred(0.30, times=1.8), "right": blurred(0.28)}
+    choice = chosen(models, {"plain": 1, "right": 2}, n=60)
+    assert Place.CLEARLY_WORSE not in places(choice, "plain")
+    assert places(choice, "plain")[1] is Place.NOT_CLEARLY_WORSE
+    (level,) = (s for s in choice.beside_leader if s.score == "decile_wape")
+    found = level.differences["plain"]
+    assert np.mean([d.value for d in found]) > np.mean([d.std_error or 0.0 for d in found])
+    assert choice.name == "right"
+
+
 def test_the_simplest_that_holds_is_chosen_with_its_numbers() -> None:
     models = {"plain": blurred(0.30), "fancy": blurred(0.28), "junk": blurred(3.0)}
     choice = chosen(models, {"junk": 1, "plain": 2, "fancy": 3})

@@ -302,7 +302,13 @@ def _places(leader: str | None, differences: Mapping[str, tuple[Estimate, ...]])
 def _place(differences: Sequence[Estimate]) -> Place:
     if all(d.low > 0 for d in differences):
         return Place.CLEARLY_WORSE
-    return Place.CLEARLY_BETTER if all(d.high < 0 for d in differences) else Place.NOT_CLEARLY_WORSE
+    if all(d.high < 0 for d in differences):
+        return Place.CLEARLY_BETTER
+    mean, error = (
+        float(np.mean(of))
+        for of in ([d.value for d in differences], [d.std_error or 0.0 for d in differences])
+    )
+    return Place.CLOSE if mean <= error else Place.NOT_CLEARLY_WORSE
 
 
 def _few_origins(n_origins: int) -> Finding:

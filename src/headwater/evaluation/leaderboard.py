@@ -50,8 +50,8 @@ SHOWN_SCORES = (
 )
 
 _RULE = (
-    "Balance is the normalized Gini over 1 + decile WAPE; the leader has the highest. The choice is the simplest model that is not clearly worse "
-    "than the leader on ranking nor on level. 'Clearly': the paired difference is clear of zero, with the same sign, at every origin."
+    "Balance is the normalized Gini over 1 + decile WAPE; the leader has the highest. The choice is the simplest model within one "
+    "standard error of the leader on ranking and on level. 'Clearly': the paired difference is clear of zero, with the same sign, at every origin."
 )
 
 

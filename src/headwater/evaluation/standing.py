@@ -1,8 +1,8 @@
 """Where models stand on a score, and the choice among them.
 
 The leader is the model that ranks best for its error of level: it has the highest ``normalized_gini / (1 +
-decile_wape)``, both averaged over the origins. The choice is the simplest model that is not clearly worse than
-the leader on ranking nor on level.
+decile_wape)``, both averaged over the origins. The choice is the simplest model that lies within one
+standard error of the leader on ranking and on level (Breiman et al. 1984).
 
 So a constant forecast, which ranks nobody, never leads however right its mean is; a little ranking is not bought
 with a total that is far off; and no model but the leader moves the bar for the others.
@@ -30,8 +30,12 @@ class Place(StrEnum):
 
     LEADER = "leader"
     CLEARLY_BETTER = "clearly better"
+    CLOSE = "within one standard error"
     NOT_CLEARLY_WORSE = "not clearly worse"
     CLEARLY_WORSE = "clearly worse"
+
+
+_HOLD = {Place.LEADER, Place.CLEARLY_BETTER, Place.CLOSE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,8 +70,8 @@ class Standing:
 
     @property
     def holders(self) -> frozenset[str]:
-        """The models that are not clearly worse, the leader among them."""
-        return frozenset(m for m, place in self.places.items() if place is not Place.CLEARLY_WORSE)
+        """The models that lie within one standard error of the leader, itself among them."""
+        return frozenset(m for m, place in self.places.items() if place in _HOLD)
 
     def mean_value(self, model: str) -> float:
         """The model's score, averaged over the origins at which it is known."""
@@ -123,7 +127,7 @@ def choose(
     *,
     against: Callable[[str], Sequence[Standing]],
 ) -> Choice:
-    """The simplest model that is not clearly worse than the leader on ranking nor on level.
+    """The simplest model within one standard error of the leader on ranking and on level.
 
     Equally simple models are told apart by their balance of the two, then by name.
 
@@ -186,7 +190,7 @@ def _by_balance(model: str, known: Sequence[Standing]) -> tuple[float, float, st
 
 def _reason(name: str, *, leader: str, beside: Sequence[Standing], holders: frozenset[str]) -> str:
     figures = "; ".join(_figures(s, name) for s in beside)
-    scores = " nor ".join(s.score for s in beside)
+    scores = " and ".join(s.score for s in beside)
     best = f"{leader} leads ({_balance_words(leader, beside)})"
     others = sorted(holders - {name})
     if len(_placed(beside)) == 1:
@@ -197,7 +201,7 @@ def _reason(name: str, *, leader: str, beside: Sequence[Standing], holders: froz
         said = f"No clear winner. {best}, and no simpler model holds beside it (those that hold: {', '.join(others)})"
     else:
         said = (
-            f"No clear winner. {best}; {name} is the simplest model that is not clearly worse on {scores} "
+            f"No clear winner. {best}; {name} is the simplest model within one standard error of it on {scores} "
             f"(the others: {', '.join(others)})"
         )
     return f"{said}: {figures}.{_traded(leader, beside)}"

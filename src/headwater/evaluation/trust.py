@@ -189,7 +189,7 @@ def _naive_chosen(backtest: Backtest, over: str) -> str:
     name, leader = backtest.choice.name, backtest.choice.leader
     if name == leader:
         return f"{over} no model had a better balance of ranking and level than {name}, a naive rule."
-    return f"{over} {name}, a naive rule, was not clearly worse than {leader}, which leads, on ranking nor on level."
+    return f"{over} {name}, a naive rule, lay within one standard error of {leader}, which leads, on ranking and on level."
 
 
 def _no_better(what: str) -> Finding:
