@@ -6,6 +6,7 @@ import sys
 from io import TextIOWrapper
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from headwater.app.cli.speak import Speaker
@@ -13,7 +14,24 @@ from headwater.core.errors import UsageError
 
 __all__ = ["app", "main"]
 
+_ROAD = (
+    "init", "run", "report", "demo", "profile", "infer", "check", "compare", "audit", "ledger", "snapshot", "leakage",
+    "backtest", "tune", "fit", "predict", "drivers", "changes", "curves", "newcomers", "value", "verify", "simulate",
+    "explain", "doctor", "version",
+)  # fmt: skip
+
+
+class _InOrder(TyperGroup):
+    """Commands in the order of the road, whatever module they come from."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride]  typer's context is click's
+        return sorted(
+            super().list_commands(ctx), key=lambda name: _ROAD.index(name) if name in _ROAD else len(_ROAD)
+        )
+
+
 app = typer.Typer(
+    cls=_InOrder,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
