@@ -71,7 +71,9 @@ def later_steps(road: Sequence[str], settings: Settings, first: str, there: Sequ
     several = sum(len(p.horizons) for p in settings.predict) > 1 and is_whole
     again = _OF_A_TARGET if first in _OF_A_TARGET else ()
     alone = all(len(p.horizons) == 1 for p in settings.predict)
-    mine = [s for s in road if (s in road[begun:] or s in again) and not (s == "agree" and alone)]
+    left_out = {"agree"} if alone else set[str]()
+    left_out |= {"value"} if is_whole and settings.value is None else set[str]()
+    mine = [s for s in road if (s in road[begun:] or s in again) and s not in left_out]
     behind = [s for s in mine if several or s not in {first, *there}]
     seen = first == "source" or "source" in there or len(settings.sources) == 1
     return ("source", *behind) if is_whole and not seen else tuple(behind)
