@@ -172,6 +172,17 @@ def test_a_rehearsal_changes_nothing_outside_the_workspace_folder(shop: Shop, he
     assert fingerprint_of_tree(shop.store, without="nothing") == held
 
 
+def test_a_rehearsal_whose_steps_are_all_there_writes_nothing_either(shop: Shop, headwater: Run) -> None:
+    assert headwater("curves", "--horizon", "14d", "--cohorts", "week", at=shop.folder).code == 0
+    before = fingerprint_of_tree(shop.folder)
+    page = shop.folder / "curves.html"
+    ran = headwater(
+        "curves", "--horizon", "14d", "--cohorts", "week", "--to", page, "--dry-run", at=shop.folder
+    )
+    assert (ran.code, page.exists()) == (0, False)
+    assert fingerprint_of_tree(shop.folder) == before
+
+
 def test_a_rehearsed_demo_lays_nothing_out(tmp_path: Path, headwater: Run) -> None:
     ran = headwater("demo", "cdnow", "--folder", tmp_path / "demo", "--dry-run", "--json", at=tmp_path)
     assert (ran.code, ran.json["dry_run"]) == (0, True)

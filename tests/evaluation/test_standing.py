@@ -114,6 +114,8 @@ def test_a_simple_model_far_off_is_not_taken_because_users_are_few() -> None:
     found = level.differences["plain"]
     assert np.mean([d.value for d in found]) > np.mean([d.std_error or 0.0 for d in found])
     assert choice.name == "right"
+    assert choice.winner is None
+    assert "no other model lies within one standard error of it" in choice.reason
 
 
 def test_the_simplest_that_holds_is_chosen_with_its_numbers() -> None:

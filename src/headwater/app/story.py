@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headwater.app.agree import Agreed, chosen_forecast, named_forecast
 from headwater.app.answer_pages import curve_pages, value_pages
@@ -323,16 +323,29 @@ def _worth_page(study: Study, events: Events, ledger: Ledger, c: _Chapter) -> Pa
 
 
 def _limits_page(events: Events, chapters: list[_Chapter]) -> Page:
-    found: dict[tuple[str, str], Finding] = {}
-    for c in chapters:
-        for f in (*c.against, *limits(events, c.snapshot, c.proof), *c.findings):
-            found.setdefault((f.code, f.what if f.code.startswith("trust.") else ""), f)
+    found = _of_all(
+        [(_what(c), (*c.against, *limits(events, c.snapshot, c.proof), *c.findings)) for c in chapters]
+    )
     text = "A forecast is about customers already seen: those who come for the first time after the cutoff are not in it. It says what happens if nothing changes; it does not say what a campaign would change."
     return Page(
         name="limits",
         title="What the models cannot say",
-        blocks=(Prose(text=text), *callouts(found.values())),
+        blocks=(Prose(text=text), *callouts(found)),
     )
+
+
+def _of_all(said: list[tuple[str, tuple[Finding, ...]]]) -> list[Finding]:
+    """Each finding once; one that is not of all chapters says of which it is."""
+    found: dict[Finding, list[str]] = {}
+    for title, findings in said:
+        for f in findings:
+            found.setdefault(f, []).append(title)
+    return [
+        f
+        if len(of) == len(said) or f.what.startswith(of[0])
+        else replace(f, what=f"{', '.join(of)}: {f.what}")
+        for f, of in found.items()
+    ]
 
 
 def _definitions_page(ledger: Ledger, chapters: list[_Chapter]) -> Page:

@@ -152,10 +152,10 @@ def choose(
     beside = tuple(against(leader))
     holders = frozenset[str].intersection(*(s.holders for s in beside))
     name = min(holders, key=lambda m: (simplicity[m], *_by_balance(m, beside)))
-    alone = holders == frozenset({leader}) and len(_placed(beside)) > 1
+    alone = _beats_all(leader, beside)
     return Choice(
         name=name,
-        reason=_reason(name, leader=leader, beside=beside, holders=holders),
+        reason=_reason(name, leader=leader, beside=beside, holders=holders, alone=alone),
         leader=leader,
         winner=leader if alone else None,
         beside_leader=beside,
@@ -188,15 +188,25 @@ def _by_balance(model: str, known: Sequence[Standing]) -> tuple[float, float, st
     return -_balance_of(model, known), level.mean_value(model) if level else 0.0, model
 
 
-def _reason(name: str, *, leader: str, beside: Sequence[Standing], holders: frozenset[str]) -> str:
+def _beats_all(leader: str, beside: Sequence[Standing]) -> bool:
+    """Whether there are others, and each is clearly worse than the leader on ranking or on level."""
+    others = _placed(beside) - {leader}
+    return bool(others) and all(any(s.places.get(m) is Place.CLEARLY_WORSE for s in beside) for m in others)
+
+
+def _reason(
+    name: str, *, leader: str, beside: Sequence[Standing], holders: frozenset[str], alone: bool
+) -> str:
     figures = "; ".join(_figures(s, name) for s in beside)
     scores = " and ".join(s.score for s in beside)
     best = f"{leader} leads ({_balance_words(leader, beside)})"
     others = sorted(holders - {name})
     if len(_placed(beside)) == 1:
         return f"{name} is the only model that could be scored: {figures}."
-    if holders == frozenset({leader}):
+    if alone:
         said = f"{best}, and every other model is clearly worse on {' or '.join(s.score for s in beside)}"
+    elif holders == frozenset({leader}):
+        said = f"No clear winner. {best}, and no other model lies within one standard error of it on {scores}"
     elif name == leader:
         said = f"No clear winner. {best}, and no simpler model holds beside it (those that hold: {', '.join(others)})"
     else:

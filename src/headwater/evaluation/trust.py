@@ -172,7 +172,7 @@ def _not_the_choice(backtest: Backtest, model: str) -> list[Finding]:
     held = (
         f"{model} is clearly worse than {backtest.choice.leader} on {' and '.join(worse)}"
         if worse
-        else f"{model} was not the simplest that held"
+        else f"{model} is not the simplest within one standard error of {backtest.choice.leader}, the leader"
     )
     return [
         Finding(

@@ -52,7 +52,7 @@ def curves(
     def work(study: Study) -> Reply:
         made = _drawn(study, target, by=by, horizon=horizon, cohorts=cohorts, as_of=as_of)
         together = _together(study, made) if add_up else None
-        return _curves_reply(made, together, to or ())
+        return _curves_reply(made, together, () if study.rehearsal else to or ())
 
     in_workspace(options, "curves", work)
 

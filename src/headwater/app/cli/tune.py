@@ -50,7 +50,7 @@ def tune(
         dials_of(model)
         search_library()
         found = tune_model(study, model, job_of(study, target, horizon), seconds=limit, trials=trials)
-        if write and found.lines:
+        if write and found.lines and not study.rehearsal:
             write_tuned(options.config, model, found.tuning.settings)
         return tune_reply(found, written=str(options.config) if write and found.lines else None)
 
