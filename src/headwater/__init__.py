@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from headwater.app.answers import add_up, curves, value
+    from headwater.app.answers import add_up, curves, newcomers, value
     from headwater.app.reasons import changes, drivers, tune, user_drivers
     from headwater.app.road import (
         agree,
@@ -47,6 +47,7 @@ __all__ = [
     "fit",
     "forecast",
     "ledger",
+    "newcomers",
     "profile",
     "read",
     "score_on_spark",
@@ -63,6 +64,7 @@ _ELSEWHERE = {
     "changes": "reasons",
     "curves": "answers",
     "drivers": "reasons",
+    "newcomers": "answers",
     "score_on_spark": "scoring",
     "tune": "reasons",
     "user_drivers": "reasons",

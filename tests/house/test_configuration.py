@@ -29,6 +29,7 @@ SECTIONS = {
     "predict": config.PredictSettings,
     "predict.cutoffs": config.CutoffSettings,
     "curves": config.CurveSettings,
+    "newcomers": config.NewcomerSettings,
     "value": config.ValueSettings,
     "deliver": config.DeliverSettings,
     "run": config.RunSettings,

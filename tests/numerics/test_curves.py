@@ -237,3 +237,11 @@ def test_curves_of_nobody_and_of_nothing_are_refused(worlds):
     with pytest.raises(DataError, match=r"curves\.no_value"):
         fit_curves(replace(triangle, totals=triangle.totals * 0), ages=5)
     assert triangle.back(50) is None
+
+
+def test_a_curve_that_falls_to_nothing_at_once_stays_finite():
+    # after the window of two ages of every user, one late purchase of one user: a hazard that no family holds
+    shape = np.array([100.0, 40.0, 1e-12, 1e-200, 1e-300, 0.0, 0.0, 0.0])
+    tail = extend(shape, exposure=np.full(8, 200.0), ages=20, noise=25.0)
+    assert np.all(np.isfinite(tail.curve))
+    assert tail.curve[8:].sum() < 1e-6  # nothing comes after nothing

@@ -1,4 +1,4 @@
-"""Chapters beside the forecasts: curves of cohorts and channels with users made to add up to them; discounted value."""
+"""Chapters beside the forecasts: curves of cohorts and channels with users made to add up to them; newcomers; discounted value."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from headwater.app.answer_settings import reach_of
 from headwater.app.curves import added_up, added_up_grids, attributes_of, curves_of
+from headwater.app.newcomers import newcomers_of
 from headwater.app.study import ForecastStep, Study
 from headwater.app.valued import value_grid, valued
 from headwater.core.block import Block, Callout, Heading, Page, Prose, callouts
@@ -13,7 +14,7 @@ from headwater.core.errors import DataError, UsageError
 from headwater.core.span import as_days
 from headwater.evaluation.backtest import Backtest
 
-__all__ = ["curve_horizon", "curve_pages", "value_pages"]
+__all__ = ["curve_horizon", "curve_pages", "newcomer_pages", "value_pages"]
 
 _CHANNEL = "channel"
 _WHAT = "A user's age is counted from the user's own first day; only whole ages that were seen count, so young cohorts are short, not poor. Users first seen at the left edge of the log are left out."
@@ -30,6 +31,28 @@ def curve_horizon(study: Study, measure: str) -> int:
     given = study.settings.curves.horizon
     asked = [j.task.horizon_days for j in study.jobs() if j.task.measure == measure]
     return as_days(given) if given else max(asked, default=90)
+
+
+def newcomer_pages(study: Study) -> tuple[Page, ...]:
+    """A page for each measure that is predicted, where ``[newcomers]`` is set; where nobody can be forecast it says why."""
+    if study.settings.newcomers is None:
+        return ()
+    measures = dict.fromkeys(job.task.measure for job in study.jobs())
+    return tuple(
+        Page(
+            name=f"newcomers_{m}",
+            title=f"{m.replace('_', ' ').capitalize()}: what newcomers will be worth",
+            blocks=_newcomers(study, m),
+        )
+        for m in measures
+    )
+
+
+def _newcomers(study: Study, measure: str) -> tuple[Block, ...]:
+    try:
+        return newcomers_of(study, measure=measure).blocks()
+    except (DataError, UsageError) as error:
+        return (Callout(finding=error.finding),)
 
 
 def value_pages(study: Study) -> tuple[Page, ...]:

@@ -1,7 +1,8 @@
-"""Answers beside the forecast of every user, in Python: curves of cohorts and channels, discounted value."""
+"""Answers beside the forecast of every user, in Python: curves of cohorts and channels, newcomers, discounted value."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from math import inf
@@ -9,6 +10,7 @@ from math import inf
 import numpy as np
 
 from headwater.app.curves import curves_of, users_error
+from headwater.app.newcomers import NewcomerValues, newcomers_of
 from headwater.app.road import UserForecast, day_given, study_of
 from headwater.core.errors import UsageError
 from headwater.core.ledger import Ledger, Snapshot
@@ -20,7 +22,7 @@ from headwater.models.forecasting import FittedModel
 from headwater.models.value import DiscountedValue, discounted_value
 from headwater.snapshots.rows import rows_at
 
-__all__ = ["add_up", "curves", "value"]
+__all__ = ["add_up", "curves", "newcomers", "value"]
 
 
 def curves(
@@ -82,6 +84,32 @@ def add_up(values: UserForecast, curves: CohortCurves, *, ledger: Ledger, proof:
         variance=made.variance * factor**2,
     )
     return replace(values, forecast=scaled)
+
+
+def newcomers(
+    ledger: Ledger,
+    *,
+    target: str,
+    horizon: str | timedelta | None = None,
+    ages: Sequence[str] | None = None,
+    model: str | None = None,
+    cohort_days: int | None = None,
+) -> NewcomerValues:
+    """What users hours or days old will be worth over their first days, and how such forecasts did before.
+
+    Each is forecast at the oldest of the ``ages`` it reached. What is left out is as ``[newcomers]`` says, else
+    ``1h, 24h, 3d`` by ``lightgbm_hurdle`` over the longest horizon under ``[[predict]]`` (30 days where there is
+    none), in cohorts of as many weeks as 250 users take. Raises ``DataError`` where no age can be
+    fitted (``newcomers.no_age``) or nobody is new (``forecast.nobody``), ``UsageError`` for ages that are none.
+    """
+    return newcomers_of(
+        study_of(ledger.days),
+        measure=target,
+        horizon_days=None if horizon is None else as_days(horizon),
+        ages=ages,
+        model=model,
+        cohort_days=cohort_days,
+    )
 
 
 def value(

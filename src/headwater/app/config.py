@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from headwater.app.answer_settings import CurveSettings, ValueSettings
+from headwater.app.answer_settings import CurveSettings, NewcomerSettings, ValueSettings
 from headwater.app.calendar_settings import AppDate, EventDays, days_of_spans
 from headwater.app.deliver import EXPORTERS
 from headwater.app.quality_settings import AlarmSettings, CardSettings, alarm_specs
@@ -193,6 +193,7 @@ class Settings(_Section):
     predict: list[PredictSettings] = []
     settings: dict[str, dict[str, Any]] = {}
     curves: CurveSettings = CurveSettings()
+    newcomers: NewcomerSettings | None = None
     value: ValueSettings | None = None
     deliver: DeliverSettings = DeliverSettings()
     run: RunSettings = RunSettings()

@@ -11,7 +11,7 @@ from headwater.app.catalog import file_fingerprints, source_fingerprint
 from headwater.app.config import Settings, contract_of
 from headwater.app.declared import DeclaredSources
 from headwater.app.quality_settings import alarm_specs
-from headwater.app.steps import Steps
+from headwater.app.steps import Steps, ledger_key
 from headwater.contracts.audit import audit
 from headwater.contracts.check import check, require_gate, require_past
 from headwater.core.audit import Audit, Hole
@@ -23,6 +23,7 @@ from headwater.core.span import as_days, day_of
 from headwater.engine.sources import known_rows
 from headwater.engine.sql import Sql
 from headwater.ledgers.build import build_ledger
+from headwater.snapshots.ages import build_age_snapshot
 from headwater.snapshots.attributes import ToldAttributes, check_attributes, read_attributes
 from headwater.snapshots.build import build_cutoff, held_days, join_snapshots, require_inside
 from headwater.snapshots.cut import Cut, cut_of, snapshot_key
@@ -222,6 +223,35 @@ class Dataset:
             snapshot_key(ledger, cut),
             Snapshot,
             lambda folder: build_cutoff(self.steps.engine, ledger, cut, folder=folder, days=days),
+        )
+
+    def at_age(self, hours: int, *, horizon_days: int, cohort_days: int) -> Snapshot:
+        """Users as known so many hours after their first event. Raises as ``build_age_snapshot`` does."""
+        ledger, settings = self.ledger(), self.settings
+        asked = {"age_hours": hours, "horizon_days": horizon_days, "cohort_days": cohort_days}
+        return self.steps.step(
+            "age_snapshot",
+            {
+                "ledger": ledger_key(ledger),
+                "hours": ledger.user_hours.fingerprint,
+                "view": self.view(),
+                "asked": asked,
+            },
+            Snapshot,
+            lambda folder: build_age_snapshot(
+                self.steps.engine,
+                ledger,
+                age=f"{hours}h",
+                horizons=(horizon_days,),
+                folder=folder,
+                cohort_days=cohort_days,
+                time_zone=self.contract.app.time_zone,
+                told=self.told(),
+                holes=self._holes(),
+                most_lost=settings.gate.max_hole_share,
+            ),
+            title=f"taking the snapshot at {hours} hours",
+            n_rows=ledger.user_hours.n_rows,
         )
 
     def view(self) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from headwater.app.agree import Agreed, chosen_forecast, named_forecast
-from headwater.app.answer_pages import curve_pages, value_pages
+from headwater.app.answer_pages import curve_pages, newcomer_pages, value_pages
 from headwater.app.data_page import data_page
 from headwater.app.headline import headline
 from headwater.app.plan import Job, rungs_of
@@ -144,6 +144,7 @@ def _document(
     pages += [_worth_page(study, events, ledger, c) for c in ordered]
     pages += [c.why for c in ordered]
     pages += curve_pages(study, [(c.proof, c.worth.forecast) for c in ordered])
+    pages += newcomer_pages(study)
     pages += value_pages(study)
     if ordered:
         money = [c for c in ordered if value_form(ledger, c.worth.task) is Form.MONEY]

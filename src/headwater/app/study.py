@@ -49,7 +49,7 @@ __all__ = ["FittedStep", "ForecastStep", "Study", "ledger_key", "seeded"]
 
 T = TypeVar("T")
 _SHOWN = frozenset(
-    ["check", "source", "ledger", "audit", "backtest", "fit", "forecast", "agree", "why", "curves", "added_up", "value"]
+    ["check", "source", "ledger", "audit", "backtest", "fit", "forecast", "agree", "why", "curves", "added_up", "newcomers", "value"]
 )  # fmt: skip
 
 
@@ -164,6 +164,10 @@ class Study:
     ) -> Snapshot:
         """A snapshot; ``as_of`` cuts the ledger itself."""
         return self._data.snapshot(cutoffs=cutoffs, horizons=horizons, as_of=as_of)
+
+    def at_age(self, hours: int, *, horizon_days: int, cohort_days: int) -> Snapshot:
+        """Users as known so many hours after their first event."""
+        return self._data.at_age(hours, horizon_days=horizon_days, cohort_days=cohort_days)
 
     def view(self) -> object:
         """What makes a snapshot what it is, beside the ledger and its cutoffs."""

@@ -29,7 +29,7 @@ from headwater.numerics.forecast import Forecast
 from headwater.numerics.intervals import BinnedQuantiles
 from headwater.snapshots.rows import rows_at
 
-__all__ = ["FittedModel", "fit_model", "restore_model"]
+__all__ = ["FittedModel", "fit_model", "no_interval", "restore_model"]
 
 _FEWEST_PAIRS = 200
 _VARIANCE_BINS = 20
@@ -50,7 +50,7 @@ class PastErrors:
     @classmethod
     def of(cls, pairs: Pairs, *, level: float) -> PastErrors | None:
         """Learn from pairs; None where they are too few to say anything at this level."""
-        if pairs.actual.size < max(_FEWEST_PAIRS, ceil(2 / (1 - level))):
+        if pairs.actual.size < _fewest(level):
             return None
         sizes, variances = _errors_by_size(pairs)
         bins = intervals.fit_bins(pairs.predicted, pairs.actual, level=level)
@@ -118,12 +118,7 @@ class FittedModel(Shown):
             )
         draws = self.predictor.spread(rows, level=level, rng=rng)
         if draws is None:
-            raise DataError(
-                "forecast.no_interval",
-                what=f"Fewer than {_FEWEST_PAIRS} users stood at the latest cutoff whose window of {self.task.horizon_days} days has ended, so nothing says how far {self.name} may be off.",
-                why="A forecast without an interval looks surer than it is.",
-                do="Use a shorter horizon or a longer log; at an age, cohorts of more days (cohort_days).",
-            )
+            raise no_interval(self.name, self.task)
         return Forecast(
             mean=mean,
             low=draws.low,
@@ -172,6 +167,20 @@ def restore_model(state: State, *, threads: int = 1) -> FittedModel:
     saved = cast("dict[str, dict[str, object]] | None", state["errors"])
     errors = _restored_errors(saved)
     return FittedModel(name=name, task=task, predictor=predictor, errors=errors, findings=(), threads=threads)
+
+
+def no_interval(model: str, task: Task) -> DataError:
+    """Too few users to say how far a model may be off."""
+    return DataError(
+        "forecast.no_interval",
+        what=f"Fewer than {_fewest(task.level)} users stood at the latest cutoff whose window of {task.horizon_days} days has ended, so nothing says how far {model} may be off.",
+        why="A forecast without an interval looks surer than it is.",
+        do="Use a shorter horizon or a longer log; at an age, cohorts of more days (cohort_days).",
+    )
+
+
+def _fewest(level: float) -> int:
+    return max(_FEWEST_PAIRS, ceil(2 / (1 - level)))
 
 
 def _require_target(training: Training) -> None:

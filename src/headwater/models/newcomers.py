@@ -21,12 +21,20 @@ from headwater.core.errors import DataError
 from headwater.core.ledger import Snapshot, Task
 from headwater.engine.arrays import column_floats, column_objects, read_arrow
 from headwater.engine.engine import Engine
-from headwater.models.forecasting import FittedModel, fit_model, restore_model
+from headwater.learners.boosting import predicting_with
+from headwater.models.forecasting import FittedModel, fit_model, no_interval, restore_model
 from headwater.models.model import Floats, State, Training
 from headwater.numerics.forecast import Forecast
-from headwater.snapshots.rows import rows_at
+from headwater.snapshots.rows import mature_rows, rows_at
 
-__all__ = ["NewcomerForecasts", "Newcomers", "fit_newcomers", "restore_newcomers"]
+__all__ = [
+    "NewcomerForecasts",
+    "Newcomers",
+    "PastCohort",
+    "fit_newcomers",
+    "past_cohort",
+    "restore_newcomers",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +52,21 @@ class NewcomerForecasts:
     so_far: Floats
     value: Forecast
     n_beyond: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastCohort:
+    """Users of the latest cohort whose window has ended: what a model says of the whole window, and what came.
+
+    ``so_far``, ``predicted`` and ``actual`` have shape (n_users,), in the target's unit. ``held_out``: each was
+    predicted without having been learned from.
+    """
+
+    cutoff: int
+    so_far: Floats
+    predicted: Floats
+    actual: Floats
+    held_out: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +128,30 @@ def fit_newcomers(
         for h, own in zip(ages, rng.spawn(len(ages)), strict=True)
     ]
     return Newcomers(task=task, models=tuple(zip(ages, fitted, strict=True)))
+
+
+def past_cohort(model: FittedModel, snapshot: Snapshot) -> PastCohort:
+    """How a model that was just fitted on a snapshot at an age did on its latest cohort whose window has ended.
+
+    Raises ``DataError`` (``forecast.no_interval``) where too few users stand in it to say.
+    """
+    if model.errors is None:
+        raise no_interval(model.name, model.task)
+    predictor, task = model.predictor, model.task
+    known = f"{task.value}_so_far"
+    rows = mature_rows(snapshot, task.target, (*predictor.columns, known))
+    cutoff = int(pc.max(rows.column("cutoff")).as_py())
+    rows = rows.filter(pc.equal(rows.column("cutoff"), cutoff))
+    so_far, held = column_floats(rows, known), predictor.held_out
+    with predicting_with(model.threads):
+        rest = predictor.predict(rows) if held is None else held.predicted
+    return PastCohort(
+        cutoff=cutoff,
+        so_far=so_far,
+        predicted=so_far + rest,
+        actual=so_far + column_floats(rows, task.target),
+        held_out=held is not None,
+    )
 
 
 def restore_newcomers(state: State) -> Newcomers:

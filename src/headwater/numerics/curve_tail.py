@@ -21,6 +21,7 @@ __all__ = ["Tail", "extend"]
 _FEWEST_AGES = 3
 _JOINT = 3
 _DIFFERENCE = 1e-5
+_LARGEST_LOG = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +113,7 @@ def _fit(family: _Family, *, shape: Floats, exposure: Floats, ages: int) -> tupl
 
     def value(logs: Floats) -> float:
         log_curve = family.log_curve(np.exp(logs), age[: shape.size])
-        height = np.log(total) - np.log((exposure * np.exp(log_curve)).sum())
-        return float((brought * (height + log_curve)).sum()) / total
+        return float((brought * (_log_height(log_curve, exposure, total=total) + log_curve)).sum()) / total
 
     def value_and_gradient(logs: Floats) -> tuple[float, Floats]:
         moves = _DIFFERENCE * np.eye(logs.size)
@@ -125,9 +125,16 @@ def _fit(family: _Family, *, shape: Floats, exposure: Floats, ages: int) -> tupl
     starts = [np.log(s) for s in family.starts]
     top = maximize(with_numeric_hessian(value_and_gradient, step=1e-3), starts=starts, box=box)
     log_curve = family.log_curve(np.exp(top.point), age)
-    height = total / float((exposure * np.exp(log_curve[: shape.size])).sum())
-    curve = height * np.exp(log_curve)
+    log_height = _log_height(log_curve[: shape.size], exposure, total=total)
+    curve = np.exp(np.minimum(log_height + log_curve, _LARGEST_LOG))
     return _criterion(shape, curve[: shape.size], exposure=exposure, parameters=size + 1), family.name, curve
+
+
+def _log_height(log_curve: Floats, exposure: Floats, *, total: float) -> float:
+    """The log of what a curve is multiplied by to bring the total; finite however steeply it falls."""
+    used = exposure > 0
+    top = float(log_curve[used].max())
+    return float(np.log(total) - top - np.log((exposure[used] * np.exp(log_curve[used] - top)).sum()))
 
 
 def _criterion(shape: Floats, curve: Floats, *, exposure: Floats, parameters: int) -> float:

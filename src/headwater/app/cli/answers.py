@@ -1,4 +1,4 @@
-"""Commands that answer beside the forecast of every user: ``headwater curves`` and ``headwater value``."""
+"""Commands that answer beside the forecast of every user: ``headwater curves``, ``newcomers`` and ``value``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from headwater.app.cli.tables import grid_text
 from headwater.app.cli.targets import Target, job_of
 from headwater.app.cli.written import files_told
 from headwater.app.curves import AddedUp, added_up, added_up_grids, curves_of
+from headwater.app.newcomers import NewcomerValues, newcomers_of
 from headwater.app.road import write
 from headwater.app.study import Study
 from headwater.app.valued import ValuedStep, value_grid, valued
@@ -29,7 +30,7 @@ from headwater.models.cohort_counts import AGE_DAYS, Cohort
 from headwater.models.cohort_curves import CohortCurves
 from headwater.models.ltv import LTV_MODELS
 
-__all__ = ["curves", "value"]
+__all__ = ["curves", "newcomers", "value"]
 
 To = Annotated[list[Path] | None, typer.Option(help="Write the result too: a file ending in .html or .xlsx.")]
 
@@ -55,6 +56,32 @@ def curves(
         return _curves_reply(made, together, () if study.rehearsal else to or ())
 
     in_workspace(options, "curves", work)
+
+
+@app.command()
+@with_options
+def newcomers(
+    options: Options,
+    *,
+    target: Target = None,
+    horizon: Annotated[str | None, typer.Option(help="Whole days from the first on, such as 30d; default: [newcomers] horizon, or the longest of the target.")] = None,
+    ages: Annotated[str | None, typer.Option(help="Such as 1h,24h,3d (the default), 168h at most; default: [newcomers] ages.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model that reads a snapshot's own features; default: [newcomers] model, or lightgbm_hurdle.")] = None,
+    to: To = None,
+) -> None:  # fmt: skip
+    """What users hours or days old will be worth over their first days, and how such forecasts did before."""
+
+    def work(study: Study) -> Reply:
+        made = newcomers_of(
+            study,
+            measure=target or job_of(study, None, None).task.measure,
+            horizon_days=as_days(horizon) if horizon else None,
+            ages=None if ages is None else [a.strip() for a in ages.split(",") if a.strip()],
+            model=model,
+        )
+        return _newcomers_reply(made, to or ())
+
+    in_workspace(options, "newcomers", work)
 
 
 @app.command()
@@ -89,6 +116,26 @@ def value(
         return _value_reply(made)
 
     in_workspace(options, "value", work)
+
+
+def _newcomers_reply(made: NewcomerValues, to: Sequence[Path]) -> Reply:
+    data: dict[str, Any] = asdict(made) | {
+        "rows": list(made.rows.files),
+        "n_users": made.rows.n_rows,
+        "findings": [finding_data(f) for f in made.findings],
+    }
+    lines = [
+        made.summary(),
+        made.past(),
+        "",
+        grid_text(made.ages_grid()),
+        "",
+        grid_text(made.users_grid(), rows=10),
+        *files_told("newcomers", made.rows.files),
+        *(finding_line(f) for f in made.findings),
+        *_written(made, to, data),
+    ]
+    return Reply(text="\n".join(lines), data=data)
 
 
 def _value_reply(made: ValuedStep) -> Reply:

@@ -13,8 +13,21 @@ __all__ = ["rehearsed"]
 
 _OF_A_TARGET = ("snapshot", "backtest", "fit", "forecast", "agree", "trust", "why", "groups")
 _FITTED = ("check", "ledger", "audit", "snapshot", "backtest", "fit")
-_WHOLE = ("check", "ledger", "audit", *_OF_A_TARGET, "curves", "added_up", "value", "report")
-_ADDED_UP = tuple(s for s in _WHOLE if s not in {"trust", "why", "groups", "value", "report"})
+_WHOLE = (
+    "check",
+    "ledger",
+    "audit",
+    *_OF_A_TARGET,
+    "curves",
+    "added_up",
+    "age_snapshot",
+    "newcomers",
+    "value",
+    "report",
+)
+_ADDED_UP = tuple(
+    s for s in _WHOLE if s not in {"trust", "why", "groups", "age_snapshot", "newcomers", "value", "report"}
+)
 
 
 def rehearsed(command: str, study: Study, first: WouldRun | None, *, given: Collection[str]) -> Reply:
@@ -46,6 +59,7 @@ def road_of(command: str, given: Collection[str]) -> tuple[str, ...]:
         "tune": ("check", "ledger", "audit", "snapshot", "tune"),
         "leakage": ("check", "ledger", "leakage"),
         "curves": _ADDED_UP if "add_up" in given else ("check", "ledger", "curves"),
+        "newcomers": ("check", "ledger", "audit", "age_snapshot", "newcomers"),
         "value": ("check", "ledger", "audit", "snapshot", "fit", "value"),
     }
     match command:
@@ -73,6 +87,7 @@ def later_steps(road: Sequence[str], settings: Settings, first: str, there: Sequ
     alone = all(len(p.horizons) == 1 for p in settings.predict)
     left_out = {"agree"} if alone else set[str]()
     left_out |= {"value"} if is_whole and settings.value is None else set[str]()
+    left_out |= {"age_snapshot", "newcomers"} if is_whole and settings.newcomers is None else set[str]()
     mine = [s for s in road if (s in road[begun:] or s in again) and s not in left_out]
     behind = [s for s in mine if several or s not in {first, *there}]
     seen = first == "source" or "source" in there or len(settings.sources) == 1
