@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,14 @@ def test_no_user_is_worth_less_over_a_longer_horizon(
     agreed, before = by_turns(shop.study(), "revenue")
     assert not agreed.may_fall
     assert agreed.n_pooled == np.count_nonzero((np.diff(before, axis=0) < 0).any(axis=0)) > 0
-    assert [f.code for f in agreed.findings] == ["horizons.pooled"]
+    (finding,) = agreed.findings
+    assert finding.code == "horizons.pooled"
+    assert "models differ (here cohort_mean, rate_so_far)" in finding.why
+    (alone,) = replace(
+        agreed, forecasts=tuple(replace(f, model="lightgbm_hurdle") for f in agreed.forecasts)
+    ).findings
+    assert alone.why.startswith("lightgbm_hurdle is fitted anew for each horizon")
+    assert "name one model" not in alone.do
     tables = [f.rows.to_arrow() for f in agreed.forecasts]
     assert len({tuple(column_objects(t, "user_id")) for t in tables}) == 1
     for one, longer in pairwise(tables):

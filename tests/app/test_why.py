@@ -94,4 +94,6 @@ def test_the_report_says_why_by_the_chosen_model_or_that_it_cannot(
     (page,) = [p for p in run(boosted.study()).told.document.pages if p.name.startswith("why_")]
     first = page.blocks[0]
     assert isinstance(first, Prose)
-    assert first.text.startswith("bg_nbd says nothing of single columns")
+    assert first.text.startswith(
+        "bg_nbd says nothing of single columns (BG/NBD for purchases, a spend model for money)."
+    )

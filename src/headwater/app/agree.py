@@ -60,13 +60,20 @@ class Agreed:
                     numbers=numbers,
                 ),
             )
+        models = sorted({f.model for f in self.forecasts})
+        if len(models) == 1:
+            why = f"{models[0]} is fitted anew for each horizon, and what it learns for one may cross what it learns for another"
+            do = "Nothing, while they are few; where they are many, use one horizon at a time."
+        else:
+            why = f"Each horizon has the model that was best for it, and models differ (here {', '.join(models)})"
+            do = "Nothing, while they are few; where they are many, name one model for all horizons."
         return (
             Finding(
                 code="horizons.pooled",
                 severity=Severity.NOTE,
                 what=f"{what}; these were replaced by the nearest that do not.",
-                why="Each horizon has the model that was best for it, and models differ; nobody can bring less in more days.",
-                do="Nothing, while they are few; where they are many, name one model for all horizons.",
+                why=f"{why}; nobody can bring less in more days.",
+                do=do,
                 numbers=numbers,
             ),
         )

@@ -18,6 +18,7 @@ from headwater.evaluation.grouping import by_month
 from headwater.learners.boosting import predicting_with
 from headwater.models.changes import Change, changes_of, what_changed
 from headwater.models.drivers import Drivers, UserDrivers, drivers_of, user_drivers
+from headwater.models.ltv import LTV_MODELS
 from headwater.snapshots.rows import rows_at
 
 __all__ = ["Why", "change_of", "drivers_now", "drivers_of_users", "why", "why_page"]
@@ -100,7 +101,8 @@ def why_page(found: Why, fitted: FittedStep, *, name: str, title: str) -> Page:
     """A chapter of the report."""
     blocks: list[Block] = []
     if found.drivers is None:
-        told = f"{fitted.name} says nothing of single columns: it goes by when and how often each user came. A LightGBM model of the same task would."
+        about = LTV_MODELS.load(fitted.name).about.rstrip(".")
+        told = f"{fitted.name} says nothing of single columns ({about}). A LightGBM model of the same task would."
         blocks.append(Prose(text=told))
     else:
         blocks += [_chart(found.drivers, name), *_renamed(found.drivers.blocks(), f"drivers_{name}")]

@@ -9,7 +9,7 @@ from typing import Any
 from headwater.core.block import Block, Callout, Cell, Form, Grid, Heading, Prose
 from headwater.core.table import frame_library
 
-__all__ = ["Shown", "cell_text"]
+__all__ = ["Shown", "cell_text", "one_line"]
 
 _PREVIEW = 20
 _PATTERNS = {Form.SHARE: "z.1%", Form.INTEGER: "z,.0f", Form.MONEY: "z,.2f", Form.NUMBER: "z,.4g"}
@@ -44,13 +44,14 @@ class Shown(ABC):
 
     def __str__(self) -> str:
         """What it says in words, and the first rows of its main grid."""
-        lines = [b.text for b in self.blocks() if isinstance(b, Prose)]
+        lines = [one_line(b.text) for b in self.blocks() if isinstance(b, Prose)]
         grid = next((b for b in self.blocks() if isinstance(b, Grid)), None)
         if grid is not None:
-            lines.append("  ".join(f.name for f in grid.fields))
+            lines.append("  ".join(one_line(f.name) for f in grid.fields))
             rows = [list(r) for _, r in zip(range(_PREVIEW), grid.stream(), strict=False)]
             lines += [
-                "  ".join(cell_text(v, f.form) for v, f in zip(r, grid.fields, strict=True)) for r in rows
+                "  ".join(one_line(cell_text(v, f.form)) for v, f in zip(r, grid.fields, strict=True))
+                for r in rows
             ]
         return "\n".join(lines)
 
@@ -72,6 +73,15 @@ def cell_text(value: Cell, form: Form) -> str:
         return str(value)
     pattern = "z,.0f" if form is Form.NUMBER and abs(value) >= 10_000 else _PATTERNS.get(form)
     return format(value, pattern) if pattern else str(value)
+
+
+def one_line(text: str) -> str:
+    r"""Text from data on one line: what a terminal would obey and not print becomes a blank.
+
+    >>> one_line("de\x1b]0;title\x07\n")
+    'de ]0;title  '
+    """
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _html(block: Block) -> str:

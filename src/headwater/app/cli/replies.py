@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from headwater.app.cli.speak import Reply, finding_data, finding_line
+from headwater.app.cli.tables import grid_text
 from headwater.app.cli.written import files_told
 from headwater.app.run import Published
 from headwater.app.study import FittedStep, ForecastStep, Study
 from headwater.app.verdicts import verdicts
 from headwater.app.worth import worth_of
 from headwater.core.answer import Estimate, Stance
-from headwater.core.block import Callout, Document, Grid
+from headwater.core.block import Callout, Document
 from headwater.core.contract import Events, RuleResult
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Snapshot
-from headwater.core.show import cell_text
 from headwater.core.span import date_of
 from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.leaderboard import leaderboard
@@ -26,7 +26,6 @@ __all__ = [
     "check_reply",
     "fit_reply",
     "forecast_reply",
-    "grid_text",
     "ledger_reply",
     "run_reply",
     "snapshot_reply",
@@ -261,13 +260,3 @@ def _events_data(events: Events) -> dict[str, Any]:
         "findings": [finding_data(f) for f in events.findings],
         "quarantine_files": list(events.quarantine.files),
     }
-
-
-def grid_text(grid: Grid) -> str:
-    """A grid as lines of aligned columns."""
-    head = [f.label for f in grid.fields]
-    rows = [[cell_text(v, f.form) for v, f in zip(row, grid.fields, strict=True)] for row in grid.stream()]
-    widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in [head, *rows]
-    )

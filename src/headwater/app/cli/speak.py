@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import traceback
 from collections.abc import Mapping
@@ -14,8 +15,12 @@ from rich.console import Console
 
 from headwater.core.errors import HeadwaterError
 from headwater.core.finding import Finding
+from headwater.core.show import one_line
 
 __all__ = ["Reply", "Speaker", "finding_data", "finding_line"]
+
+_OBEYED = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal obeys and JSON leaves as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +43,7 @@ class Speaker:
         if self.as_json:
             _line({"command": command, "ok": True, **reply.data})
         else:
-            sys.stdout.write(reply.text.rstrip("\n") + "\n")
+            sys.stdout.write(_plain(reply.text.rstrip("\n") + "\n"))
 
     def refuse(self, command: str, error: HeadwaterError) -> int:
         """An error a person can act on; returns the exit code."""
@@ -53,7 +58,9 @@ class Speaker:
             )
         finding = error.finding
         sys.stderr.write(
-            f"error {finding.code}: {finding.what}\n  why it matters: {finding.why}\n  what to do:     {finding.do}\n"
+            _plain(
+                f"error {finding.code}: {finding.what}\n  why it matters: {finding.why}\n  what to do:     {finding.do}\n"
+            )
         )
         return error.exit_code
 
@@ -70,7 +77,7 @@ class Speaker:
                 }
             )
         sys.stderr.write(
-            f"error unexpected: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}\n"
+            f"error unexpected: {type(error).__name__}: {one_line(str(error).splitlines()[0]) if str(error) else ''}\n"
             f"  why it matters: this is a fault in Headwater; nothing was published.\n"
             f"  what to do:     report it with the trace in {where}\n"
         )
@@ -88,7 +95,12 @@ def finding_line(finding: Finding) -> str:
 
 
 def _line(data: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(data, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, default=str)
+    sys.stdout.write(_OBEYED.sub(lambda c: f"\\u{ord(c[0]):04x}", text) + "\n")
+
+
+def _plain(text: str) -> str:
+    return "\n".join(one_line(line) for line in text.split("\n"))
 
 
 def _logged(log: Path, error: Exception) -> str:

@@ -7,15 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from headwater.app.cli.program import app
-from headwater.app.cli.replies import grid_text
 from headwater.app.cli.session import Options, in_workspace, with_options
 from headwater.app.cli.speak import Reply
+from headwater.app.cli.tables import grid_text
 from headwater.app.cli.targets import Horizon, Model, Target, job_of
 from headwater.app.plan import Job
 from headwater.app.study import FittedStep, Study
 from headwater.app.why import change_of, drivers_now, drivers_of_users
 from headwater.core.block import Block, Grid, Prose
 from headwater.core.errors import UsageError
+from headwater.core.show import one_line
 from headwater.core.span import date_of, day_of
 from headwater.models.changes import Change
 
@@ -27,12 +28,12 @@ __all__ = ["changes", "drivers"]
 def drivers(
     options: Options,
     *,
-    user: Annotated[
-        list[str] | None, typer.Option(help="A user whose forecast to explain; may be given several times.")
-    ] = None,
     model: Model = None,
     target: Target = None,
     horizon: Horizon = None,
+    user: Annotated[
+        list[str] | None, typer.Option(help="A user whose forecast to explain; may be given several times.")
+    ] = None,
 ) -> None:
     """What a forecast goes by: of all users, or of one, column by column, up to the forecast itself."""
 
@@ -48,6 +49,9 @@ def drivers(
 def changes(
     options: Options,
     *,
+    model: Model = None,
+    target: Target = None,
+    horizon: Horizon = None,
     since: Annotated[
         str | None, typer.Option(help="An earlier date such as 2011-08-01; default: the cutoff before.")
     ] = None,
@@ -57,9 +61,6 @@ def changes(
             help="Users with a value in a text column, such as country=de; may be given several times."
         ),
     ] = None,
-    model: Model = None,
-    target: Target = None,
-    horizon: Horizon = None,
 ) -> None:
     """What moved a group's forecast since an earlier day: who came and went, and which columns, to the sum."""
 
@@ -143,5 +144,7 @@ def _changed(fitted: FittedStep, change: Change) -> Reply:
 
 def _text(blocks: tuple[Block, ...]) -> str:
     return "\n".join(
-        b.text if isinstance(b, Prose) else grid_text(b) for b in blocks if isinstance(b, Prose | Grid)
+        one_line(b.text) if isinstance(b, Prose) else grid_text(b)
+        for b in blocks
+        if isinstance(b, Prose | Grid)
     )
