@@ -11,19 +11,32 @@ import pytest
 
 import headwater as hw
 from headwater.core.errors import UsageError
+from headwater.core.ledger import Ledger
+from headwater.core.span import date_of, day_of
+from headwater.models.cohort_counts import AGE_DAYS
 
 EXACT = 1e-9  # sums of a few hundred doubles
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory, shops: Callable[..., Any], order_lines: Any) -> Any:
-    """The shop with a dated source that tells each customer's channel, and a name that cuts nothing."""
-    lines = order_lines()
-    shop = shops(tmp_path_factory.mktemp("told") / "shop", lines=lines)
-    firsts: dict[str, str] = {}
-    for line in lines:
+def firsts(order_lines: Any) -> dict[str, str]:
+    """The day of each customer's first order."""
+    days: dict[str, str] = {}
+    for line in order_lines():
         user, at, *_ = line.split(",")
-        firsts.setdefault(user, at[:10])
+        days[user] = min(days.get(user, at[:10]), at[:10])
+    return days
+
+
+@pytest.fixture(scope="module")
+def told(
+    tmp_path_factory: pytest.TempPathFactory,
+    shops: Callable[..., Any],
+    order_lines: Any,
+    firsts: dict[str, str],
+) -> Any:
+    """The shop with a dated source that tells each customer's channel, and a name that cuts nothing."""
+    shop = shops(tmp_path_factory.mktemp("told") / "shop", lines=order_lines())
     rows = [f"{u},{d},{'ads' if int(u[1:]) % 2 else 'friends'}\n" for u, d in firsts.items()]
     (shop.folder / "users.csv").write_text("user_id,since,channel\n" + "".join(rows))
     return shop.set(
@@ -83,6 +96,12 @@ def test_what_cannot_be_drawn_is_refused_with_what_can(told: Any, headwater: Cal
     assert "curves.no_attribute" in ran.err
     assert "channel, country" in ran.err
     assert headwater("curves", "--cohorts", "year", at=told.folder).code == 2
+    past = headwater("curves", "--add-up", "--as-of", "2024-06-01", at=told.folder)
+    assert past.code == 2
+    assert "curves.unlike" in past.err
+    ahead = headwater("curves", "--as-of", "2030-01-01", at=told.folder)
+    assert ahead.code == 2
+    assert "snapshot.cutoff_outside" in ahead.err
     dry = headwater("curves", "--horizon", "60d", "--dry-run", "--json", at=told.folder)
     assert dry.json["step"] == "curves"
     assert dry.json["later_steps"] == []
@@ -101,7 +120,19 @@ def test_the_report_draws_curves_or_says_why_not(told: Any, headwater: Callable[
     assert "value.beyond_history" in page or "in today" in page
 
 
-def test_users_scaled_in_python_add_up_to_their_cohorts(told: Any) -> None:
+def _labels(firsts: dict[str, str], ledger: Ledger, *, by: str) -> dict[str, tuple[str, str]]:
+    """Cohort and channel of each user who is counted, from the lines of the shop's file."""
+    made: dict[str, tuple[str, str]] = {}
+    for user, at in firsts.items():
+        day = day_of(at)
+        monday = date_of(day - date_of(day).weekday())
+        if day >= ledger.first_day + ledger.left_edge_days and ledger.end_day - day >= AGE_DAYS[by]:
+            cohort = at[:7] if by == "month" else str(monday)
+            made[user] = (cohort, "ads" if int(user[1:]) % 2 else "friends")
+    return made
+
+
+def test_users_scaled_in_python_add_up_to_their_cohorts(told: Any, firsts: dict[str, str]) -> None:
     ledger = hw.ledger(hw.check(hw.read(told.folder)))
     users = hw.snapshot(ledger, cutoff=ledger.end_day, horizons=["30d"])
     values = hw.forecast(hw.fit("bg_nbd", users, target="revenue", horizon="30d"), users)
@@ -109,8 +140,16 @@ def test_users_scaled_in_python_add_up_to_their_cohorts(told: Any) -> None:
     drawn = hw.curves(ledger, target="revenue", horizon="30d", by="channel")
     agreed = hw.add_up(values, drawn, ledger=ledger, proof=proof)
     assert agreed.user_ids == values.user_ids
-    total, own = float(agreed.forecast.mean.sum()), sum(c.expected for c in drawn.cohorts)
-    assert min(own, float(values.forecast.mean.sum())) * 0.9 < total
+    assert drawn.total_error is not None  # by channel the users were never tested, so the curve stands alone
+    label = _labels(firsts, ledger, by=drawn.by)
+    for cohort in drawn.cohorts:
+        inside = [i for i, u in enumerate(values.user_ids) if label.get(u) == (cohort.cohort, cohort.group)]
+        assert len(inside) == cohort.n_users
+        assert float(agreed.forecast.mean[inside].sum()) == pytest.approx(cohort.expected, rel=EXACT)
+    outside = [i for i, u in enumerate(values.user_ids) if u not in label]
+    assert np.array_equal(agreed.forecast.mean[outside], values.forecast.mean[outside])
+    assert agreed.forecast.bins is None
+    assert agreed.forecast.quantiles(np.array([0.5])) is None
     assert np.all(agreed.forecast.low <= agreed.forecast.mean)
     with pytest.raises(UsageError, match=r"curves\.unlike"):
         hw.add_up(values, hw.curves(ledger, target="revenue", horizon="60d"), ledger=ledger, proof=proof)

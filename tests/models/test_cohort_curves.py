@@ -84,9 +84,11 @@ def test_whole_ages_only_are_counted_each_from_the_users_own_first_day(bench: Be
 
 
 def test_a_channel_told_by_a_dated_source_of_users_by_hand(bench: Bench):
-    """The word told first goes before the events' own; what is told after the cutoff is not read."""
+    """The word told first goes before the events' own; what is told after the cutoff or the first age is not read."""
     ledger = _ledger(bench, _by_hand())
-    told = _told(bench, [("a", 1, "tv"), ("a", 40, "radio"), ("c", 60, "radio"), ("b", 98, "tv")])
+    told = _told(
+        bench, [("a", 1, "tv"), ("a", 40, "radio"), ("c", 60, "radio"), ("b", 44, "tv"), ("d", 99, "tv")]
+    )
 
     def groups(as_of: int) -> list[tuple[str, str, int]]:
         got = cohort_curves(
@@ -94,8 +96,15 @@ def test_a_channel_told_by_a_dated_source_of_users_by_hand(bench: Bench):
         )  # fmt: skip
         return [(c.cohort, c.group, c.n_users) for c in got.cohorts]
 
-    assert groups(98) == [("2024-01", "(none)", 1), ("2024-01", "tv", 1), ("2024-02", "radio", 1)]
-    assert groups(99) == [("2024-01", "tv", 2), ("2024-02", "radio", 1)]
+    assert groups(44 + 1) == [("2024-01", "tv", 2)]
+    assert groups(98) == [("2024-01", "tv", 2), ("2024-02", "radio", 1)]
+    late = _told(bench, [("a", 1, "tv"), ("b", 45, "tv"), ("c", 71, "radio")])
+    again = cohort_curves(bench.engine, ledger, measure="revenue", by="month", attribute="channel", horizon_days=30, told=late)  # fmt: skip
+    assert [(c.cohort, c.group, c.n_users) for c in again.cohorts] == [
+        ("2024-01", "(none)", 1),
+        ("2024-01", "tv", 1),
+        ("2024-02", "(none)", 1),
+    ]
     apart = cohort_curves(bench.engine, ledger, measure="revenue", by="month", attribute="channel", horizon_days=30, told=told)  # fmt: skip
     places = places_of_users(bench.engine, ledger, apart, user_ids=["c", "a", "nobody"], told=told)
     assert [apart.cohorts[p].group for p in places[:2]] == ["radio", "tv"]
@@ -123,6 +132,28 @@ def test_a_cutoff_in_the_past_reads_nothing_later(bench: Bench):
     short = _ledger(bench, [e for e in _by_hand() if e[1] < 45] + [("z", 44, 0.0, "")])
     again = cohort_curves(bench.engine, short, measure="revenue", by="month", horizon_days=30)
     assert early.cohorts == again.cohorts
+
+
+def test_a_channel_that_events_give_after_the_first_age_cuts_nothing(bench: Bench):
+    events = [
+        ("a", 0, 1.0, ""),
+        ("a", 29, 1.0, "ads"),
+        ("b", 0, 1.0, ""),
+        ("b", 30, 1.0, "ads"),
+        ("c", 99, 1.0, ""),
+    ]
+    got = cohort_curves(bench.engine, _ledger(bench, events), measure="revenue", by="month", attribute="channel", horizon_days=30)  # fmt: skip
+    assert [(c.group, c.n_users) for c in got.cohorts] == [("(none)", 1), ("ads", 1)]
+
+
+@pytest.mark.parametrize("day", [0, 101])
+def test_a_cutoff_outside_the_log_is_refused(bench: Bench, day: int):
+    """The log runs from day 0 to day 98: from the 0th nobody is known, after the 99th silence is not known."""
+    ledger = _ledger(bench, _by_hand())
+    with pytest.raises(UsageError, match=r"snapshot\.cutoff_outside"):
+        cohort_curves(bench.engine, ledger, measure="revenue", by="month", as_of=day_of(FIRST) + day)
+    with pytest.raises(UsageError, match=r"curves\.cohorts"):
+        cohort_curves(bench.engine, ledger, measure="revenue", by="day")  # pyright: ignore[reportArgumentType]
 
 
 def test_users_at_the_left_edge_are_in_no_cohort(bench: Bench):

@@ -212,6 +212,14 @@ def test_users_made_to_add_up_do_so_exactly():
     assert np.array_equal(np.argsort(made[inside]), np.argsort(mean[inside]))
 
 
+def test_users_of_whom_some_lose_money_keep_their_order():
+    """By hand: the difference in equal shares, where a factor would turn the order around."""
+    by = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+    mean = np.array([-5.0, 2.0, -1.0, 3.0, 1.0, 3.0, 1.0, 3.0])
+    made = reconcile(mean, by=by, sums=np.array([-4.0, 6.0, 8.0, -2.0]))
+    assert made == pytest.approx([-5.5, 1.5, 1.0, 5.0, 2.0, 6.0, -2.0, 0.0])
+
+
 def test_a_blend_leans_to_the_one_that_erred_less():
     curve, users = np.array([100.0, 50.0]), np.array([200.0, 50.0])
     assert blend(curve, curve_error=0.1, users=users, users_error=0.1) == pytest.approx([150, 50])

@@ -9,10 +9,9 @@ from math import inf
 
 import numpy as np
 
-from headwater.app.curves import curves_of, users_error
+from headwater.app.curves import curves_of, require_alike, users_error
 from headwater.app.newcomers import NewcomerValues, newcomers_of
 from headwater.app.road import UserForecast, day_given, study_of
-from headwater.core.errors import UsageError
 from headwater.core.ledger import Ledger, Snapshot
 from headwater.core.span import as_days
 from headwater.evaluation.backtest import Backtest
@@ -20,6 +19,7 @@ from headwater.models.cohort_counts import Cohort
 from headwater.models.cohort_curves import CohortCurves, places_of_users, reconciled
 from headwater.models.forecasting import FittedModel
 from headwater.models.value import DiscountedValue, discounted_value
+from headwater.numerics.curve_totals import adjustment
 from headwater.snapshots.rows import rows_at
 
 __all__ = ["add_up", "curves", "newcomers", "value"]
@@ -55,33 +55,27 @@ def curves(
 def add_up(values: UserForecast, curves: CohortCurves, *, ledger: Ledger, proof: Backtest) -> UserForecast:
     """The users' forecasts scaled within each cohort, so that they add up to its total.
 
-    That total is the curve's and the users', each weighed by one over its squared error on past cohorts
-    (``proof`` has the model's). Users in no cohort are left as they are; bounds are scaled with the mean. Raises ``UsageError``
+    That total is the curve's and the users', each weighed by one over its squared error on past cohorts. ``proof`` has the
+    model's by month; by week or by an attribute it was never tested, and the curve stands alone. Users in no cohort are left
+    as they are. Bounds are scaled with the mean; where a cohort has forecasts below zero all are shifted, and bounds reach
+    as far further. Quantiles at other levels, learned for the means as they were, are given up. Raises ``UsageError``
     (``curves.unlike``) where both are not of one measure, cutoff and horizon.
     """
-    task = values.task
-    if (task.measure, task.horizon_days, values.cutoff) != (
-        curves.measure,
-        curves.horizon_days,
-        curves.cutoff,
-    ):
-        raise UsageError(
-            "curves.unlike",
-            what=f"The curves are of {curves.measure} over {curves.horizon_days} days, the forecast of {task.measure} over {task.horizon_days} days, or they begin on other days.",
-            why="Users can only be made to add up to a total of the same thing.",
-            do="Draw the curves over the forecast's horizon, as of its cutoff.",
-        )
+    require_alike(curves, values.task, cutoff=values.cutoff)
     study, made = study_of(ledger.days), values.forecast
     place = places_of_users(study.engine, ledger, curves, user_ids=values.user_ids, told=study.told())
-    error = users_error(proof, values.model, curves.attribute)
-    mean, _ = reconciled(curves, mean=made.mean, cohort=place, users_error=inf if error is None else error)
-    factor = np.divide(mean, made.mean, out=np.ones_like(mean), where=made.mean > 0)
+    error = users_error(proof, values.model, curves)
+    mean, sums = reconciled(curves, mean=made.mean, cohort=place, users_error=inf if error is None else error)
+    inside = place >= 0
+    factor, shift = np.ones_like(mean), np.zeros_like(mean)
+    factor[inside], shift[inside] = adjustment(made.mean[inside], by=place[inside], sums=sums)
     scaled = replace(
         made,
         mean=mean,
-        low=np.minimum(made.low * factor, mean),
-        high=np.maximum(made.high * factor, mean),
+        low=np.minimum(made.low * factor + np.minimum(shift, 0.0), mean),
+        high=np.maximum(made.high * factor + np.maximum(shift, 0.0), mean),
         variance=made.variance * factor**2,
+        bins=made.bins if np.array_equal(mean, made.mean) else None,
     )
     return replace(values, forecast=scaled)
 

@@ -13,14 +13,26 @@ from headwater.app.largest import largest_first
 from headwater.app.steps import ledger_key
 from headwater.app.study import ForecastStep, Study
 from headwater.core.block import Field, Form, Grid
+from headwater.core.errors import UsageError
+from headwater.core.ledger import Task
+from headwater.core.span import date_of
 from headwater.core.table import Column, Kind, Purpose, Table
-from headwater.engine.arrays import column_floats, column_objects
+from headwater.engine.arrays import column_floats
 from headwater.evaluation.backtest import Backtest
 from headwater.models.cohort_counts import Cohort
 from headwater.models.cohort_curves import CohortCurves, cohort_curves, places_of_users, reconciled
 from headwater.snapshots.attributes import first_attributes
 
-__all__ = ["AddedUp", "CohortSum", "added_up", "added_up_grids", "attributes_of", "curves_of", "users_error"]
+__all__ = [
+    "AddedUp",
+    "CohortSum",
+    "added_up",
+    "added_up_grids",
+    "attributes_of",
+    "curves_of",
+    "require_alike",
+    "users_error",
+]
 
 _MONTH = "month"
 
@@ -42,7 +54,7 @@ class AddedUp:
     """Users' forecasts made to add up to their cohorts' totals.
 
     ``rows`` has ``user_id, cohort, group, forecast, reconciled``; users in no cohort keep their forecast.
-    ``users_error`` is the relative error of the model's cohort totals on past origins, None where not tested.
+    ``users_error`` is the relative error of the model's totals of such cohorts on past origins, None where not tested.
     """
 
     model: str
@@ -100,8 +112,9 @@ def curves_of(
 
 
 def added_up(study: Study, curves: CohortCurves, forecast: ForecastStep, *, proof: Backtest) -> AddedUp:
-    """The forecasts of a model over the curves' horizon, made to add up to the cohorts' totals."""
-    error = users_error(proof, forecast.model, curves.attribute)
+    """The forecasts of a model over the curves' horizon, made to add up to the cohorts' totals. Raises as ``require_alike``."""
+    require_alike(curves, forecast.task, cutoff=forecast.cutoff)
+    error = users_error(proof, forecast.model, curves)
     key = {
         "curves": curves,
         "forecast": forecast.rows.fingerprint,
@@ -113,6 +126,18 @@ def added_up(study: Study, curves: CohortCurves, forecast: ForecastStep, *, proo
         key,
         AddedUp,
         lambda folder: _added_up(study, curves, forecast, error=error, folder=folder),
+    )
+
+
+def require_alike(curves: CohortCurves, task: Task, *, cutoff: int) -> None:
+    """Raise ``UsageError`` (``curves.unlike``) where forecasts are not of the curves' measure, horizon and cutoff."""
+    if (task.measure, task.horizon_days, cutoff) == (curves.measure, curves.horizon_days, curves.cutoff):
+        return
+    raise UsageError(
+        "curves.unlike",
+        what=f"The curves are of {curves.measure} over {curves.horizon_days} days from {date_of(curves.cutoff)}, the forecast is of {task.measure} over {task.horizon_days} days from {date_of(cutoff)}.",
+        why="Users can only be made to add up to a total of the same thing.",
+        do="Draw the curves over the forecast's horizon, as of its cutoff.",
     )
 
 
@@ -157,18 +182,19 @@ def _added_up(
     study: Study, curves: CohortCurves, forecast: ForecastStep, *, error: float | None, folder: Path
 ) -> AddedUp:
     rows = forecast.rows.to_arrow(("user_id", "forecast"))
-    users, mean = column_objects(rows, "user_id"), column_floats(rows, "forecast")
-    place = places_of_users(study.engine, study.ledger(), curves, user_ids=list(users), told=study.told())
+    users, mean = rows.column("user_id"), column_floats(rows, "forecast")
+    place = places_of_users(study.engine, study.ledger(), curves, user_ids=users, told=study.told())
     made, agreed = reconciled(curves, mean=mean, cohort=place, users_error=inf if error is None else error)
     inside = place >= 0
     size = len(curves.cohorts)
     summed = np.bincount(place[inside], weights=mean[inside], minlength=size)
     n_users = np.bincount(place[inside], minlength=size)
+    at = pa.array(place, mask=~inside)
     table = pa.table(
         {
-            "user_id": rows.column("user_id"),
-            "cohort": pa.array([curves.cohorts[p].cohort if p >= 0 else None for p in place], pa.string()),
-            "group": pa.array([curves.cohorts[p].group if p >= 0 else None for p in place], pa.string()),
+            "user_id": users,
+            "cohort": pa.array([c.cohort for c in curves.cohorts], pa.string()).take(at),
+            "group": pa.array([c.group for c in curves.cohorts], pa.string()).take(at),
             "forecast": mean,
             "reconciled": made,
         }
@@ -203,12 +229,15 @@ def _written(study: Study, table: pa.Table, *, unit: str, folder: Path) -> Table
     return study.keep(table, columns, folder, table="added_up")
 
 
-def users_error(proof: Backtest, model: str, attribute: str | None) -> float | None:
-    """Root mean squared relative error of a model's totals by month, or by attribute, each weighed by its size."""
-    kinds = {f.kind for f in proof.group_fits}
-    kind = attribute if attribute in kinds else _MONTH
-    fits = [f for f in proof.group_fits if f.model == model and f.kind == kind and f.predicted > 0]
+def users_error(proof: Backtest, model: str, curves: CohortCurves) -> float | None:
+    """Root mean squared relative error of a model's past totals by cohort, each weighed by its size.
+
+    None where they were never tested by these cohorts: past errors are by calendar month, of all groups together.
+    """
+    if curves.by != _MONTH or curves.attribute is not None:
+        return None
+    fits = [f for f in proof.group_fits if f.model == model and f.kind == _MONTH and f.predicted > 0]
     size = sum(f.predicted for f in fits)
-    if not fits or size <= 0:
+    if size <= 0:
         return None
     return sqrt(sum(f.predicted * (f.actual / f.predicted - 1) ** 2 for f in fits) / size)

@@ -14,7 +14,7 @@ from headwater.engine.arrays import column_floats, column_objects
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import Sql, name, shim, sql
 from headwater.numerics.curves import Triangle
-from headwater.snapshots.attributes import ToldAttributes, first_attributes, first_told_before
+from headwater.snapshots.attributes import TOLD_DAY, ToldAttributes, first_attributes, first_told_before
 
 __all__ = ["AGE_DAYS", "Cohort", "CohortCounts", "cohorts_for", "cohorts_of_users", "count_cohorts"]
 
@@ -91,7 +91,7 @@ def _users(
     """One row a user: cohort, group, whole ages seen, a random part, and the days of the age that runs."""
     week = sql("(first_day - ({m}))", m=sql("(first_day + 3) % 7"))
     cohort = shim("month_of_day", sql("first_day")) if by == "month" else shim("iso_of_day", week)
-    group, beside = _group(ledger, attribute, cutoff=cutoff, told=told)
+    group, beside = _group(ledger, attribute, age_days=AGE_DAYS[by], cutoff=cutoff, told=told)
     lived = sql("({c} - first_day)", c=cutoff)
     observed = shim("integer_division", lived, AGE_DAYS[by])
     return sql(
@@ -173,14 +173,18 @@ def _as_triangle(counted: pa.Table, brought: pa.Table, *, age_days: int) -> Coho
 
 
 def _group(
-    ledger: Ledger, attribute: str | None, *, cutoff: int, told: ToldAttributes | None
+    ledger: Ledger, attribute: str | None, *, age_days: int, cutoff: int, told: ToldAttributes | None
 ) -> tuple[Sql, Sql]:
-    """What names a user's group, and what to join for it. Raises ``UsageError`` (``curves.no_attribute``)."""
+    """What names a user's group, and what to join for it. Raises ``UsageError`` (``curves.no_attribute``).
+
+    What became known after the user's first age names no group: later ages would be cut by their own future.
+    """
     if attribute is None:
         return sql("{n}", n=_ALL), sql("")
     if told is not None and attribute in told.names:
         rows = first_told_before(told, attribute, cutoff=cutoff)
-        group = sql("coalesce(b.{a}, {n})", a=name(attribute), n=_NOBODY)
+        early = sql("b.{d} < first_day + {age}", d=name(TOLD_DAY), age=age_days)
+        group = sql("coalesce(CASE WHEN {e} THEN b.{a} END, {n})", e=early, a=name(attribute), n=_NOBODY)
         return group, sql(" LEFT JOIN ({rows}) b USING (user_id)", rows=rows)
     known = [*(told.names if told is not None else ()), *first_attributes(ledger)]
     if attribute not in known:
@@ -191,4 +195,12 @@ def _group(
             do="Name the column under keep in the settings of its source; a source of users needs changed_at beside.",
         )
     first, on = name(_FIRST + attribute), name(f"day {attribute}")
-    return sql("coalesce(CASE WHEN {d} < {c} THEN {a} END, {n})", d=on, c=cutoff, a=first, n=_NOBODY), sql("")
+    group = sql(
+        "coalesce(CASE WHEN {d} < {c} AND {d} < first_day + {age} THEN {a} END, {n})",
+        d=on,
+        c=cutoff,
+        age=age_days,
+        a=first,
+        n=_NOBODY,
+    )
+    return group, sql("")

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from headwater.core.errors import UsageError
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger
 from headwater.engine.engine import Engine
@@ -39,6 +42,7 @@ from headwater.numerics.curves import Curves, Triangle, fit_curves, project
 from headwater.numerics.intervals import interval_of_total
 from headwater.numerics.rfm import Ints, totals
 from headwater.snapshots.attributes import ToldAttributes
+from headwater.snapshots.build import require_inside
 
 __all__ = ["CohortCurves", "CohortTotal", "GroupCurve", "cohort_curves", "places_of_users", "reconciled"]
 
@@ -78,8 +82,13 @@ def cohort_curves(
     ------
     DataError
         ``curves.nobody`` where nobody was seen for one whole age, ``curves.no_value`` where nothing was brought.
+    UsageError
+        ``snapshot.cutoff_outside`` for a cutoff outside the log, ``curves.cohorts`` for cohorts of another length,
+        ``curves.no_attribute``.
     """
     cutoff = ledger.end_day if as_of is None else as_of
+    require_inside(ledger, (cutoff,), as_of=None)
+    _require_length(by)
     by = cohorts_for(ledger, cutoff=cutoff) if by is None else by
     counts = count_cohorts(
         engine, ledger, measure=measure, by=by, attribute=attribute, cutoff=cutoff, told=told
@@ -115,22 +124,49 @@ def cohort_curves(
     )
 
 
+def _require_length(by: str | None) -> None:
+    if by is not None and by not in AGE_DAYS:
+        raise UsageError(
+            "curves.cohorts",
+            what=f"There are no cohorts by '{by}'.",
+            why="Ages are counted in whole weeks or in whole months of 30 days.",
+            do="Say month or week, or leave it to the length of the log.",
+        )
+
+
 def places_of_users(
     engine: Engine,
     ledger: Ledger,
     curves: CohortCurves,
     *,
-    user_ids: Sequence[str],
+    user_ids: Sequence[str] | pa.Array | pa.ChunkedArray,
     told: ToldAttributes | None = None,
 ) -> Ints:
     """For each user the position of his cohort in ``curves.cohorts``, ``(n_users,)``; -1 for users in none."""
     known = cohorts_of_users(
         engine, ledger, by=curves.by, attribute=curves.attribute, cutoff=curves.cutoff, told=told
     )
-    position = {(c.cohort, c.group): i for i, c in enumerate(curves.cohorts)}
-    pairs = zip(known.column("cohort").to_pylist(), known.column("grp").to_pylist(), strict=True)
-    place = dict(zip(known.column("user_id").to_pylist(), (position[p] for p in pairs), strict=True))
-    return np.array([place.get(user, -1) for user in user_ids], dtype=np.int64)
+    names = list(dict.fromkeys(c.cohort for c in curves.cohorts))
+    groups = list(curves.groups)
+    position = np.full((len(names), len(groups)), -1, dtype=np.int64)
+    cohort, group = _index(known.column("cohort"), names), _index(known.column("grp"), groups)
+    position[[names.index(c.cohort) for c in curves.cohorts], [groups.index(c.group) for c in curves.cohorts]] = np.arange(len(curves.cohorts))  # fmt: skip
+    of_known = np.append(position[cohort, group], -1)
+    return of_known[_index(user_ids, known.column("user_id"))]
+
+
+def _index(
+    values: Sequence[str] | pa.Array | pa.ChunkedArray, among: Sequence[str] | pa.ChunkedArray
+) -> Ints:
+    """Where each value stands among others; -1 where it does not."""
+    found = pc.index_in(_texts(values), value_set=_texts(among))
+    return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _texts(values: Sequence[str] | pa.Array | pa.ChunkedArray) -> pa.Array:
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    return pc.cast(values, pa.large_string()) if isinstance(values, pa.Array) else pa.array(values, pa.large_string())  # fmt: skip
 
 
 def reconciled(

@@ -18,13 +18,18 @@ _ROWS = 65_536
 
 
 def agreed(forecasts: Sequence[Forecast]) -> tuple[Forecast, ...]:
-    """Forecasts of the same users, horizons in ascending order: means and bounds that never fall. Variances stay."""
+    """Forecasts of the same users, horizons in ascending order: means and bounds that never fall. Variances stay.
+
+    A horizon of which something changed gives up its ``bins``: quantiles from them would contradict the new bounds.
+    """
     parts = ("mean", "low", "high")
     pooled = {p: never_falling(np.column_stack([getattr(f, p) for f in forecasts])) for p in parts}
-    return tuple(
-        replace(f, mean=pooled["mean"][:, k], low=pooled["low"][:, k], high=pooled["high"][:, k])
-        for k, f in enumerate(forecasts)
-    )
+    made: list[Forecast] = []
+    for k, f in enumerate(forecasts):
+        after = {p: values[:, k] for p, values in pooled.items()}
+        same = all(np.array_equal(after[p], getattr(f, p)) for p in parts)
+        made.append(replace(f, **after, bins=f.bins if same else None))
+    return tuple(made)
 
 
 def never_falling(forecasts: Floats) -> Floats:

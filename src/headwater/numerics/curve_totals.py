@@ -17,6 +17,7 @@ from headwater.numerics.rfm import Floats, Ints, totals
 __all__ = [
     "PastOrigin",
     "Totals",
+    "adjustment",
     "blend",
     "by_age",
     "mape",
@@ -203,13 +204,21 @@ def blend(curve: Floats, *, curve_error: float, users: Floats, users_error: floa
 
 
 def reconcile(mean: Floats, *, by: Ints, sums: Floats) -> Floats:
-    """Users' forecasts, scaled within each label so that they add up to its sum, ``(n_users,)``.
+    """Users' forecasts that add up to their label's sum, in the order they had, ``(n_users,)``: ``adjustment`` applied."""
+    factor, shift = adjustment(mean, by=by, sums=sums)
+    return mean * factor + shift
 
-    Where all forecasts of a label are zero its sum is spread evenly.
+
+def adjustment(mean: Floats, *, by: Ints, sums: Floats) -> tuple[Floats, Floats]:
+    """A factor and a shift for each user that bring the forecasts of each label to its sum, ``(n_users,)``.
+
+    A label is scaled where no forecast of it is negative and some are above zero. Elsewhere a factor would turn
+    the order around, or there is nothing to scale: all its users get an equal share of the difference.
     """
     size = sums.size
     summed = totals(by, mean, size=size)
     users = totals(by, np.ones_like(mean), size=size)
-    factor = np.divide(sums, summed, out=np.zeros(size), where=summed > 0)
-    even = np.divide(sums, users, out=np.zeros(size), where=(summed <= 0) & (users > 0))
-    return mean * factor[by] + even[by]
+    scaled = (totals(by, (mean < 0).astype(np.float64), size=size) == 0) & (summed > 0) & (sums >= 0)
+    factor = np.divide(sums, summed, out=np.ones(size), where=scaled)
+    shift = np.divide(sums - summed, users, out=np.zeros(size), where=~scaled & (users > 0))
+    return factor[by], shift[by]

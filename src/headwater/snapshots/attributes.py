@@ -20,6 +20,7 @@ from headwater.ledgers.attributes import ALWAYS_FEW, MOST_VALUES, ROWS_A_VALUE, 
 from headwater.snapshots.feature import FeatureColumn, formula
 
 __all__ = [
+    "TOLD_DAY",
     "ToldAttributes",
     "attribute_columns",
     "check_attributes",
@@ -31,6 +32,9 @@ __all__ = [
     "told_values_at",
     "told_values_before",
 ]
+
+TOLD_DAY = "told day"
+"""The day from which a first told value holds."""
 
 _FIRST = "first "
 
@@ -199,11 +203,12 @@ def told_values_before(told: ToldAttributes | None, *, cutoff: int, rows: Sql | 
 
 
 def first_told_before(told: ToldAttributes, attribute: str, *, cutoff: int) -> Sql:
-    """For each user the value of one attribute that was told first (by its own name), before a cutoff."""
+    """For each user the value of one attribute that was told first (by its own name), before a cutoff, and its day (``TOLD_DAY``)."""
     return sql(
-        "SELECT user_id, min_by({a}, {o}) AS {a} FROM {rows} r WHERE {a} IS NOT NULL AND app_day < {cutoff} GROUP BY user_id",
+        "SELECT user_id, min_by({a}, {o}) AS {a}, min(app_day) AS {d} FROM {rows} r WHERE {a} IS NOT NULL AND app_day < {cutoff} GROUP BY user_id",
         a=name(attribute),
         o=shim("pair", sql("at_us"), name(attribute)),
+        d=name(TOLD_DAY),
         rows=table_scan(told.rows),
         cutoff=cutoff,
     )

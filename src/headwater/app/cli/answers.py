@@ -18,15 +18,14 @@ from headwater.app.cli.speak import Reply, finding_data, finding_line
 from headwater.app.cli.tables import grid_text
 from headwater.app.cli.targets import Target, job_of
 from headwater.app.cli.written import files_told
-from headwater.app.curves import AddedUp, added_up, added_up_grids, curves_of
+from headwater.app.curves import AddedUp, added_up, added_up_grids, curves_of, require_alike
 from headwater.app.newcomers import NewcomerValues, newcomers_of
 from headwater.app.road import write
 from headwater.app.study import Study
 from headwater.app.valued import ValuedStep, value_grid, valued
-from headwater.core.errors import UsageError
 from headwater.core.show import Shown
 from headwater.core.span import as_days, day_of
-from headwater.models.cohort_counts import AGE_DAYS, Cohort
+from headwater.models.cohort_counts import Cohort
 from headwater.models.cohort_curves import CohortCurves
 from headwater.models.ltv import LTV_MODELS
 
@@ -164,13 +163,6 @@ def _drawn(
 ) -> CohortCurves:
     measure = target or job_of(study, None, None).task.measure
     chosen = cohorts or study.settings.curves.cohorts
-    if chosen is not None and chosen not in AGE_DAYS:
-        raise UsageError(
-            "curves.cohorts",
-            what=f"There are no cohorts by '{chosen}'.",
-            why="Ages are counted in whole weeks or in whole months of 30 days.",
-            do="Write --cohorts month or --cohorts week.",
-        )
     return curves_of(
         study,
         measure=measure,
@@ -183,6 +175,7 @@ def _drawn(
 
 def _together(study: Study, made: CohortCurves) -> AddedUp:
     job = job_of(study, made.measure, f"{made.horizon_days}d")
+    require_alike(made, job.task, cutoff=study.ledger().end_day)
     proof, agreed = chosen_forecast(study, job)
     return added_up(study, made, agreed.over(job.task), proof=proof)
 
