@@ -14,7 +14,8 @@ from headwater.evaluation.compare import against, choose_among, draw_bootstraps,
 from headwater.evaluation.scored import ScoredUsers
 from headwater.evaluation.scores import SCORES
 from headwater.evaluation.standing import PRIMARY_SCORES, Choice, Place
-from headwater.evaluation.trials import trials_of
+from headwater.evaluation.trials import Outcome, Trials, trials_of
+from headwater.numerics.resample import draw_bootstrap
 
 Floats = NDArray[np.float64]
 Means = Mapping[str, Callable[[Floats], Floats]]
@@ -115,7 +116,25 @@ def test_a_simple_model_far_off_is_not_taken_because_users_are_few() -> None:
     assert np.mean([d.value for d in found]) > np.mean([d.std_error or 0.0 for d in found])
     assert choice.name == "right"
     assert choice.winner is None
-    assert "no other model lies within one standard error of it" in choice.reason
+    assert "no other model is close to it" in choice.reason
+
+
+@pytest.mark.parametrize(("behind", "place"), [(0.09, Place.CLOSE), (0.11, Place.NOT_CLEARLY_WORSE)])
+def test_however_large_the_standard_error_a_level_ten_points_off_is_not_close(
+    behind: float, place: Place
+) -> None:
+    """One user with most of all money makes it larger than any difference."""
+    bootstrap = draw_bootstrap(100, resamples=200, rng=np.random.default_rng(1)).without_parts()
+    luck = np.random.default_rng(2).normal(0, 5, 200)
+
+    def level(value: float, draws: Floats) -> dict[str, Outcome]:
+        return {"decile_wape": Trials(value=value, draws=draws, shortfall=value, shortfall_draws=draws)}
+
+    trials = {"right": level(0.1, np.full(200, 0.1)), "plain": level(0.1 + behind, 0.1 + behind + luck)}
+    scores = {"decile_wape": SCORED["decile_wape"]}
+    (beside,) = against("right", scores, [(trials, bootstrap)] * 3)
+    assert (beside.differences["plain"][0].std_error or 0.0) > 1
+    assert beside.places["plain"] is place
 
 
 def test_the_simplest_that_holds_is_chosen_with_its_numbers() -> None:

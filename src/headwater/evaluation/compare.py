@@ -14,7 +14,7 @@ from headwater.core.answer import Answer, Estimate, Refusal
 from headwater.core.errors import UsageError
 from headwater.core.finding import Finding, Severity
 from headwater.evaluation.scored import Floats, Score, ScoredUsers
-from headwater.evaluation.standing import PRIMARY_SCORES, Choice, Place, Standing, choose
+from headwater.evaluation.standing import PRIMARY_SCORES, TOLERATED, Choice, Place, Standing, choose
 from headwater.evaluation.trials import Outcome, Trials, trials_of
 from headwater.numerics.resample import Bootstrap, draw_bootstrap, resample_interval
 
@@ -250,7 +250,7 @@ def _standing(
         score=name,
         unit=score.unit,
         leader=leader,
-        places=_places(leader, differences),
+        places=_places(leader, differences, tolerated=TOLERATED.get(name, np.inf)),
         answers=answers,
         differences=differences,
         findings=() if len(usable) >= _FEW_ORIGINS else (_few_origins(len(usable)),),
@@ -293,13 +293,17 @@ def _against(
     return tuple(answer for answer in found if isinstance(answer, Estimate))
 
 
-def _places(leader: str | None, differences: Mapping[str, tuple[Estimate, ...]]) -> dict[str, Place]:
+def _places(
+    leader: str | None, differences: Mapping[str, tuple[Estimate, ...]], *, tolerated: float
+) -> dict[str, Place]:
     if leader is None:
         return {}
-    return {leader: Place.LEADER} | {model: _place(found) for model, found in differences.items()}
+    return {leader: Place.LEADER} | {
+        model: _place(found, tolerated=tolerated) for model, found in differences.items()
+    }
 
 
-def _place(differences: Sequence[Estimate]) -> Place:
+def _place(differences: Sequence[Estimate], *, tolerated: float) -> Place:
     if all(d.low > 0 for d in differences):
         return Place.CLEARLY_WORSE
     if all(d.high < 0 for d in differences):
@@ -308,7 +312,7 @@ def _place(differences: Sequence[Estimate]) -> Place:
         float(np.mean(of))
         for of in ([d.value for d in differences], [d.std_error or 0.0 for d in differences])
     )
-    return Place.CLOSE if mean <= error else Place.NOT_CLEARLY_WORSE
+    return Place.CLOSE if mean <= min(error, tolerated) else Place.NOT_CLEARLY_WORSE
 
 
 def _few_origins(n_origins: int) -> Finding:

@@ -50,8 +50,8 @@ SHOWN_SCORES = (
 )
 
 _RULE = (
-    "Balance is the normalized Gini over 1 + decile WAPE; the leader has the highest. The choice is the simplest model within one "
-    "standard error of the leader on ranking and on level. 'Clearly': the paired difference is clear of zero, with the same sign, at every origin."
+    "Balance is the normalized Gini over 1 + decile WAPE; the leader has the highest. The choice is the simplest model close to the "
+    "leader on ranking and on level: within one standard error, and at most .05 of the Gini or 10 points of level worse. 'Clearly': the paired difference is clear of zero, with the same sign, at every origin."
 )
 
 

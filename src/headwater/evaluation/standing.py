@@ -1,8 +1,8 @@
 """Where models stand on a score, and the choice among them.
 
 The leader is the model that ranks best for its error of level: it has the highest ``normalized_gini / (1 +
-decile_wape)``, both averaged over the origins. The choice is the simplest model that lies within one
-standard error of the leader on ranking and on level (Breiman et al. 1984).
+decile_wape)``, both averaged over the origins. The choice is the simplest model close to the leader on
+ranking and on level: within one standard error (Breiman et al. 1984), and at most ``TOLERATED`` worse.
 
 So a constant forecast, which ranks nobody, never leads however right its mean is; a little ranking is not bought
 with a total that is far off; and no model but the leader moves the bar for the others.
@@ -18,11 +18,24 @@ from headwater.core.answer import Answer, Estimate
 from headwater.core.errors import UsageError
 from headwater.core.finding import Finding, Severity
 
-__all__ = ["PRIMARY_SCORES", "SCORE_WORDS", "Choice", "Place", "Standing", "balance", "choose", "leader_of"]
+__all__ = [
+    "PRIMARY_SCORES",
+    "SCORE_WORDS",
+    "TOLERATED",
+    "Choice",
+    "Place",
+    "Standing",
+    "balance",
+    "choose",
+    "leader_of",
+]
 
 SCORE_WORDS = {"normalized_gini": "ranking", "decile_wape": "level"}
 PRIMARY_SCORES = tuple(SCORE_WORDS)
 """Ranking and level: a forecast is used for both, so both decide."""
+TOLERATED = {"normalized_gini": 0.05, "decile_wape": 0.1}
+"""How much worse than the leader a simpler model may be at most, however large the standard error: where one user
+decides what a tenth brought, it is so large that anything would lie within it."""
 
 
 class Place(StrEnum):
@@ -30,7 +43,7 @@ class Place(StrEnum):
 
     LEADER = "leader"
     CLEARLY_BETTER = "clearly better"
-    CLOSE = "within one standard error"
+    CLOSE = "close"
     NOT_CLEARLY_WORSE = "not clearly worse"
     CLEARLY_WORSE = "clearly worse"
 
@@ -70,7 +83,7 @@ class Standing:
 
     @property
     def holders(self) -> frozenset[str]:
-        """The models that lie within one standard error of the leader, itself among them."""
+        """The models close to the leader, or better, itself among them."""
         return frozenset(m for m, place in self.places.items() if place in _HOLD)
 
     def mean_value(self, model: str) -> float:
@@ -127,7 +140,7 @@ def choose(
     *,
     against: Callable[[str], Sequence[Standing]],
 ) -> Choice:
-    """The simplest model within one standard error of the leader on ranking and on level.
+    """The simplest model close to the leader on ranking and on level.
 
     Equally simple models are told apart by their balance of the two, then by name.
 
@@ -206,12 +219,12 @@ def _reason(
     if alone:
         said = f"{best}, and every other model is clearly worse on {' or '.join(s.score for s in beside)}"
     elif holders == frozenset({leader}):
-        said = f"No clear winner. {best}, and no other model lies within one standard error of it on {scores}"
+        said = f"No clear winner. {best}, and no other model is close to it on {scores}"
     elif name == leader:
         said = f"No clear winner. {best}, and no simpler model holds beside it (those that hold: {', '.join(others)})"
     else:
         said = (
-            f"No clear winner. {best}; {name} is the simplest model within one standard error of it on {scores} "
+            f"No clear winner. {best}; {name} is the simplest model close to it on {scores} "
             f"(the others: {', '.join(others)})"
         )
     return f"{said}: {figures}.{_traded(leader, beside)}"

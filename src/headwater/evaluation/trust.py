@@ -172,7 +172,7 @@ def _not_the_choice(backtest: Backtest, model: str) -> list[Finding]:
     held = (
         f"{model} is clearly worse than {backtest.choice.leader} on {' and '.join(worse)}"
         if worse
-        else f"{model} is not the simplest within one standard error of {backtest.choice.leader}, the leader"
+        else f"{model} is not the simplest close to {backtest.choice.leader}, the leader"
     )
     return [
         Finding(
@@ -189,7 +189,7 @@ def _naive_chosen(backtest: Backtest, over: str) -> str:
     name, leader = backtest.choice.name, backtest.choice.leader
     if name == leader:
         return f"{over} no model had a better balance of ranking and level than {name}, a naive rule."
-    return f"{over} {name}, a naive rule, lay within one standard error of {leader}, which leads, on ranking and on level."
+    return f"{over} {name}, a naive rule, was close to {leader}, which leads, on ranking and on level."
 
 
 def _no_better(what: str) -> Finding:

@@ -149,6 +149,10 @@ class PageSheet:
 
     def _chart(self, chart: Chart) -> None:
         self._row += 1
+        if not plot_of(chart).series:  # Excel has no chart of nothing
+            self._line(chart.title, size=12, bold=True)
+            self._line(chart.finding, color=SOFT)
+            return
         self._keep_together(height_of(plot_of(chart)) + 2 * PIXELS_PER_ROW)
         self._line(chart.title, size=12, bold=True)
         self._line(chart.finding, color=SOFT)
