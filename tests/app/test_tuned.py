@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import stat
 import sys
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from headwater.app.cli.tune import tune_reply
 from headwater.app.config import read_settings
-from headwater.app.tuned import write_tuned
+from headwater.app.tuned import Tuned, write_tuned
 from headwater.core.errors import ConfigError
+from headwater.learners.tuning import Search, Trial
+from headwater.models.tuning import Tuning
+from headwater.numerics.calibration import Gain
 
 if TYPE_CHECKING:
     from conftest import Shop
@@ -120,5 +126,46 @@ def test_lines_are_written_whole_or_not_at_all(shop: Shop) -> None:
     assert shop.config.read_text(encoding="utf-8").startswith(before)
     assert read_settings(shop.config).settings == {
         "lightgbm_hurdle": {"leaves": 9, "without": ["calendar"]},
-        "lightgbm_tweedie": {"penalty": 0.0123},
+        "lightgbm_tweedie": {"penalty": 0.0123456},
     }
+
+
+def test_a_settings_file_keeps_its_mode_its_link_its_line_ends_and_what_is_its_own(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """Sections apart, a private mode, Windows line ends, a link, a number of the user's own: all as they were."""
+    own = "[settings.lightgbm_hurdle]\nlearning_rate = 0.123456\n"
+    text = f"{own}{shop.config.read_text(encoding='utf-8')}\n[settings.lightgbm_tweedie]\nleaves = 5\n"
+    real = tmp_path / "elsewhere.toml"
+    real.write_bytes(text.replace("\n", "\r\n").encode())
+    real.chmod(0o600)
+    shop.config.unlink()
+    shop.config.symlink_to(real)
+    write_tuned(shop.config, "lightgbm_hurdle", {"leaves": 9}, remark="found on windows")
+    write_tuned(shop.config, "lightgbm_increments", {"leaves": 7})
+    assert shop.config.is_symlink()
+    assert stat.S_IMODE(real.stat().st_mode) == 0o600
+    written = real.read_bytes().decode()
+    assert written.count("\n") == written.count("\r\n")
+    assert "[settings.lightgbm_hurdle]\r\n# found on windows\r\nlearning_rate = 0.123456\r\n" in written
+    assert read_settings(shop.config).settings == {
+        "lightgbm_hurdle": {"learning_rate": 0.123456, "leaves": 9},
+        "lightgbm_increments": {"leaves": 7},
+        "lightgbm_tweedie": {"leaves": 5},
+    }
+
+
+def test_a_search_that_saw_the_windows_of_the_backtest_leaves_a_trace() -> None:
+    trial = Trial(
+        number=1, settings={"leaves": 7}, loss=-0.1, gain=Gain(share=0.1, std_error=0.01), seconds=1
+    )
+    found = Search(settings={"leaves": 7}, best=trial, confirmed=trial.gain, trials=(trial,), ended="it was")
+    tuning = Tuning(model="lightgbm_hurdle", origins=(20_000,), n_users=9, standing={}, found=found)
+    fair, seen = (Tuned(tuning=tuning, standing_at=20_454, seen_by_backtest=s) for s in (False, True))
+    assert not fair.findings
+    assert fair.lines == "[settings.lightgbm_hurdle]\nleaves = 7\n"
+    assert [f.code for f in seen.findings] == ["tune.seen_by_backtest"]
+    assert seen.lines.splitlines()[1] == "# found on the windows of the backtest, 2026-01-01"
+    said = tune_reply(seen, written=None)
+    assert said.text.count("warn tune.seen_by_backtest") == 1
+    assert said.data["findings"][0]["severity"] == "warn"

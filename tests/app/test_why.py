@@ -12,6 +12,7 @@ import pytest
 import headwater as hw
 from headwater.app.run import run
 from headwater.core.block import Chart, Grid, Prose
+from headwater.core.errors import UsageError
 
 if TYPE_CHECKING:
     from conftest import Shop
@@ -51,6 +52,7 @@ def test_the_factors_of_a_user_multiply_to_the_forecast_that_is_handed_over(
         change = headwater(*words, "--json", at=boosted.folder).json
         moved = change["come"] - change["gone"] + sum(change["by_column"].values()) + change["rest"]
         assert moved == pytest.approx(change["later"] - change["earlier"], abs=ADDS_UP * change["later"])
+        assert abs(change["rest"]) < ADDS_UP * change["later"]  # all who stayed are looked at
         assert "who stayed" in headwater(*words, at=boosted.folder).out
     events = hw.read(boosted.folder)
     ledger = hw.ledger(events)
@@ -61,6 +63,15 @@ def test_the_factors_of_a_user_multiply_to_the_forecast_that_is_handed_over(
     assert (told.n_stayed, told.group) == (change["n_stayed"], "country de")
     assert hw.drivers(model, snapshot).drivers
     assert hw.user_drivers(model, snapshot, users=users)[1].user_id == users[1]
+    for code, ask in {
+        "drivers.no_cutoff": lambda: hw.drivers(model, snapshot, cutoff="1999-01-01"),
+        "drivers.no_users": lambda: hw.user_drivers(model, snapshot, users=[]),
+        "drivers.no_column": lambda: hw.changes(model, snapshot, earlier=days[1], group={"tenure_days": "x"}),
+    }.items():
+        with pytest.raises(UsageError, match=code):
+            ask()
+    with pytest.raises(UsageError, match=r"drivers\.no_cutoff"):
+        hw.changes(model, snapshot, earlier="1999-01-01")
 
 
 def test_what_cannot_be_explained_is_refused(shop: Shop, headwater: Callable[..., Any]) -> None:

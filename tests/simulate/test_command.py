@@ -69,6 +69,8 @@ def test_about_so_many_events(tmp_path: Path, days: str, events: int) -> None:
     [
         (("--faults", "futur"), "simulate.fault"),
         (("--by", "week"), "simulate.by"),
+        (("--from", "9999-12-01"), "simulate.days"),
+        (("--from", "0001-01-01"), "simulate.days"),
         (("--chunk", "30"), "simulate.size"),
         (("--until", "tomorrow"), "date.unreadable"),
     ],

@@ -8,8 +8,9 @@ from datetime import timedelta
 from headwater.app.plan import Job, task_of
 from headwater.app.road import day_given, study_of
 from headwater.app.tuned import Tuned, tune_model
+from headwater.core.errors import UsageError
 from headwater.core.ledger import Ledger, Snapshot
-from headwater.core.span import as_days
+from headwater.core.span import as_days, date_of
 from headwater.learners.boosting import predicting_with
 from headwater.models.changes import Change, what_changed
 from headwater.models.drivers import Drivers, UserDrivers, drivers_of
@@ -22,7 +23,8 @@ __all__ = ["changes", "drivers", "tune", "user_drivers"]
 def drivers(model: FittedModel, snapshot: Snapshot, *, cutoff: str | int | None = None) -> Drivers:
     """The columns a model goes by for the users of a cutoff (the latest, unless named), the weightiest first.
 
-    Raises ``UsageError`` (``drivers.not_explained``) where neither the model nor a member of it is boosted.
+    Raises ``UsageError`` (``drivers.not_explained``) where neither the model nor a member of it is boosted,
+    ``drivers.no_cutoff`` where the snapshot has no such cutoff; all here raise that one.
     """
     with predicting_with(model.threads):
         return drivers_of(model.predictor, snapshot, cutoff=_cutoff(snapshot, cutoff))
@@ -33,7 +35,7 @@ def user_drivers(
 ) -> tuple[UserDrivers, ...]:
     """Why some users' forecasts are what they are: what all share, times a factor of each column.
 
-    Raises ``UsageError`` (``drivers.not_explained``), ``DataError`` (``drivers.nobody``).
+    Raises ``UsageError`` (``drivers.not_explained``, ``drivers.no_users``), ``DataError`` (``drivers.nobody``).
     """
     day = _cutoff(snapshot, cutoff)
     return drivers_of_users(model.predictor, snapshot, cutoff=day, users=users, unit=model.task.unit)
@@ -49,13 +51,14 @@ def changes(
 ) -> Change:
     """What moved a group's forecast between two cutoffs of a snapshot, by one model, to the sum.
 
-    ``group`` maps text columns to the value its users have. Raises ``DataError`` (``drivers.nobody``).
+    ``group`` maps text columns to the value its users have. Raises ``DataError`` (``drivers.nobody``),
+    ``UsageError`` (``drivers.no_column``).
     """
     with predicting_with(model.threads):
         return what_changed(
             model.predictor,
             snapshot,
-            earlier=day_given(earlier),
+            earlier=_cutoff(snapshot, earlier),
             later=_cutoff(snapshot, later),
             group=group,
             unit=model.task.unit,
@@ -85,4 +88,13 @@ def tune(
 
 
 def _cutoff(snapshot: Snapshot, given: str | int | None) -> int:
-    return max(snapshot.cutoffs) if given is None else day_given(given)
+    """A cutoff of the snapshot: the latest, unless one is given. Raises ``UsageError`` (``drivers.no_cutoff``)."""
+    day = max(snapshot.cutoffs) if given is None else day_given(given)
+    if day not in snapshot.cutoffs:
+        raise UsageError(
+            "drivers.no_cutoff",
+            what=f"The snapshot has no cutoff {date_of(day)}.",
+            why="It knows nobody as of that day, so there is no forecast that could be explained.",
+            do=f"Take one of {', '.join(str(date_of(c)) for c in sorted(snapshot.cutoffs))}, or make the snapshot with that cutoff among its own.",
+        )
+    return day

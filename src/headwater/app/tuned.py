@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.items import Table
+from tomlkit.items import InlineTable, Table
 
 from headwater.app.config import settings_of
 from headwater.app.model_settings import model_settings_of
 from headwater.app.plan import Job, learning_cutoffs, origins_of, rungs_of
 from headwater.app.store import write_whole
 from headwater.app.study import Study, ledger_key, seeded
-from headwater.core.block import Block, Code, Prose
+from headwater.core.block import Block, Callout, Code, Prose
 from headwater.core.errors import DataError
+from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger
 from headwater.core.show import Shown
 from headwater.core.span import date_of
@@ -43,18 +45,38 @@ class Tuned(Shown):
     def lines(self) -> str:
         """The section of ``headwater.toml`` that says so; empty where what stands stays."""
         found = self.tuning.found.settings
-        return lines_of(self.tuning.model, self.tuning.settings) if found else ""
+        return lines_of(self.tuning.model, self.tuning.settings, remark=self.remark) if found else ""
+
+    @property
+    def remark(self) -> str:
+        """What is to stand above the settings: that the backtest is no fair test of them, where it is none."""
+        return (
+            f"found on the windows of the backtest, {date_of(self.standing_at)}"
+            if self.seen_by_backtest
+            else ""
+        )
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What a reader of a later backtest must know."""
+        if not self.seen_by_backtest:
+            return ()
+        return (
+            Finding(
+                code="tune.seen_by_backtest",
+                severity=Severity.WARN,
+                what=f"The log is too short to tune {self.tuning.model} before the windows that the backtest looks at: the search saw them, up to {date_of(self.standing_at)}.",
+                why="A backtest with settings that were found on its own windows flatters them a little.",
+                do="Judge them by windows that end later, or tune again when the log is longer.",
+            ),
+        )
 
     def blocks(self) -> tuple[Block, ...]:
         """The decision, every trial, how the backtest is to be read, and the lines to paste."""
-        told = (
-            "The log is too short to tune before the windows that the backtest looks at: a backtest with settings "
-            "found here flatters them a little."
-            if self.seen_by_backtest
-            else f"Nothing after {date_of(self.standing_at)} was seen, where the windows of the backtest begin: it stays a fair test."
-        )
+        told = f"Nothing after {date_of(self.standing_at)} was seen, where the windows of the backtest begin: it stays a fair test."
+        fair = (*(Callout(finding=f) for f in self.findings),) or (Prose(text=told),)
         lines = (Code(title="Lines for headwater.toml", text=self.lines, language="toml"),)
-        return (*self.tuning.blocks(), Prose(text=told), *(lines if self.lines else ()))
+        return (*self.tuning.blocks(), *fair, *(lines if self.lines else ()))
 
 
 def tune_model(
@@ -91,8 +113,8 @@ def tune_model(
     )
 
 
-def lines_of(model: str, settings: ModelSettings) -> str:
-    """The section of a model's settings.
+def lines_of(model: str, settings: ModelSettings, *, remark: str = "") -> str:
+    """The section of a model's settings, with a ``remark`` as a comment above them.
 
     >>> print(lines_of("lightgbm_hurdle", {"leaves": 7, "without": ("calendar",)}), end="")
     [settings.lightgbm_hurdle]
@@ -101,17 +123,24 @@ def lines_of(model: str, settings: ModelSettings) -> str:
     """
     document = tomlkit.document()
     _put(document, model, settings)
-    return tomlkit.dumps(document)
+    return _remarked(tomlkit.dumps(document), model, remark)
 
 
-def write_tuned(path: Path, model: str, settings: ModelSettings) -> None:
+def write_tuned(path: Path, model: str, settings: ModelSettings, *, remark: str = "") -> None:
     """Put a model's settings into a settings file, whole or not at all; all else in it stays as it is written.
+
+    A ``remark`` stands above them as a comment. The file keeps its mode, its line ends and the links to it.
 
     Raises ``ConfigError`` where the file would not be one.
     """
-    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    path = path.resolve()
+    with path.open(encoding="utf-8", newline="") as file:
+        before = file.read()
+    document = tomlkit.parse(before)
     _put(document, model, settings)
-    text = tomlkit.dumps(document)
+    text = _remarked(tomlkit.dumps(document), model, remark)
+    if before.count("\r\n") == before.count("\n") > 0:
+        text = text.replace("\r\n", "\n").replace("\n", "\r\n")
     model_settings_of(settings_of(document.unwrap(), text=text, file=path.name).settings)
     write_whole(path, text)
 
@@ -121,15 +150,20 @@ def _put(document: tomlkit.TOMLDocument, model: str, settings: ModelSettings) ->
         document.add("settings", tomlkit.table(is_super_table=True))
     sections: Any = document["settings"]
     if model not in sections:
-        sections.add(model, tomlkit.table())
+        sections[model] = tomlkit.inline_table() if isinstance(sections, InlineTable) else tomlkit.table()
     section: Table = sections[model]
     for key, value in settings.items():
-        section[key] = list(value) if isinstance(value, tuple) else _short(value)
+        section[key] = list(value) if isinstance(value, tuple) else value
 
 
-def _short(value: float) -> float:
-    """A number as people write it: three digits say all that a search knows."""
-    return value if isinstance(value, int) else float(f"{value:.3g}")
+def _remarked(text: str, model: str, remark: str) -> str:
+    """The text with a comment below the head of a model's section."""
+    head = re.compile(
+        rf"^(\[\s*settings\s*\.\s*[\"']?{re.escape(model)}[\"']?\s*\][^\r\n]*)(\r?\n)", re.MULTILINE
+    )
+    if not remark or f"# {remark}" in text:
+        return text
+    return head.sub(lambda found: f"{found[1]}{found[2]}# {remark}{found[2]}", text, count=1)
 
 
 def _earliest_origin(ledger: Ledger, job: Job) -> int | None:

@@ -14,9 +14,9 @@ from headwater.core.errors import UsageError
 from headwater.core.ledger import Snapshot
 from headwater.core.span import date_of
 from headwater.engine.arrays import column_floats
-from headwater.evaluation.grouping import by_month
+from headwater.evaluation.grouping import Grouping, by_month
 from headwater.learners.boosting import predicting_with
-from headwater.models.changes import Change, changes_of, what_changed
+from headwater.models.changes import Change, Mask, changes_of, what_changed
 from headwater.models.drivers import Drivers, UserDrivers, drivers_of, user_drivers
 from headwater.models.ltv import LTV_MODELS
 from headwater.snapshots.rows import rows_at
@@ -75,17 +75,6 @@ def change_of(
     """
     now = study.ledger().end_day
     snapshot, earlier = _two_cutoffs(study, job, since)
-    texts = [c.name for c in snapshot.attributes]
-    for column in group:
-        if column not in texts:
-            raise UsageError(
-                "drivers.no_column",
-                what=f"'{column}' is no text column of the snapshot.",
-                why="A group is told by what users have in such a column.",
-                do=f"Take one of: {', '.join(texts)}."
-                if texts
-                else "Keep a text column of the source: keep = [...].",
-            )
     with predicting_with(study.threads):
         return what_changed(
             study.open_model(fitted).predictor,
@@ -132,10 +121,12 @@ def _made(study: Study, fitted: FittedStep, snapshot: Snapshot, earlier: int) ->
     if earlier == now:
         return Why(drivers=drivers, changes=())
     one, two = (_months(snapshot, c) for c in (earlier, now))
-    members = {_ALL: (np.ones(one.size, dtype=np.bool_), np.ones(two.size, dtype=np.bool_))}
-    names, counts = np.unique(two, return_counts=True)
-    largest = names[np.argsort(-counts, kind="stable")[:_COHORTS]]
-    members |= {f"cohort {m}": (one == m, two == m) for m in sorted(largest.tolist())}
+    members: dict[str, tuple[Mask, Mask]] = {
+        _ALL: (np.ones(one.codes.size, dtype=np.bool_), np.ones(two.codes.size, dtype=np.bool_))
+    }
+    counts = np.bincount(two.codes, minlength=len(two.names))
+    largest = [two.names[k] for k in np.argsort(-counts, kind="stable")[:_COHORTS]]
+    members |= {f"cohort {m}": (_in_month(one, m), _in_month(two, m)) for m in sorted(largest)}
     with predicting_with(study.threads):
         model = study.open_model(fitted).predictor
         changes = changes_of(
@@ -149,10 +140,15 @@ def _drivers(study: Study, fitted: FittedStep, snapshot: Snapshot) -> Drivers:
         return drivers_of(study.open_model(fitted).predictor, snapshot, cutoff=max(snapshot.cutoffs))
 
 
-def _months(snapshot: Snapshot, cutoff: int) -> np.ndarray:
+def _months(snapshot: Snapshot, cutoff: int) -> Grouping:
     """The month in which each user was first seen."""
-    grouping = by_month(cutoff - column_floats(rows_at(snapshot, cutoff, ("tenure_days",)), "tenure_days"))
-    return np.array(grouping.names)[grouping.codes]
+    return by_month(cutoff - column_floats(rows_at(snapshot, cutoff, ("tenure_days",)), "tenure_days"))
+
+
+def _in_month(months: Grouping, month: str) -> Mask:
+    if month not in months.names:
+        return np.zeros(months.codes.size, dtype=np.bool_)
+    return months.codes == months.names.index(month)
 
 
 def _chart(drivers: Drivers, name: str) -> Chart:
@@ -160,7 +156,9 @@ def _chart(drivers: Drivers, name: str) -> Chart:
     first = shown[0]
     return Chart(
         name=f"drivers_chart_{name}",
-        title="What the model goes by",
+        title=f"What {drivers.member} goes by, its part of the forecast ({drivers.weight:.0%} of the blend)"
+        if drivers.member
+        else "What the model goes by",
         kind=ChartKind.BAR,
         fields=(
             Field(name="column", label="Column"),

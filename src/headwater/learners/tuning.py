@@ -108,7 +108,7 @@ def search(
             begin = run.best.settings
             continue
         asked = study.ask(fixed_distributions=space)
-        trial = run.attempt({**begin, **asked.params})
+        trial = run.attempt({**begin, **{name: _short(value) for name, value in asked.params.items()}})
         study.tell(asked, trial.loss)
     return run.ended(ended)
 
@@ -191,6 +191,11 @@ def _gain(before: Sequence[Losses], after: Sequence[Losses], *, odd: bool) -> Ga
     buckets = np.concatenate([o.buckets for o in before])
     judged = buckets % 2 == int(odd)
     return paired_gain(old[judged], new[judged], clusters=buckets[judged])
+
+
+def _short(value: float) -> float:
+    """A number as people write it: three digits say all that a search knows."""
+    return value if isinstance(value, int) else float(f"{value:.3g}")
 
 
 def _distribution(optuna: Any, dial: Dial) -> Any:

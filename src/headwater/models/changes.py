@@ -6,7 +6,7 @@ users are many, and made to add up to what all of them moved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,16 +15,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headwater.core.block import Block, Field, Form, Grid, Prose
-from headwater.core.errors import DataError
+from headwater.core.errors import DataError, UsageError
 from headwater.core.ledger import Snapshot
 from headwater.core.show import Shown
 from headwater.core.span import date_of
 from headwater.models.drivers import Blended, Explains
 from headwater.models.model import Floats, Predictor
 from headwater.numerics.attribution import logarithmic_mean, regression_total
-from headwater.snapshots.rows import rows_at
+from headwater.snapshots.rows import rows_at, rows_in_parts, rows_taken
 
-__all__ = ["Change", "changes_of", "what_changed"]
+__all__ = ["Change", "Mask", "changes_of", "what_changed"]
 
 Mask = NDArray[np.bool_]
 Places = NDArray[np.int64]
@@ -92,9 +92,10 @@ def what_changed(
     """Take the change of a group's forecast between two cutoffs apart.
 
     ``group`` maps text columns to the value that users of the group have (all users without it).
-    Raises ``DataError`` (``drivers.nobody``).
+    Raises ``DataError`` (``drivers.nobody``), ``UsageError`` (``drivers.no_column``).
     """
     given = dict(group or {})
+    _require_texts(snapshot, given)
     sides = [rows_at(snapshot, c, (*given, "user_id")) for c in (earlier, later)]
     label = " and ".join(f"{k} {v}" for k, v in given.items()) or "all users"
     one, two = (_having(rows, given) for rows in sides)
@@ -171,17 +172,17 @@ def _moves(model: Predictor, snapshot: Snapshot, earlier: int, later: int) -> _M
     users: list[pa.ChunkedArray] = []
     means: list[Floats] = []
     for cutoff in (earlier, later):
-        rows = rows_at(snapshot, cutoff, (*model.columns, "user_id"))
-        means.append(model.predict(rows) if rows.num_rows else np.empty(0))
-        users.append(rows.column("user_id"))
-    place = pc.index_in(users[0], users[1].combine_chunks())
+        parts = list(_predicted(model, snapshot, cutoff))
+        means.append(np.concatenate([mean for _, mean in parts] or [np.empty(0)]))
+        users.append(pa.chunked_array([c for ids, _ in parts for c in ids.chunks], pa.string()))
+    place = pc.index_in(users[0], users[1])
     first = np.flatnonzero(pc.is_valid(place).to_numpy(zero_copy_only=False))
     second = pc.drop_null(place).to_numpy(zero_copy_only=False).astype(np.int64)
     looked_at, n_certain = _looked_at(means[1][second] - means[0][first])
     columns, parts = _parts(
         model,
         *(
-            rows_at(snapshot, cutoff, model.columns).take(pa.array(places[looked_at]))
+            rows_taken(snapshot, cutoff, model.columns, places[looked_at])
             for cutoff, places in ((earlier, first), (later, second))
         ),
     )
@@ -193,6 +194,11 @@ def _moves(model: Predictor, snapshot: Snapshot, earlier: int, later: int) -> _M
         columns=columns,
         parts=parts,
     )
+
+
+def _predicted(model: Predictor, snapshot: Snapshot, cutoff: int) -> Iterator[tuple[pa.ChunkedArray, Floats]]:
+    for rows in rows_in_parts(snapshot, cutoff, (*model.columns, "user_id")):
+        yield rows.column("user_id").cast(pa.string()), model.predict(rows)
 
 
 def _looked_at(moved: Floats) -> tuple[Places, int]:
@@ -246,6 +252,20 @@ def _change(
         n_looked_at=int(np.count_nonzero(both[moves.looked_at])),
         unit=unit,
     )
+
+
+def _require_texts(snapshot: Snapshot, group: Mapping[str, str]) -> None:
+    texts = [c.name for c in snapshot.attributes]
+    for column in group:
+        if column not in texts:
+            raise UsageError(
+                "drivers.no_column",
+                what=f"'{column}' is no text column of the snapshot.",
+                why="A group is told by what users have in such a column.",
+                do=f"Take one of: {', '.join(texts)}."
+                if texts
+                else "Keep a text column of the source: keep = [...].",
+            )
 
 
 def _having(rows: pa.Table, group: Mapping[str, str]) -> Mask:

@@ -22,13 +22,14 @@ from headwater.core.show import Shown
 from headwater.core.span import date_of
 from headwater.engine.arrays import column_objects
 from headwater.models.model import Floats, Predictor
-from headwater.snapshots.rows import rows_at
+from headwater.snapshots.rows import rows_at, rows_taken
 
 __all__ = [
     "Blended",
     "Contributions",
     "Driver",
     "Drivers",
+    "Explained",
     "Explains",
     "UserDriver",
     "UserDrivers",
@@ -40,6 +41,7 @@ __all__ = [
 _MANY = 20_000
 _CLEAR = 0.3
 _SHOWN = 15
+_WEIGHS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +101,13 @@ class Driver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drivers(Shown):
-    """The columns a model went by, the weightiest first."""
+    """The columns a model went by, the weightiest first; of a blend, those of a ``member`` of a ``weight`` in it."""
 
     drivers: tuple[Driver, ...]
     n_users: int
     told: str = ""
+    member: str = ""
+    weight: float = 1.0
 
     def blocks(self) -> tuple[Block, ...]:
         """The weightiest columns as a table."""
@@ -139,6 +143,7 @@ class UserDrivers(Shown):
     """Why a user's forecast is what it is: ``shared`` times every factor times ``others`` is the forecast.
 
     ``shared`` is what the model says before it looks at the user, ``others`` the factor of all columns not named.
+    Of a blend, ``forecast`` is what its ``member`` says, which counts for a ``weight`` of the blend's own.
     """
 
     user_id: str
@@ -148,6 +153,8 @@ class UserDrivers(Shown):
     forecast: float
     unit: str = ""
     told: str = ""
+    member: str = ""
+    weight: float = 1.0
 
     def blocks(self) -> tuple[Block, ...]:
         """The steps from what all share to the user's forecast."""
@@ -164,7 +171,8 @@ class UserDrivers(Shown):
             Field(name="after", label="Forecast so far", form=Form.NUMBER, unit=self.unit),
         )
         rows = [(c, v, f, a) for (c, v, f), a in zip(steps, after.tolist(), strict=True)]
-        told = f"The forecast of {self.user_id} is {self.forecast:,.4g} {self.unit}".rstrip()
+        by = f" by {self.member}, its part of the forecast," if self.member else ""
+        told = f"The forecast of {self.user_id}{by} is {self.forecast:,.4g} {self.unit}".rstrip()
         return (
             Prose(text=f"{told}. {self.told}".rstrip(), lead=True),
             Grid.of("user_drivers", "Why", fields, rows),
@@ -174,14 +182,16 @@ class UserDrivers(Shown):
 def drivers_of(model: Predictor, snapshot: Snapshot, *, cutoff: int) -> Drivers:
     """The columns a model goes by for the users of a cutoff (20,000 of them, evenly spread, where there are more).
 
-    Of a blend, those of the member that can be explained. Raises ``UsageError`` (``drivers.not_explained``).
+    Of a blend, those of its weightiest member that can be explained. Raises ``UsageError`` (``drivers.not_explained``).
     """
-    explains, told = explained(model)
-    rows = rows_at(snapshot, cutoff, explains.columns)
-    n_all = rows.num_rows
+    part = explained(model)
+    explains, told = part.explains, part.told
+    n_all = rows_at(snapshot, cutoff, ()).num_rows
     if n_all > _MANY:
-        rows = rows.take(pa.array(np.arange(_MANY) * n_all // _MANY))
+        rows = rows_taken(snapshot, cutoff, explains.columns, np.arange(_MANY) * n_all // _MANY)
         told = f"{told} These are {_MANY:,} of {n_all:,} users, evenly spread.".lstrip()
+    else:
+        rows = rows_at(snapshot, cutoff, explains.columns)
     made = explains.contributions(rows)
     size = np.abs(made.parts).mean(axis=0)
     shares = size / max(float(size.sum()), 1e-300)
@@ -200,6 +210,8 @@ def drivers_of(model: Predictor, snapshot: Snapshot, *, cutoff: int) -> Drivers:
         ),
         n_users=rows.num_rows,
         told=told,
+        member=part.member,
+        weight=part.weight,
     )
 
 
@@ -208,9 +220,17 @@ def user_drivers(
 ) -> tuple[UserDrivers, ...]:
     """Why the forecasts of some users are what they are, in the snapshot's order of users: the ``top`` columns of each.
 
-    Raises ``UsageError`` (``drivers.not_explained``), ``DataError`` (``drivers.nobody``).
+    Raises ``UsageError`` (``drivers.not_explained``, ``drivers.no_users``), ``DataError`` (``drivers.nobody``).
     """
-    explains, told = explained(model)
+    if not users:
+        raise UsageError(
+            "drivers.no_users",
+            what="No user is named.",
+            why="It is the forecast of a user that is taken apart here.",
+            do="Name one or more, as the forecasts spell them, or ask for the drivers of all users.",
+        )
+    part = explained(model)
+    explains = part.explains
     rows = rows_at(snapshot, cutoff, (*explains.columns, "user_id"))
     rows = rows.filter(pc.is_in(rows.column("user_id"), pa.array(list(users), pa.string())))
     names = [str(n) for n in column_objects(rows, "user_id")]
@@ -239,26 +259,49 @@ def user_drivers(
             others=float(np.exp(made.parts[i, order[i, top:]].sum())),
             forecast=float(np.exp(made.base[i] + made.parts[i].sum())),
             unit=unit,
-            told=told,
+            told=part.told,
+            member=part.member,
+            weight=part.weight,
         )
         for i in range(rows.num_rows)
     )
 
 
-def explained(model: Predictor) -> tuple[Explains, str]:
-    """What of a model can be explained, and a sentence about it where that is not the whole. Raises ``UsageError`` (``drivers.not_explained``)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """What of a model can be explained: itself, or a ``member`` of a ``weight`` in it, with a sentence that says so."""
+
+    explains: Explains
+    member: str = ""
+    weight: float = 1.0
+
+    @property
+    def told(self) -> str:
+        """What part of the forecast this is; empty where it is the whole."""
+        if not self.member:
+            return ""
+        return f"The model is a blend; this is its member {self.member}, whose weight is {self.weight:.2f}: its part of the forecast."
+
+
+def explained(model: Predictor) -> Explained:
+    """What of a model can be explained; of a blend, the weightiest such member. Raises ``UsageError`` (``drivers.not_explained``)."""
     if isinstance(model, Explains):
-        return model, ""
+        return Explained(explains=model)
+    able: list[Explained] = []
     if isinstance(model, Blended):
-        for (name, member), weight in zip(model.members.items(), model.weights.tolist(), strict=True):
-            if isinstance(member, Explains):
-                return (
-                    member,
-                    f"The model is a blend; this is its member {name}, whose weight is {weight:.2f}.",
-                )
+        able = [
+            Explained(explains=member, member=name, weight=weight)
+            for (name, member), weight in zip(model.members.items(), model.weights.tolist(), strict=True)
+            if isinstance(member, Explains)
+        ]
+    best = max(able, key=lambda one: one.weight, default=None)
+    if best is not None and best.weight >= _WEIGHS:
+        return best
     raise UsageError(
         "drivers.not_explained",
-        what="This model does not say what its columns contribute.",
+        what="This model does not say what its columns contribute."
+        if best is None
+        else f"In this blend no member that says what its columns contribute weighs anything to speak of (the most is {best.member}, {best.weight:.2f}).",
         why="Drivers are read off the boosted models only.",
         do="Explain a LightGBM model of the same task, such as lightgbm_hurdle.",
     )

@@ -36,6 +36,7 @@ __all__ = [
 APP_ZONE = "America/New_York"
 CLUSTER_SIZE = 20
 _FIRST_USERS = 0.12
+_EARLIEST, _LATEST = "1970-01-10", "2100-01-01"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +200,14 @@ class World:
                 what=f"A world of {self.n_users} users and {self.n_days} days, {self.users_at_a_time} users at a time.",
                 why="Its experiments and its truth need at least one user and 60 days; friends are kept together.",
                 do=f"Give --users 1 or more, --days 60 or more, and a chunk that is a multiple of {CLUSTER_SIZE}.",
+            )
+
+        if not day_of(_EARLIEST) <= self.first_day <= self.end_day <= day_of(_LATEST):
+            raise UsageError(
+                "simulate.days",
+                what=f"{self.n_days:,} days from {date_of(self.first_day)} are not all between {_EARLIEST} and {_LATEST}.",
+                why="A calendar of its weekdays, seasons and clock changes is made for these years only.",
+                do=f"Give --from and --days so that the app opens after {_EARLIEST} and ends before {_LATEST}.",
             )
 
     @property

@@ -162,7 +162,7 @@ def _stamped(folder: Path, world: World, *, by: str, faults: Faults | None) -> i
             "simulate.other_world",
             what=f"'{folder}' holds a world made with other settings: {json.dumps(there)}.",
             why="Days of two worlds in one log would belong to nobody.",
-            do="Give another --to, or the same --users, --days, --seed, --by and --faults.",
+            do="Give another --to, or the same --users, --days, --from, --season, --seed, --by, --chunk and --faults.",
         )
     return until_us
 

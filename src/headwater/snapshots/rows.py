@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from headwater.core.errors import DataError
 from headwater.core.ledger import Snapshot
-from headwater.engine.arrays import column_floats, read_arrow
+from headwater.engine.arrays import column_floats, read_arrow, read_arrow_in_parts
 from headwater.engine.engine import Engine, table_scan
 from headwater.engine.sql import commas, name, sql
 
-__all__ = ["grouped_counts", "hole_share", "mature_rows", "rows_at"]
+__all__ = ["grouped_counts", "hole_share", "mature_rows", "rows_at", "rows_in_parts", "rows_taken"]
 
 
 def rows_at(snapshot: Snapshot, cutoff: int, columns: Sequence[str]) -> pa.Table:
@@ -23,6 +23,33 @@ def rows_at(snapshot: Snapshot, cutoff: int, columns: Sequence[str]) -> pa.Table
     _require_columns(snapshot, columns)
     rows = read_arrow(snapshot.rows, _with_cutoff(columns))
     return rows.filter(pc.equal(rows.column("cutoff"), cutoff))
+
+
+def rows_in_parts(snapshot: Snapshot, cutoff: int, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of one cutoff, in user order, some at a time: what is made of each part need not be held with the rest."""
+    _require_columns(snapshot, columns)
+    for part in read_arrow_in_parts(snapshot.rows, _with_cutoff(columns)):
+        rows = part.filter(pc.equal(part.column("cutoff"), cutoff))
+        if rows.num_rows:
+            yield rows
+
+
+def rows_taken(
+    snapshot: Snapshot, cutoff: int, columns: Sequence[str], places: NDArray[np.int64]
+) -> pa.Table:
+    """Some rows of one cutoff, by their places in it and in the order of these; the others are not held."""
+    order = np.argsort(places, kind="stable")
+    wanted, begin = places[order], 0
+    taken: list[pa.Table] = []
+    for rows in rows_in_parts(snapshot, cutoff, columns):
+        inside = wanted[(wanted >= begin) & (wanted < begin + rows.num_rows)]
+        taken.append(rows.take(pa.array(inside - begin)))
+        begin += rows.num_rows
+    if not taken:
+        return rows_at(snapshot, cutoff, columns)
+    back = np.empty_like(order)
+    back[order] = np.arange(order.size)
+    return pa.concat_tables(taken, promote_options="default").take(pa.array(back))
 
 
 def mature_rows(snapshot: Snapshot, target: str, columns: Sequence[str]) -> pa.Table:

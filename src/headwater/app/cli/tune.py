@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from headwater.app.cli.program import app
-from headwater.app.cli.replies import grid_text
 from headwater.app.cli.session import Options, in_workspace, with_options
-from headwater.app.cli.speak import Reply
+from headwater.app.cli.speak import Reply, finding_data, finding_line
+from headwater.app.cli.tables import grid_text
 from headwater.app.cli.targets import Horizon, Target, job_of
 from headwater.app.study import Study
 from headwater.app.tuned import Tuned, tune_model, write_tuned
-from headwater.core.block import Grid, Prose
+from headwater.core.block import Callout, Grid, Prose
 from headwater.core.span import date_of
 from headwater.learners.tuning import search_library
 from headwater.models.tuning import dials_of
@@ -29,6 +29,8 @@ def tune(
     options: Options,
     *,
     model: Annotated[str, typer.Option(help="The model to tune: one of the LightGBM models.")],
+    target: Target = None,
+    horizon: Horizon = None,
     seconds: Annotated[
         float | None,
         typer.Option(min=1, help="How long to search; default: 300, or without end where --trials is given."),
@@ -37,8 +39,6 @@ def tune(
         int | None,
         typer.Option(min=1, help="The most trials; a seed and a number of them give the same again."),
     ] = None,
-    target: Target = None,
-    horizon: Horizon = None,
     write: Annotated[
         bool | None, typer.Option("--write", help="Put what was found into the settings file.")
     ] = None,
@@ -51,7 +51,7 @@ def tune(
         search_library()
         found = tune_model(study, model, job_of(study, target, horizon), seconds=limit, trials=trials)
         if write and found.lines and not study.rehearsal:
-            write_tuned(options.config, model, found.tuning.settings)
+            write_tuned(options.config, model, found.tuning.found.settings, remark=found.remark)
         return tune_reply(found, written=str(options.config) if write and found.lines else None)
 
     in_workspace(options, "tune", tuned)
@@ -66,6 +66,8 @@ def tune_reply(found: Tuned, *, written: str | None) -> Reply:
                 lines += [text, ""]
             case Grid():
                 lines += [grid_text(block), ""]
+            case Callout(finding=finding):
+                lines += [finding_line(finding), ""]
             case _:
                 pass
     if found.lines and written:
@@ -97,6 +99,7 @@ def tune_reply(found: Tuned, *, written: str | None) -> Reply:
             for t in search.trials
         ],
         "toml": found.lines,
+        "findings": [finding_data(f) for f in found.findings],
         "written": written,
     }
     return Reply(text="\n".join(lines), data=data)

@@ -99,7 +99,13 @@ def _of_all(study: Study, fitted: FittedStep, job: Job) -> Reply:
         {"column": d.column, "share": d.share, "typical_factor": d.typical_factor, "direction": d.direction}
         for d in found.drivers
     ]
-    data: dict[str, Any] = {"model": fitted.name, "n_users": found.n_users, "drivers": rows}
+    data: dict[str, Any] = {
+        "model": fitted.name,
+        "member": found.member or None,
+        "weight": found.weight,
+        "n_users": found.n_users,
+        "drivers": rows,
+    }
     return Reply(text=f"{fitted.name} for {fitted.task.target}\n{_text(found.blocks())}", data=data)
 
 
@@ -113,6 +119,8 @@ def _of_users(study: Study, fitted: FittedStep, job: Job, users: tuple[str, ...]
             "others": f.others,
             "forecast": f.forecast,
             "unit": f.unit,
+            "member": f.member or None,
+            "weight": f.weight,
         }
         for f in found
     ]
