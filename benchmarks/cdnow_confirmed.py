@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from leaderboards import MODELS
+from leaderboards import MODELS, commit
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
@@ -81,7 +81,7 @@ def main() -> None:
     for horizon in (WEEKS_13, WEEKS_39):
         lines += confirmed(past, others, horizon)
     lines += [
-        f"{platform.machine()}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}, {time.perf_counter() - began:.0f} s in all.",
+        f"{platform.machine()}, Python {platform.python_version()}, {time.strftime('%Y-%m-%d')}, at {commit()}, {time.perf_counter() - began:.0f} s in all.",
         "",
     ]
     RESULTS.mkdir(exist_ok=True)

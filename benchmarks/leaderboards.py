@@ -88,6 +88,14 @@ APPS: Mapping[str, tuple[str, Callable[[Path], None], str]] = {
 }
 
 
+def commit() -> str:
+    """The commit that was run."""
+    said = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True
+    )
+    return said.stdout.strip()
+
+
 def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     for name in sys.argv[1:] or APPS:
@@ -110,7 +118,7 @@ def main() -> None:
                 "",
                 f"`headwater backtest --horizon {horizon}`, every model that needs no extra"
                 f"{' and the networks' if HAS_TORCH else ''}, {seconds:.0f} s in all (check, ledger and snapshots included) on"
-                f" {platform.machine()}, {platform.python_version()}, {time.strftime('%Y-%m-%d')}; other work on the machine was not excluded.",
+                f" {platform.machine()}, {platform.python_version()}, {time.strftime('%Y-%m-%d')}, at {commit()}; other work on the machine was not excluded.",
                 "",
                 "```",
                 said.stdout.strip() or said.stderr.strip(),
