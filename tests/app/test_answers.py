@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import headwater as hw
-from headwater.core.errors import UsageError
+from headwater.core.errors import DataError, UsageError
 from headwater.core.ledger import Ledger
 from headwater.core.span import date_of, day_of
 from headwater.models.cohort_counts import AGE_DAYS
@@ -61,7 +62,7 @@ def test_curves_by_a_told_channel_and_users_that_add_up_to_them(
         assert sum(r["reconciled"] for r in inside) == pytest.approx(one["agreed"], rel=EXACT)
         assert min(one["users"], one["curve"]) <= one["agreed"] + EXACT
         assert one["agreed"] <= max(one["users"], one["curve"]) + EXACT
-    assert (told.folder / "c.html").is_file()
+    assert "Cohorts and their users made to agree" in (told.folder / "c.html").read_text(encoding="utf-8")
 
 
 def test_the_value_of_each_customer_with_the_chance_of_being_one_still(
@@ -78,7 +79,11 @@ def test_the_value_of_each_customer_with_the_chance_of_being_one_still(
     refused = headwater("value", "--yearly-rate", "-2", at=told.folder)
     assert refused.code == 2
     assert "value.rate" in refused.err
-    assert headwater("value", "--model", "rate_so_far", at=told.folder).code == 2
+    other = headwater("value", "--model", "rate_so_far", at=told.folder)
+    assert other.code == 2
+    assert "value.no_process" in other.err
+    assert "pareto_nbd" in other.err
+    assert "USD of revenue over 180 days" in ran.json["says"]
 
 
 def test_a_fit_tells_its_errors_and_criteria(told: Any, headwater: Callable[..., Any]) -> None:
@@ -108,7 +113,10 @@ def test_what_cannot_be_drawn_is_refused_with_what_can(told: Any, headwater: Cal
 
 
 def test_the_report_draws_curves_or_says_why_not(told: Any, headwater: Callable[..., Any]) -> None:
-    told.set("[deliver]", '[value]\nhorizon = "forever"\n[curves]\nby = ["channel", "mood"]\n[deliver]')
+    told.set(
+        "[deliver]",
+        '[value]\nhorizon = "forever"\nmodel = "mbg_nbd"\n[curves]\nby = ["channel", "mood"]\n[deliver]',
+    )
     ran = headwater("run", "--json", "-q", at=told.folder)
     assert ran.code == 0, ran.err
     page = (told.folder / "reports" / "report.html").read_text(encoding="utf-8")
@@ -117,7 +125,9 @@ def test_the_report_draws_curves_or_says_why_not(told: Any, headwater: Callable[
     assert "Nothing tells a &#x27;mood&#x27;" in page or "Nothing tells a &#39;mood&#39;" in page
     assert "made to add up to the cohort" in page
     assert "What customers are worth today" in page
-    assert "value.beyond_history" in page or "in today" in page
+    assert re.search(r"bring [\d,]+ USD of revenue for ever, in today", page)
+    assert "no customer was observed for longer than that" in page
+    assert "mbg_nbd was not among the models tested" in page
 
 
 def _labels(firsts: dict[str, str], ledger: Ledger, *, by: str) -> dict[str, tuple[str, str]]:
@@ -151,5 +161,11 @@ def test_users_scaled_in_python_add_up_to_their_cohorts(told: Any, firsts: dict[
     assert agreed.forecast.bins is None
     assert agreed.forecast.quantiles(np.array([0.5])) is None
     assert np.all(agreed.forecast.low <= agreed.forecast.mean)
+    model = hw.fit("bg_nbd", users, target="revenue", horizon="30d")
+    with pytest.raises(DataError, match=r"forecast\.nobody"):
+        hw.value(model, users, cutoff="1999-01-01")
+    assert "USD of revenue over 365 days" in hw.value(model, users).summary()
+    with pytest.raises(UsageError, match=r"curves\.cohorts"):
+        hw.curves(ledger, target="revenue", cohorts="day")  # pyright: ignore[reportArgumentType]
     with pytest.raises(UsageError, match=r"curves\.unlike"):
         hw.add_up(values, hw.curves(ledger, target="revenue", horizon="60d"), ledger=ledger, proof=proof)

@@ -156,6 +156,24 @@ def test_a_value_of_the_wrong_kind_is_refused_at_its_place(where: str, value: ob
 
 
 @pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"horizon": "forever", "yearly_rate": 0.0}, "no finite value"),
+        ({"model": "rate_so_far"}, "rate_so_far cannot say how many purchases come"),
+        ({"model": "pareto_nbd_seasonal"}, "pareto_nbd_seasonal cannot say"),
+        ({"horizon": 90}, "90 is not a duration"),
+    ],
+)
+def test_a_value_that_nothing_can_give_is_refused_before_anything_runs(
+    value: dict[str, object], says: str
+) -> None:
+    finding = refused(value=value).finding
+    assert finding.code == "config.value"
+    assert says in finding.what
+    assert settings_of(changed(value={"horizon": "forever", "model": "bg_nbd_static"})).value is not None
+
+
+@pytest.mark.parametrize(
     "measure",
     [
         {"sum": "amount", "count": True},

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from headwater.app.answer_settings import reach_of
 from headwater.app.curves import added_up, added_up_grids, attributes_of, curves_of
 from headwater.app.newcomers import newcomers_of
+from headwater.app.plan import Job
 from headwater.app.study import ForecastStep, Study
 from headwater.app.valued import value_grid, valued
 from headwater.core.block import Block, Callout, Heading, Page, Prose, callouts
 from headwater.core.errors import DataError, UsageError
 from headwater.core.span import as_days
 from headwater.evaluation.backtest import Backtest
+from headwater.evaluation.trust import check_trust
 
 __all__ = ["curve_horizon", "curve_pages", "newcomer_pages", "value_pages"]
 
@@ -70,12 +72,25 @@ def value_pages(study: Study) -> tuple[Page, ...]:
         )
         blocks: tuple[Block, ...] = (
             Prose(text=made.says),
-            value_grid(made),
+            *_how_it_did(study, jobs[0], given.model),
+            value_grid(made, engine=study.engine),
             *callouts(made.findings),
         )
     except (DataError, UsageError) as error:
         blocks = (Callout(finding=error.finding),)
     return (Page(name="value", title="What customers are worth today", blocks=blocks),)
+
+
+def _how_it_did(study: Study, job: Job, model: str) -> tuple[Prose, ...]:
+    """What past totals of the model say against the value, in a line; nothing where they say nothing."""
+    try:
+        proof = study.backtest(job)
+    except DataError:
+        return ()
+    if model not in proof.models:
+        return (Prose(text=f"{model} was not among the models tested ({job.name}): nothing says how far its totals were off."),)  # fmt: skip
+    off = [f for f in check_trust(proof, model=model) if f.code == "trust.calibration_off"]
+    return tuple(Prose(text=f"This total cannot be trusted. {f.what}") for f in off)
 
 
 def _page(study: Study, measure: str, forecasts: Sequence[tuple[Backtest, ForecastStep]]) -> Page:
@@ -105,7 +120,7 @@ def _drawn(
     blocks: list[Block] = [*_headed(attribute), *made.blocks()[: -len(made.findings) or None]]
     for proof, forecast in forecasts:
         if forecast.task.horizon_days == days and forecast.cutoff == made.cutoff and attribute is None:
-            blocks += added_up_grids(added_up(study, made, forecast, proof=proof), made)
+            blocks += added_up_grids(added_up(study, made, forecast, proof=proof), made, engine=study.engine)
     return [*blocks, *callouts(made.findings)]
 
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from headwater.core.errors import UsageError, near_miss
 from headwater.core.span import as_days, parse_span
 from headwater.ledgers.hours import FIRST_HOURS
+from headwater.models.extras import require_any_stretch
 from headwater.models.ltv import LTV_MODELS
 
 __all__ = ["CurveSettings", "NewcomerSettings", "ValueSettings", "hours_of", "reach_of"]
@@ -80,7 +81,20 @@ class ValueSettings(BaseModel):
     @field_validator("model")
     @classmethod
     def _on_the_shelf(cls, value: str) -> str:
-        return _model(value)
+        named = _model(value)
+        try:
+            require_any_stretch(named)
+        except UsageError as error:
+            raise ValueError(f"{error.finding.what} {error.finding.do}") from None
+        return named
+
+    @model_validator(mode="after")
+    def _finite(self) -> ValueSettings:
+        if self.horizon == _FOREVER and self.yearly_rate <= 0:
+            raise ValueError(
+                f"horizon '{_FOREVER}' at a yearly_rate of {self.yearly_rate:g} has no finite value; give a rate above 0, or a horizon such as 365d"
+            )
+        return self
 
 
 def hours_of(ages: Sequence[str]) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from headwater.core.ledger import Task
 from headwater.core.span import date_of
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.arrays import column_floats
+from headwater.engine.engine import Engine
 from headwater.evaluation.backtest import Backtest
 from headwater.models.cohort_counts import Cohort
 from headwater.models.cohort_curves import CohortCurves, cohort_curves, places_of_users, reconciled
@@ -141,7 +142,7 @@ def require_alike(curves: CohortCurves, task: Task, *, cutoff: int) -> None:
     )
 
 
-def added_up_grids(made: AddedUp, curves: CohortCurves) -> tuple[Grid, Grid]:
+def added_up_grids(made: AddedUp, curves: CohortCurves, *, engine: Engine) -> tuple[Grid, Grid]:
     """The totals of each cohort by curve, by users and agreed; and every user, streamed."""
     unit, days = made.unit, curves.horizon_days
     tested = "never tested by cohort" if made.users_error is None else f"off by {made.users_error:.1%}"
@@ -172,7 +173,7 @@ def added_up_grids(made: AddedUp, curves: CohortCurves) -> tuple[Grid, Grid]:
             Field(name="reconciled", label="Made to add up", form=Form.NUMBER, unit=unit),
         ),
         n_rows=made.rows.n_rows,
-        stream=lambda: largest_first(made.rows, by="reconciled"),
+        stream=lambda: largest_first(made.rows, by="reconciled", engine=engine),
         preview=20,
     )
     return sums, users

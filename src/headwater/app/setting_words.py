@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["ended", "misfit", "shown_value"]
 
 _MOST_SHOWN = 60
-_DURATIONS = frozenset({"every", "fx_max_age", "horizons", "left_edge", "windows"})
+_DURATIONS = frozenset({"every", "fx_max_age", "horizon", "horizons", "left_edge", "windows"})
 _KINDS = {
     "bool": ("true or false", "Write true or false, without quotes."),
     "date": ("a date", "Write it as 2011-09-01."),

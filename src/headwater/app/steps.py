@@ -67,13 +67,17 @@ class Steps:
 
     def keep(self, rows: pa.Table, columns: tuple[Column, ...], folder: Path, *, table: str) -> Table:
         """Keep these columns of users' rows as a table of a step, in the order of their ids."""
-        self.engine.register(f"{table} rows", rows)
+        view = f"{table} rows"
+        self.engine.register(view, rows)
         query = sql(
             "SELECT {columns} FROM {t} ORDER BY user_id",
             columns=commas([name(c.name) for c in columns]),
-            t=name(f"{table} rows"),
+            t=name(view),
         )
-        return self.engine.write(query, folder, table=table, columns=columns)
+        try:
+            return self.engine.write(query, folder, table=table, columns=columns)
+        finally:
+            self.engine.release(view)
 
 
 def ledger_key(ledger: Ledger) -> dict[str, object]:

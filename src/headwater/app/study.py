@@ -174,8 +174,9 @@ class Study:
         return self._data.view()
 
     def require_models(self, *models: str) -> None:
-        """Raise ``UsageError`` (``shelf.unknown``, ``extra.missing``) where these models, or one in ``[[predict]]``, cannot be fitted here."""
-        require_extras([*models, *(m for p in self.settings.predict for m in p.models)])
+        """Raise ``UsageError`` (``shelf.unknown``, ``extra.missing``) where these models, or one in ``[[predict]]`` or ``[value]``, cannot be fitted here."""
+        valued = [self.settings.value.model] if self.settings.value else []
+        require_extras([*models, *valued, *(m for p in self.settings.predict for m in p.models)])
 
     def jobs(self) -> tuple[Job, ...]:
         """What ``[[predict]]`` asks for."""
@@ -364,7 +365,7 @@ class Study:
 
     def write_forecast(self, rows: pa.Table, task: Task, folder: Path) -> Table:
         """Keep a table of forecasts: ``user_id, forecast, low, high, variance, at_left_edge``; ``horizon_days`` is added, so that a copy says what it is of."""
-        days = pa.array([task.horizon_days] * rows.num_rows, pa.int32())
+        days = pa.repeat(pa.scalar(task.horizon_days, pa.int32()), rows.num_rows)
         rows = rows.append_column("horizon_days", days)
         return self.keep(rows, forecast_columns(task), folder, table=f"forecast_{task.horizon_days}d")
 

@@ -14,6 +14,7 @@ from headwater.app.study import Study
 from headwater.core.block import Field, Form, Grid
 from headwater.core.finding import Finding
 from headwater.core.table import Column, Kind, Purpose, Table
+from headwater.engine.engine import Engine
 from headwater.models.value import DiscountedValue, discounted_value
 from headwater.snapshots.rows import rows_at
 
@@ -54,7 +55,13 @@ def valued(study: Study, job: Job, *, model: str, horizon_days: int | None, year
         predictor = study.open_model(fitted).predictor
         rows = rows_at(snapshot, ledger.end_day, ("user_id", *predictor.columns))
         horizon = None if horizon_days is None else f"{horizon_days}d"
-        made = discounted_value(predictor, rows, horizon=horizon, yearly_rate=yearly_rate)
+        made = discounted_value(
+            predictor,
+            rows.drop_columns(["user_id"]),
+            horizon=horizon,
+            yearly_rate=yearly_rate,
+            task=job.task,
+        )
         return ValuedStep(
             model=model,
             unit=job.task.unit,
@@ -64,13 +71,13 @@ def valued(study: Study, job: Job, *, model: str, horizon_days: int | None, year
             n_valued=int(np.isfinite(made.value).sum()),
             total=made.total,
             says=made.summary(),
-            findings=made.findings,
+            findings=(*fitted.findings, *made.findings),
         )
 
     return study.step("value", key, ValuedStep, make, title=f"valuing customers ({job.task.measure})")
 
 
-def value_grid(made: ValuedStep) -> Grid:
+def value_grid(made: ValuedStep, *, engine: Engine) -> Grid:
     """Every valued customer, the most valuable first, streamed."""
     reach = "for ever" if made.horizon_days is None else f"over {made.horizon_days} days"
     fields = (
@@ -86,7 +93,7 @@ def value_grid(made: ValuedStep) -> Grid:
         title=title,
         fields=fields,
         n_rows=made.n_valued,
-        stream=lambda: largest_first(made.rows, by="value"),
+        stream=lambda: largest_first(made.rows, by="value", engine=engine),
         preview=20,
     )
 

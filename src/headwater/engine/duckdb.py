@@ -114,7 +114,8 @@ class DuckDB:
         return int(self.one(sql("SELECT count(*) FROM {v}", v=name(view)))[0])
 
     def release(self, view: str) -> None:
-        """Give back what ``hold`` keeps under a name."""
+        """Give back what ``hold`` or ``register`` keeps under a name."""
+        self._connection.unregister(view)
         self.run(sql("DROP TABLE IF EXISTS {v}", v=name(view)))
 
     def describe(self, query: Sql) -> list[tuple[str, str]]:

@@ -80,7 +80,7 @@ class Engine(Protocol):
         ...
 
     def release(self, view: str) -> None:
-        """Give back what ``hold`` keeps under a name."""
+        """Give back what ``hold`` or ``register`` keeps under a name."""
         ...
 
     def describe(self, query: Sql) -> list[tuple[str, str]]:

@@ -183,11 +183,11 @@ class Spark:
         return n_rows
 
     def release(self, view: str) -> None:
-        """Give back what ``hold`` keeps under a name."""
+        """Give back what ``hold`` or ``register`` keeps under a name."""
         held = self._held.pop(view, None)
         if held is not None:
             held.unpersist()
-            self.session.catalog.dropTempView(view)
+        self.session.catalog.dropTempView(view)
 
     def describe(self, query: Sql) -> list[tuple[str, str]]:
         """The names and types of a query's columns, the types by their names in DuckDB; reads no rows."""

@@ -100,7 +100,7 @@ class FittedModel(Shown):
         """
         rows = rows_at(snapshot, cutoff, self.predictor.columns)
         if rows.num_rows == 0:
-            raise _nobody(snapshot, cutoff)
+            raise nobody_at(snapshot, cutoff)
         with predicting_with(self.threads):
             mean = self.predictor.predict(rows)
         level = self.task.level
@@ -195,7 +195,8 @@ def _require_target(training: Training) -> None:
         )
 
 
-def _nobody(snapshot: Snapshot, cutoff: int) -> DataError:
+def nobody_at(snapshot: Snapshot, cutoff: int) -> DataError:
+    """That a snapshot holds no user at a cutoff (``forecast.nobody``)."""
     return DataError(
         "forecast.nobody",
         what=f"The snapshot holds no user at {date_of(cutoff)}.",

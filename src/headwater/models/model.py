@@ -235,7 +235,8 @@ class Model(Protocol):
     ``simplicity`` ranks models: the lower, the simpler. ``by_default`` says whether it stands in a backtest
     for which no models are named: not where it needs an extra, or long, or another model says much the same.
     A model may also have ``takes`` (its settings), ``dials`` (those a search may turn), ``needs`` (a library and
-    the extra that brings it) and, a blend, ``members``.
+    the extra that brings it), ``any_stretch`` (whether a fit can be asked about any stretch of the calendar) and, a blend,
+    ``members``.
     """
 
     about: ClassVar[str]

@@ -19,6 +19,7 @@ from headwater.core.block import Block, Field, Grid, Prose, callouts
 from headwater.core.block import Form as Shape
 from headwater.core.errors import UsageError
 from headwater.core.finding import Finding, Severity
+from headwater.core.ledger import Task
 from headwater.core.show import Shown
 from headwater.core.span import as_days
 from headwater.engine.arrays import column_floats
@@ -74,6 +75,8 @@ class DiscountedValue(Shown):
         How far they reach; None for ever.
     yearly_rate
         The discount of one year: 0.1 is ten percent.
+    measure, unit
+        What it is a value of; empty where it was not said.
     """
 
     value: Floats
@@ -84,6 +87,8 @@ class DiscountedValue(Shown):
     yearly_rate: float
     findings: tuple[Finding, ...]
     user_ids: tuple[str, ...] | None
+    measure: str = ""
+    unit: str = ""
 
     @property
     def total(self) -> float:
@@ -94,9 +99,11 @@ class DiscountedValue(Shown):
         """The total in a sentence."""
         reach = "for ever" if self.horizon_days is None else f"over {self.horizon_days} days"
         n = int(np.isfinite(self.value).sum())
+        unit = f" {self.unit}" if self.unit else ""
+        of = f" of {self.measure.replace('_', ' ')}" if self.measure else ""
         return (
-            f"{n:,} users are expected to bring {self.total:,.0f} {reach}, in today's worth at "
-            f"{self.yearly_rate:.1%} a year: {self.total / max(n, 1):,.2f} each."
+            f"{n:,} users are expected to bring {self.total:,.0f}{unit}{of} {reach}, in today's worth at "
+            f"{self.yearly_rate:.1%} a year: {self.total / max(n, 1):,.2f}{unit} each."
         )
 
     def blocks(self) -> tuple[Block, ...]:
@@ -125,6 +132,7 @@ def discounted_value(
     *,
     horizon: str | timedelta | None = "365d",
     yearly_rate: float = 0.1,
+    task: Task | None = None,
 ) -> DiscountedValue:
     """Value what each user is expected to bring after the cutoff of the rows.
 
@@ -136,6 +144,8 @@ def discounted_value(
         Such as ``"365d"``; None for ever, which needs a discount.
     yearly_rate
         Discount of one year, spread evenly over its days; 0 for none, above -1.
+    task
+        What the model was fitted for: the words of the result name its measure and unit.
 
     Raises
     ------
@@ -171,6 +181,8 @@ def discounted_value(
         yearly_rate=yearly_rate,
         findings=tuple(findings),
         user_ids=_names(rows),
+        measure=task.measure if task else "",
+        unit=task.unit if task else "",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -23,15 +23,27 @@ from headwater.app.newcomers import NewcomerValues, newcomers_of
 from headwater.app.road import write
 from headwater.app.study import Study
 from headwater.app.valued import ValuedStep, value_grid, valued
+from headwater.core.block import Block, Grid
 from headwater.core.show import Shown
 from headwater.core.span import as_days, day_of
 from headwater.models.cohort_counts import Cohort
 from headwater.models.cohort_curves import CohortCurves
-from headwater.models.ltv import LTV_MODELS
+from headwater.models.extras import require_any_stretch
 
 __all__ = ["curves", "newcomers", "value"]
 
 To = Annotated[list[Path] | None, typer.Option(help="Write the result too: a file ending in .html or .xlsx.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CurvesAndUsers(Shown):
+    """Curves, and the users made to add up to them where that was asked for."""
+
+    curves: CohortCurves
+    users: tuple[Grid, ...]
+
+    def blocks(self) -> tuple[Block, ...]:
+        return (*self.curves.blocks(), *self.users)
 
 
 @app.command()
@@ -52,7 +64,7 @@ def curves(
     def work(study: Study) -> Reply:
         made = _drawn(study, target, by=by, horizon=horizon, cohorts=cohorts, as_of=as_of)
         together = _together(study, made) if add_up else None
-        return _curves_reply(made, together, () if study.rehearsal else to or ())
+        return _curves_reply(study, made, together, () if study.rehearsal else to or ())
 
     in_workspace(options, "curves", work)
 
@@ -104,7 +116,7 @@ def value(
     def work(study: Study) -> Reply:
         given = study.settings.value or ValueSettings()
         named = model or given.model
-        LTV_MODELS.load(named)
+        require_any_stretch(named)
         made = valued(
             study,
             job_of(study, target, None),
@@ -112,7 +124,7 @@ def value(
             horizon_days=reach_of(horizon or given.horizon),
             yearly_rate=given.yearly_rate if yearly_rate is None else yearly_rate,
         )
-        return _value_reply(made)
+        return _value_reply(study, made)
 
     in_workspace(options, "value", work)
 
@@ -137,11 +149,11 @@ def _newcomers_reply(made: NewcomerValues, to: Sequence[Path]) -> Reply:
     return Reply(text="\n".join(lines), data=data)
 
 
-def _value_reply(made: ValuedStep) -> Reply:
+def _value_reply(study: Study, made: ValuedStep) -> Reply:
     lines = [
         f"{made.model}: {made.says}",
         "",
-        grid_text(value_grid(made), rows=10),
+        grid_text(value_grid(made, engine=study.engine), rows=10),
         *files_told("values", made.rows.files),
         *(finding_line(f) for f in made.findings),
     ]
@@ -180,14 +192,16 @@ def _together(study: Study, made: CohortCurves) -> AddedUp:
     return added_up(study, made, agreed.over(job.task), proof=proof)
 
 
-def _curves_reply(made: CohortCurves, together: AddedUp | None, to: Sequence[Path]) -> Reply:
+def _curves_reply(study: Study, made: CohortCurves, together: AddedUp | None, to: Sequence[Path]) -> Reply:
     lines = [made.past, made.curve_chart().finding, "", grid_text(made.cohort_grid())]
     data: dict[str, Any] = asdict(made) | {"findings": [finding_data(f) for f in made.findings]}
+    grids: list[Grid] = []
     if together is not None:
-        sums, _ = added_up_grids(together, made)
-        lines += ["", grid_text(sums), *files_told("users made to add up", together.rows.files)]
+        grids += added_up_grids(together, made, engine=study.engine)
+        lines += ["", grid_text(grids[0]), *files_told("users made to add up", together.rows.files)]
         data["added_up"] = asdict(together) | {"rows": list(together.rows.files)}
-    lines += ["", *(finding_line(f) for f in made.findings), *_written(made, to, data)]
+    whole = _CurvesAndUsers(curves=made, users=tuple(grids))
+    lines += ["", *(finding_line(f) for f in made.findings), *_written(whole, to, data)]
     return Reply(text="\n".join(lines).rstrip(), data=data)
 
 

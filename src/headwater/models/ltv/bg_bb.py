@@ -24,6 +24,7 @@ class BgBb:
     about: ClassVar[str] = "a day is taken or not, and before each a customer may leave; spend for money"
     simplicity: ClassVar[int] = 4
     by_default: ClassVar[bool] = False
+    any_stretch: ClassVar[bool] = True
 
     def fit(self, training: Training) -> Predictor:
         """Fit on the latest cutoff; needs no matured window. Raises ``DataError`` with too few repeat users."""

@@ -23,6 +23,7 @@ class GgomNbd:
     about: ClassVar[str] = "Pareto/NBD whose customers leave at a rate that grows with age; spend for money"
     simplicity: ClassVar[int] = 5
     by_default: ClassVar[bool] = False
+    any_stretch: ClassVar[bool] = True
 
     def fit(self, training: Training) -> Predictor:
         """Fit on the latest cutoff; needs no matured window. Raises ``DataError`` with too few repeat users."""

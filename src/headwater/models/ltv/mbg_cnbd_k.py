@@ -20,6 +20,7 @@ class MbgCnbdK:
     about: ClassVar[str] = "MBG/NBD with a rhythm: gaps of k phases, k by likelihood; spend for money"
     simplicity: ClassVar[int] = 5
     by_default: ClassVar[bool] = True
+    any_stretch: ClassVar[bool] = True
 
     def fit(self, training: Training) -> Predictor:
         """Fit on the latest cutoff; needs no matured window. Raises ``DataError`` with too few repeat users."""

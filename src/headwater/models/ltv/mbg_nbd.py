@@ -20,6 +20,7 @@ class MbgNbd:
     about: ClassVar[str] = "BG/NBD whose customers may leave right after the first purchase; spend for money"
     simplicity: ClassVar[int] = 4
     by_default: ClassVar[bool] = False
+    any_stretch: ClassVar[bool] = True
 
     def fit(self, training: Training) -> Predictor:
         """Fit on the latest cutoff; needs no matured window. Raises ``DataError`` with too few repeat users."""

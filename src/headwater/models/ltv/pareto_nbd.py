@@ -18,6 +18,7 @@ class ParetoNbd:
     about: ClassVar[str] = "Pareto/NBD for purchases, a spend model for money"
     simplicity: ClassVar[int] = 4
     by_default: ClassVar[bool] = True
+    any_stretch: ClassVar[bool] = True
 
     def fit(self, training: Training) -> Predictor:
         """Fit on the latest cutoff; needs no matured window. Raises ``DataError`` with too few repeat users."""

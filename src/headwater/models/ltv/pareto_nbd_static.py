@@ -18,6 +18,7 @@ class ParetoNbdStatic:
     about: ClassVar[str] = "Pareto/NBD by country, channel and other attributes; spend for money"
     simplicity: ClassVar[int] = 6
     by_default: ClassVar[bool] = False
+    any_stretch: ClassVar[bool] = True
 
     def fit(self, training: Training) -> Predictor:
         """Fit on the latest cutoff. Raises ``DataError`` without attributes or with too few repeat users."""
