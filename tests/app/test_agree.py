@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
-from headwater.app.agree import Agreed, agreed_forecasts, chosen_forecast
+from headwater.app.agree import Agreed, agreed_forecasts, chosen_forecast, named_forecast
 from headwater.app.study import Study
 from headwater.engine.arrays import column_floats, column_objects
 
@@ -29,7 +31,7 @@ def by_turns(study: Study, measure: str) -> tuple[Agreed, list[np.ndarray]]:
 
 
 def test_no_user_is_worth_less_over_a_longer_horizon(
-    shops: Callable[..., Shop], order_lines: Callable[..., list[str]], tmp_path
+    shops: Callable[..., Shop], order_lines: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     gross = [line for line in order_lines() if ",-" not in line]
     shop = shops(tmp_path / "gross", lines=gross).set('horizons = ["30d"]', HORIZONS)
@@ -55,6 +57,32 @@ def test_no_user_is_worth_less_over_a_longer_horizon(
         assert (mean <= high + SUMS * (1 + mean)).all()
     after = [column_floats(t, "forecast") for t in tables]
     np.testing.assert_allclose(np.mean(after, axis=0), np.mean(before, axis=0), rtol=SUMS, atol=SUMS)
+
+
+@pytest.mark.parametrize("model", ["lightgbm_hurdle", "lightgbm_tweedie"])
+def test_horizons_of_one_model_that_cross_do_not_as_they_are_handed_over(
+    shops: Callable[..., Shop], order_lines: Callable[..., list[str]], tmp_path: Path, model: str
+) -> None:
+    gross = [line for line in order_lines(n_users=500, n_days=260) if ",-" not in line]
+    shop = shops(tmp_path / "gross", lines=gross).set('horizons = ["30d"]', 'horizons = ["14d", "30d"]')
+    shop.set(
+        'models = ["rate_so_far", "bg_nbd"]',
+        f'models = ["{model}"]\n[settings.{model}]\nrounds = 5\nrows_in_leaf = 100_000',
+    )
+    study = shop.study()
+    short, longer = study.jobs()
+    was = [
+        column_floats(study.forecast(model, j, proof=study.backtest(j)).rows.to_arrow(), "forecast")
+        for j in (short, longer)
+    ]
+    assert (was[1] < was[0]).any()  # else there is nothing to agree
+    _, made = named_forecast(study, model, longer)
+    after = [column_floats(made.over(j.task).rows.to_arrow(), "forecast") for j in (short, longer)]
+    assert made.n_pooled == np.count_nonzero(was[1] < was[0])
+    assert (after[1] >= after[0]).all()
+    facts = dict(study.fit(model, longer).facts)
+    assert "in place of 100000: at most a twentieth" in facts["fewest rows of a leaf"]
+    assert made.findings[0].why.startswith(f"{model} is fitted anew for each horizon")
 
 
 def test_money_net_of_refunds_may_fall_and_says_so(shop: Shop) -> None:

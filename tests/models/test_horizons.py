@@ -1,4 +1,7 @@
-"""What a user brings in more days is never less: for every model, after forecasts were made to agree as they are handed over."""
+"""Forecasts of every model over several horizons are finite, in order, and can be made to agree without a change of sum.
+
+That they are handed over so is tested on the road itself (``tests/app/test_agree.py``).
+"""
 
 from __future__ import annotations
 

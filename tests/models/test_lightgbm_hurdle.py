@@ -86,7 +86,7 @@ def test_the_calibration_of_a_fold_never_saw_its_outcomes(known: Known) -> None:
     raw, own = rng.gamma(1.0, 20.0, lesson.actual.size), lesson.folds == lesson.folds.max()
 
     def heads(_: object) -> _boosted.Heads:
-        grown = _lesson.Grown(model=cast("Any", FlatModel()), held=raw, rounds=1)
+        grown = _lesson.Grown(model=cast("Any", FlatModel()), held=raw, rounds=1, in_leaf=40)
         return _boosted.Heads(grown=(grown,), shape=cast("Any", First()))
 
     plain = _boosted.fit_heads(lesson, heads).held_rows

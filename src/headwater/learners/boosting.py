@@ -55,6 +55,10 @@ class Settings:
     threads: int = 2
     rising: tuple[int, ...] = ()
 
+    def in_leaf(self, n_rows: int) -> int:
+        """The fewest rows of a leaf where so many are learned from: a twentieth of them at most, so that trees can split."""
+        return min(self.rows_in_leaf, max(1, n_rows // 20))
+
     def threads_for(self, n_values: int) -> int:
         """One thread for small matrices: waiting for each other costs small trees more than it gains."""
         return self.threads if n_values > _MANY_VALUES else 1
@@ -324,7 +328,7 @@ def _parameters(
         "alpha": objective.level,
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.leaves,
-        "min_data_in_leaf": min(settings.rows_in_leaf, max(1, n_rows // 20)),
+        "min_data_in_leaf": settings.in_leaf(n_rows),
         "feature_fraction": settings.share_of_features,
         "lambda_l2": settings.penalty,
         "num_threads": settings.threads_for(n_values),

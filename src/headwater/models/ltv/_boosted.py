@@ -194,6 +194,7 @@ def _facts(lesson: Lesson, grown: Sequence[Grown], calibration: Calibration) -> 
     return (
         ("matured rows learned from", f"{lesson.actual.size:,}"),
         ("rounds of boosting", ", ".join(str(g.rounds) for g in grown)),
+        *_leaves(lesson.settings.rows_in_leaf, [g.in_leaf for g in grown]),
         ("whales", _whales(lesson)),
         *(
             (
@@ -215,6 +216,13 @@ def _facts(lesson: Lesson, grown: Sequence[Grown], calibration: Calibration) -> 
         ),
         ("features that gained most", top),
     )
+
+
+def _leaves(asked: int, taken: Sequence[int]) -> tuple[tuple[str, str], ...]:
+    if min(taken) >= asked:
+        return ()
+    told = f"{', '.join(map(str, taken))} in place of {asked}: at most a twentieth of the rows learned from"
+    return (("fewest rows of a leaf", told),)
 
 
 def _whales(lesson: Lesson) -> str:

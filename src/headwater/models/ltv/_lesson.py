@@ -49,6 +49,7 @@ class Grown:
     model: Boosted
     held: Floats
     rounds: int
+    in_leaf: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,8 @@ class Lesson:
             settings=replace(self.settings, rounds=crossed.rounds),
             rows=rows,
         )
-        return Grown(model=whole, held=crossed.held, rounds=crossed.rounds)
+        in_leaf = self.settings.in_leaf(self.actual.size if rows is None else rows.size)
+        return Grown(model=whole, held=crossed.held, rounds=crossed.rounds, in_leaf=in_leaf)
 
 
 def read_lesson(training: Training, *, rung: int | None = None, after: int | None = None) -> Lesson:
