@@ -182,6 +182,8 @@ def test_a_rehearsal_says_what_is_there_what_would_run_and_what_follows(shop, he
         "trust",
         "why",
         "groups",
+        "curves",
+        "added_up",
         "report",
     ]
     assert headwater("check", "--dry-run", "--json", at=shop.folder).json["later_steps"] == []
@@ -189,7 +191,16 @@ def test_a_rehearsal_says_what_is_there_what_would_run_and_what_follows(shop, he
     then = headwater("run", "--dry-run", "--json", at=shop.folder).json
     assert then["reused"] == ["audit", "backtest", "check", "ledger"]
     assert then["step"] == "snapshot", "of the end of the log, which no test on the past has read"
-    assert then["later_steps"] == ["fit", "forecast", "trust", "why", "groups", "report"]
+    assert then["later_steps"] == [
+        "fit",
+        "forecast",
+        "trust",
+        "why",
+        "groups",
+        "curves",
+        "added_up",
+        "report",
+    ]
     assert not (shop.folder / "reports").exists()
 
 

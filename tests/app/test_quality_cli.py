@@ -9,7 +9,7 @@ import pytest
 
 from headwater.app.card import card_blocks, volume_chart
 from headwater.app.emit import check_rows, write_checks, write_junit
-from headwater.core.block import Grid
+from headwater.core.block import Grid, Prose
 
 CARD = '[card]\nowner = "growth"\nwho_may_use = "the growth team"\n'
 
@@ -107,7 +107,8 @@ def test_the_data_card_says_what_when_how_much_faults_and_who(shop):
     events, ledger, audit = study.events(), study.ledger(), study.audit()
     card, faults = card_blocks(events, ledger, audit, study.settings)
     assert isinstance(card, Grid)
-    assert isinstance(faults, Grid)
+    assert isinstance(faults, Prose)
+    assert faults.text.startswith("No fault is known.")
     said = dict(card.stream())
     assert said["Owner"] == "growth"
     assert said["Who may use it"] == "the growth team"
