@@ -166,6 +166,6 @@ def test_users_scaled_in_python_add_up_to_their_cohorts(told: Any, firsts: dict[
         hw.value(model, users, cutoff="1999-01-01")
     assert "USD of revenue over 365 days" in hw.value(model, users).summary()
     with pytest.raises(UsageError, match=r"curves\.cohorts"):
-        hw.curves(ledger, target="revenue", cohorts="day")  # pyright: ignore[reportArgumentType]
+        hw.curves(ledger, target="revenue", cohorts="day")  # pyright: ignore[reportArgumentType]  a word that a person may type
     with pytest.raises(UsageError, match=r"curves\.unlike"):
         hw.add_up(values, hw.curves(ledger, target="revenue", horizon="60d"), ledger=ledger, proof=proof)

@@ -172,35 +172,14 @@ def test_a_rehearsal_says_what_is_there_what_would_run_and_what_follows(shop, he
     """The order of the road: check, ledger, audit, snapshots, backtest, fit, forecast, report."""
     first = headwater("run", "--dry-run", "--json", at=small(shop).folder).json
     assert (first["step"], first["reused"]) == ("check", [])
-    assert first["later_steps"] == [
-        "ledger",
-        "audit",
-        "snapshot",
-        "backtest",
-        "fit",
-        "forecast",
-        "trust",
-        "why",
-        "groups",
-        "curves",
-        "added_up",
-        "report",
-    ]
+    after = ["fit", "forecast", "trust", "why", "groups", "curves", "added_up", "report"]
+    assert first["later_steps"] == ["ledger", "audit", "snapshot", "backtest", *after]
     assert headwater("check", "--dry-run", "--json", at=shop.folder).json["later_steps"] == []
     assert headwater("backtest", "--quiet", at=shop.folder).code == 0
     then = headwater("run", "--dry-run", "--json", at=shop.folder).json
     assert then["reused"] == ["audit", "backtest", "check", "ledger"]
     assert then["step"] == "snapshot", "of the end of the log, which no test on the past has read"
-    assert then["later_steps"] == [
-        "fit",
-        "forecast",
-        "trust",
-        "why",
-        "groups",
-        "curves",
-        "added_up",
-        "report",
-    ]
+    assert then["later_steps"] == after
     assert not (shop.folder / "reports").exists()
 
 
