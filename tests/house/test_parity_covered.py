@@ -18,6 +18,7 @@ from headwater.snapshots.features import FEATURES
 SOURCE, HERE = Path(headwater.__file__).parent, Path(__file__).parents[1] / "parity"
 TESTED = {
     "app/dataset.py": "test_run.py",
+    "app/heavy.py": "test_run.py",
     "app/largest.py": "test_run.py",
     "app/same_tables.py": "test_verify.py",
     "app/steps.py": "test_run.py",

@@ -10,7 +10,19 @@ __all__ = ["headline"]
 
 
 def headline(worth: Worth, order: Verdict, total: Verdict) -> str:
-    """The total where it may go into a plan, the order where that may be used, and why the other may not."""
+    """The total where it may go into a plan, the order where that may be used, and why the other may not; and who alone is a large part of it."""
+    return f"{_said(worth, order, total)}{_heaviest(worth)}"
+
+
+def _heaviest(worth: Worth) -> str:
+    of_total = [u for u in worth.heavy if u.expected is not None]
+    if not of_total:
+        return ""
+    user = max(of_total, key=lambda u: u.expected or 0.0)
+    return f" One user alone, '{user.user_id}', is {user.expected:.0%} of what is expected."
+
+
+def _said(worth: Worth, order: Verdict, total: Verdict) -> str:
     if total.stance is Stance.CANNOT_SAY:
         return _without_total(worth, order, total)
     expected = worth.total

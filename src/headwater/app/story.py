@@ -12,7 +12,7 @@ from headwater.app.plan import Job, rungs_of
 from headwater.app.provenance import provenance_of
 from headwater.app.study import Study
 from headwater.app.trusted import trust_findings
-from headwater.app.verdicts import beyond_experience, limits, verdict_grid, verdicts
+from headwater.app.verdicts import before_figures, limits, verdict_grid, verdicts
 from headwater.app.what_if import what_if_page
 from headwater.app.why import why, why_page
 from headwater.app.worth import (
@@ -172,7 +172,7 @@ def _answer_page(
     for c in chapters[:1]:
         blocks += [
             Prose(text=_how_sure(c), lead=True),
-            *callouts(beyond_experience(c.worth)),
+            *callouts(before_figures(c.worth, c.verdicts[0])),
             verdict_grid(c.verdicts, "verdicts"),
             _history_chart(study, ledger, c.worth),
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from headwater.app.heavy import LARGE_SHARE, HeavyUser, heavy_finding
 from headwater.app.worth import Worth
 from headwater.core.answer import Estimate, Stance, Verdict
 from headwater.core.block import Field, Grid
@@ -13,7 +14,7 @@ from headwater.core.ledger import Snapshot
 from headwater.evaluation.backtest import Backtest
 from headwater.evaluation.standing import Standing
 
-__all__ = ["beyond_experience", "limits", "verdict_grid", "verdicts"]
+__all__ = ["before_figures", "limits", "verdict_grid", "verdicts"]
 
 _TIGHT, _LOOSE = 0.10, 0.25
 _COVERAGE_SHORT = 0.05
@@ -68,7 +69,16 @@ def limits(events: Events, snapshot: Snapshot, proof: Backtest) -> tuple[Finding
     return tuple(found)
 
 
-def beyond_experience(worth: Worth) -> list[Finding]:
+def before_figures(worth: Worth, order: Verdict) -> list[Finding]:
+    """What a reader must know before any figure: who alone is a large part of the total, and whether it is beyond what was seen."""
+    heavy = heavy_finding(worth.heavy, worth.task)
+    return [
+        *([heavy] if heavy else []),
+        *_beyond_experience(worth, may_order=order.stance is Stance.ACT),
+    ]
+
+
+def _beyond_experience(worth: Worth, *, may_order: bool) -> list[Finding]:
     """Whether today's users alone are expected to bring more than all users, new ones too, just did."""
     total, last = worth.total, worth.last_window
     if total.value <= last:
@@ -85,7 +95,7 @@ def beyond_experience(worth: Worth) -> list[Finding]:
                 f"new ones included, brought in the {worth.task.horizon_days} days before ({last:,.0f}{year})."
             ),
             why="The model learned from months of growth and carries that growth on; it cannot know whether a season ends.",
-            do="Use the order of customers; do not put the total into a plan before a second year is loaded.",
+            do=f"{'Use the order of customers; do' if may_order else 'Do'} not put the total into a plan before a second year is loaded.",
             numbers={"total": total.value, "last_window": last},
         )
     ]
@@ -124,7 +134,6 @@ def _level(proof: Backtest, worth: Worth, model: str) -> Verdict:
     question = f"May the total of {worth.task.horizon_days} days go into a plan?"
     if not values:
         return _unknown(question, "past totals could not be compared", "A longer log.")
-    beyond = beyond_experience(worth)
     worst = max(abs(v.value) for v in values)
     figures = ", ".join(f"{v.value:+z.0%}" for v in values)
     total = worth.total
@@ -132,7 +141,7 @@ def _level(proof: Backtest, worth: Worth, model: str) -> Verdict:
         f"Past totals were off by {figures}{_IN_TIME if len(values) > 1 else ''}.",
         f"That error is in the interval: {total.low:,.0f} to {total.high:,.0f} {total.unit} at {total.level:.0%}.",
     )
-    if beyond:
+    if total.value > worth.last_window:
         return Verdict(
             question=question,
             stance=Stance.CANNOT_SAY,
@@ -141,6 +150,13 @@ def _level(proof: Backtest, worth: Worth, model: str) -> Verdict:
                 *because,
             ),
             would_change=("A second year of history, so that a season can be told from growth.",),
+        )
+    if worst <= _LOOSE and worth.heavy:
+        return Verdict(
+            question=question,
+            stance=Stance.HOLD,
+            because=(_hangs_on(worth.heavy), *because),
+            would_change=(f"No user with {LARGE_SHARE:.0%} of the total or more.",),
         )
     if worst <= _TIGHT:
         return Verdict(
@@ -165,6 +181,11 @@ def _level(proof: Backtest, worth: Worth, model: str) -> Verdict:
         because=because,
         would_change=(f"Past totals within {_LOOSE:.0%}: more history, or a model that knows the season.",),
     )
+
+
+def _hangs_on(heavy: Sequence[HeavyUser]) -> str:
+    whom = f"'{heavy[0].user_id}'" if len(heavy) == 1 else f"{len(heavy)} users"
+    return f"It hangs on {whom}: alone {heavy[0].largest:.0%} of a total."
 
 
 def _response(worth: Worth) -> Verdict:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import Any
 
+from headwater.app.heavy import HeavyUser, heavy_users
 from headwater.app.plan import is_net
 from headwater.app.study import ForecastStep, Study
 from headwater.core.answer import Estimate
@@ -57,7 +58,7 @@ class Tenth:
 class Worth:
     """A forecast and its total, beside what all users brought in the window just ended and a year ago.
 
-    ``last_year`` is None where the log does not hold that window whole.
+    ``last_year`` is None where the log does not hold that window whole. ``heavy`` users alone are a large part of it.
     """
 
     forecast: ForecastStep
@@ -65,6 +66,7 @@ class Worth:
     last_window: float
     last_year: float | None
     tenths: tuple[Tenth, ...]
+    heavy: tuple[HeavyUser, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -103,6 +105,13 @@ def worth_of(study: Study, forecast: ForecastStep, *, beside: Worth | None = Non
         tenths=tuple(
             Tenth(tenth=t, n_users=k, total=s, share=s / total if total else 0.0, mean=m)
             for t, k, s, m in tenths
+        ),
+        heavy=heavy_users(
+            study.engine,
+            study.ledger(),
+            forecast.rows,
+            forecast.task,
+            value=_so_far(study.ledger(), forecast.task),
         ),
     )
 

@@ -10,7 +10,7 @@ from headwater.app.cli.tables import grid_text
 from headwater.app.cli.written import files_told
 from headwater.app.run import Published
 from headwater.app.study import FittedStep, ForecastStep, Study
-from headwater.app.verdicts import verdicts
+from headwater.app.verdicts import before_figures, verdicts
 from headwater.app.worth import worth_of
 from headwater.core.answer import Estimate, Stance
 from headwater.core.block import Callout, Document
@@ -149,18 +149,19 @@ def forecast_reply(
     """The total with its interval, whether it and the order may be used, and where the users' forecasts lie."""
     worth = worth_of(study, forecast)
     order, plan = verdicts(proof, worth, findings, model=forecast.model)[:2]
+    found = [*before_figures(worth, order), *findings]
     total = worth.total
     lines = [
         f"{forecast.model}: {total.estimand}: {total.value:,.0f} {total.unit} ({total.level:.0%} interval {total.low:,.0f} to {total.high:,.0f})",
         *(f"{v.question} {v.stance.value.capitalize()}. {v.because[0]}" for v in (order, plan)),
         f"forecasts: {forecast.rows.files[0]}",
-        *(finding_line(f) for f in findings),
+        *(finding_line(f) for f in found),
     ]
     data = {
         "can_be_defended": plan.stance is not Stance.CANNOT_SAY,
         "order": order.stance.value,
         "plan": plan.stance.value,
-        "findings": [finding_data(f) for f in findings],
+        "findings": [finding_data(f) for f in found],
         "model": forecast.model,
         "total": total.value,
         "low": total.low,
