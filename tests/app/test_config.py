@@ -159,6 +159,7 @@ def test_a_value_of_the_wrong_kind_is_refused_at_its_place(where: str, value: ob
     ("value", "says"),
     [
         ({"horizon": "forever", "yearly_rate": 0.0}, "no finite value"),
+        ({"yearly_rate": -0.01}, "yearly_rate"),
         ({"model": "rate_so_far"}, "rate_so_far cannot say how many purchases come"),
         ({"model": "pareto_nbd_seasonal"}, "pareto_nbd_seasonal cannot say"),
         ({"horizon": 90}, "90 is not a duration"),

@@ -80,11 +80,17 @@ def test_what_cannot_be_explained_is_refused(shop: Shop, headwater: Callable[...
         (["drivers", "--model", "bgnbd"], 2, "shelf.unknown"),
         (["changes", "--model", "bg_nbd", "--group", "country"], 2, "drivers.no_group"),
         (["changes", "--model", "bg_nbd", "--group", "land=de"], 2, "drivers.no_column"),
-        (["changes", "--model", "bg_nbd", "--group", "country=xx"], 4, "drivers.nobody"),
+        (["changes", "--model", "bg_nbd", "--group", "country=xx"], 2, "drivers.nobody"),
         (["changes", "--model", "bg_nbd", "--since", "2031-01-01"], 2, "snapshot.cutoff_outside"),
     ):
         ran = headwater(*words, "--json", at=shop.folder)
         assert (ran.code, ran.json["error"]["code"]) == (code, finding)
+    chosen = headwater("drivers", "--json", at=shop.folder).json["error"]
+    by_user = headwater("drivers", "--user", "u0001", "--json", at=shop.folder).json["error"]
+    for error in (chosen, by_user):
+        assert error["code"] == "drivers.not_explained"
+        assert error["what"].startswith(("rate_so_far does", "cohort_mean does", "bg_nbd does"))
+        assert "--model lightgbm_hurdle" in error["do"]
 
 
 def test_the_report_says_why_by_the_chosen_model_or_that_it_cannot(

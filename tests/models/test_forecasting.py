@@ -133,7 +133,7 @@ def test_a_mean_that_nobody_can_judge_is_refused(world_of: Callable[..., World])
 def test_a_horizon_or_a_cutoff_that_is_not_there_is_refused(known: Known) -> None:
     training = known.world.training()
     fitted = fit_model("rate_so_far", training)
-    with pytest.raises(DataError, match=r"forecast\.nobody"):
+    with pytest.raises(UsageError, match=r"forecast\.nobody"):
         known.world.forecast(fitted, training, cutoff=known.world.end - 1)
     other = known.world.training(horizon=14)
     with pytest.raises(UsageError, match=r"fit\.other_horizon"):

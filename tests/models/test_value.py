@@ -90,7 +90,7 @@ def test_value_for_ever_without_a_discount_is_refused(fitted):
         discounted_value(predictor, rows, horizon=None, yearly_rate=0)
 
 
-@pytest.mark.parametrize("rate", [-1.0, -1.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("rate", [-0.1, -1.0, -1.5, float("nan"), float("inf")])
 def test_a_rate_that_is_none_is_refused_by_its_code(fitted, rate: float):
     predictor, rows = fitted
     with pytest.raises(UsageError, match=r"value\.rate"):

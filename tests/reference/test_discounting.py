@@ -139,6 +139,7 @@ def test_a_process_that_looks_at_recency_in_its_own_way_is_summed_by_history():
         lambda: continuous(-0.1, horizon=10),
         lambda: continuous(0.1, horizon=0),
         lambda: by_period(0.1, period=30, periods=0),
+        lambda: by_period(-0.01, period=30, periods=2),
     ],
 )
 def test_what_has_no_value_is_refused(wrong):

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from headwater.app.plan import Job, is_net
 from headwater.app.study import ForecastStep, Study
-from headwater.core.errors import DataError
+from headwater.core.errors import DataError, UsageError
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Task
 from headwater.engine.arrays import column_floats
@@ -90,8 +90,16 @@ def chosen_forecast(study: Study, job: Job) -> tuple[Backtest, Agreed]:
 def named_forecast(study: Study, model: str, job: Job) -> tuple[Backtest, Agreed]:
     """The forecast by a model, agreed with its own over the measure's other horizons, where it was tested there too.
 
-    Raises ``DataError`` where it was not tested for this job.
+    Raises ``UsageError`` (``predict.untested``) where it is not among the models of this job, ``DataError`` where it
+    could not be tested for it.
     """
+    if model not in job.models:
+        raise UsageError(
+            "predict.untested",
+            what=f"{model} is not among the models that are tested for {job.name}.",
+            why="Nothing says how far its totals may be off; a forecast without an interval looks surer than it is.",
+            do=f"Add it under [[predict]] models, or take one of {', '.join(job.models)}.",
+        )
     return _forecast_with_others(study, job, model=model)
 
 

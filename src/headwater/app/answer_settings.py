@@ -69,7 +69,7 @@ class ValueSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    yearly_rate: Annotated[float, Field(gt=-1, le=10)] = 0.1
+    yearly_rate: Annotated[float, Field(ge=0, le=10)] = 0.1
     horizon: str = "365d"
     model: str = "pareto_nbd"
 
@@ -90,7 +90,7 @@ class ValueSettings(BaseModel):
 
     @model_validator(mode="after")
     def _finite(self) -> ValueSettings:
-        if self.horizon == _FOREVER and self.yearly_rate <= 0:
+        if self.horizon == _FOREVER and self.yearly_rate == 0:
             raise ValueError(
                 f"horizon '{_FOREVER}' at a yearly_rate of {self.yearly_rate:g} has no finite value; give a rate above 0, or a horizon such as 365d"
             )

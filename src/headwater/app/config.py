@@ -17,7 +17,7 @@ from headwater.app.calendar_settings import AppDate, EventDays, days_of_spans
 from headwater.app.deliver import EXPORTERS
 from headwater.app.quality_settings import AlarmSettings, CardSettings, alarm_specs
 from headwater.app.rule_settings import RepairSettings, RuleSettings, repair_spec, rule_spec
-from headwater.app.settings_errors import explained, require_sense
+from headwater.app.settings_errors import explained, placed, require_sense
 from headwater.app.source_settings import (
     AnySource,
     IdentitySettings,
@@ -197,6 +197,17 @@ class Settings(_Section):
     value: ValueSettings | None = None
     deliver: DeliverSettings = DeliverSettings()
     run: RunSettings = RunSettings()
+    _text: str = ""
+    _file: str = CONFIG_NAME
+
+    def read_from(self, text: str, file: str) -> Settings:
+        """The same, knowing what stands in which file."""
+        self._text, self._file = text, file
+        return self
+
+    def placed(self, error: HeadwaterError, *location: int | str) -> ConfigError:
+        """An error that one of these settings led to, with its line and table."""
+        return placed(error, location, self._text, self._file)
 
     @model_validator(mode="after")
     def _sources_differ(self) -> Settings:
@@ -289,7 +300,7 @@ def settings_of(raw: dict[str, Any], *, text: str = "", file: str = "headwater.t
         text=text,
         file=file,
     )
-    return settings
+    return settings.read_from(text, file)
 
 
 def read_memory(text: str) -> str:
@@ -309,14 +320,14 @@ def read_memory(text: str) -> str:
 
 
 def read_threads(number: int) -> int:
-    """A number of threads, as ``[run] threads`` takes it. Raises ``ConfigError`` (``config.value``).
+    """A number of threads, as ``[run] threads`` takes it. Raises ``UsageError`` (``threads.number``).
 
     >>> read_threads(8)
     8
     """
     if not 1 <= number <= _MOST_THREADS:
-        raise ConfigError(
-            "config.value",
+        raise UsageError(
+            "threads.number",
             what=f"{number:,} is not a number of threads: it must be 1 to {_MOST_THREADS}.",
             why="Nothing was run.",
             do="Write about as many as the machine has cores.",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import ClassVar, Protocol
 
 from headwater.core.block import Document
 from headwater.core.errors import UsageError
 from headwater.core.shelf import Shelf
 
-__all__ = ["EXPORTERS", "Delivered", "Exporter", "deliver", "exporter_for"]
+__all__ = ["EXPORTERS", "Delivered", "Exporter", "deliver", "exporter_for", "require_writable", "writing"]
 
 
 class Exporter(Protocol):
@@ -62,3 +64,25 @@ def exporter_for(path: Path) -> Exporter:
             do=f"Name the file with one of {', '.join(sorted(writers))}.",
         )
     return writers[path.suffix]()
+
+
+def require_writable(folder: Path) -> None:
+    """Raise ``UsageError`` (``write.unwritable``) where no file can be put into a folder, or the folder not be made."""
+    with writing(folder):
+        there = next(f for f in (folder, *folder.absolute().parents) if f.exists())
+        with TemporaryFile(dir=there):
+            pass
+
+
+@contextmanager
+def writing(path: Path) -> Generator[None]:
+    """Turn what the system says of a file or folder that is written here into ``UsageError`` (``write.unwritable``)."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            "write.unwritable",
+            what=f"'{path}' cannot be written: {error.strerror or error}.",
+            why="Results would have no place; nothing was written there.",
+            do="Name a folder that you may write to, or check that no file stands in its way and that the disk has room.",
+        ) from error

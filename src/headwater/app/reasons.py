@@ -27,7 +27,7 @@ def drivers(model: FittedModel, snapshot: Snapshot, *, cutoff: str | int | None 
     ``drivers.no_cutoff`` where the snapshot has no such cutoff; all here raise that one.
     """
     with predicting_with(model.threads):
-        return drivers_of(model.predictor, snapshot, cutoff=_cutoff(snapshot, cutoff))
+        return drivers_of(model.predictor, snapshot, cutoff=_cutoff(snapshot, cutoff), called=model.name)
 
 
 def user_drivers(
@@ -35,10 +35,12 @@ def user_drivers(
 ) -> tuple[UserDrivers, ...]:
     """Why some users' forecasts are what they are: what all share, times a factor of each column.
 
-    Raises ``UsageError`` (``drivers.not_explained``, ``drivers.no_users``), ``DataError`` (``drivers.nobody``).
+    Raises ``UsageError`` (``drivers.not_explained``, ``drivers.no_users``, ``drivers.nobody``).
     """
     day = _cutoff(snapshot, cutoff)
-    return drivers_of_users(model.predictor, snapshot, cutoff=day, users=users, unit=model.task.unit)
+    return drivers_of_users(
+        model.predictor, snapshot, cutoff=day, users=users, unit=model.task.unit, called=model.name
+    )
 
 
 def changes(
@@ -51,8 +53,7 @@ def changes(
 ) -> Change:
     """What moved a group's forecast between two cutoffs of a snapshot, by one model, to the sum.
 
-    ``group`` maps text columns to the value its users have. Raises ``DataError`` (``drivers.nobody``),
-    ``UsageError`` (``drivers.no_column``).
+    ``group`` maps text columns to the value its users have. Raises ``UsageError`` (``drivers.nobody``, ``drivers.no_column``).
     """
     with predicting_with(model.threads):
         return what_changed(

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from headwater.app.config import CONFIG_NAME, read_memory, read_settings, read_threads, settings_of
-from headwater.app.deliver import exporter_for
+from headwater.app.deliver import exporter_for, writing
 from headwater.app.plan import Job, is_net, task_of, with_baselines
 from headwater.app.store import STORE_NAME
 from headwater.app.study import Study
@@ -253,13 +253,14 @@ def decide(question: str, evidence: Sequence[Backtest | UserForecast]) -> Verdic
 
 
 def write(result: Shown | Verdict | Document, *paths: str | Path) -> tuple[Path, ...]:
-    """Write a result to files; the suffix chooses the format (.html, .xlsx). Raises ``UsageError``."""
+    """Write a result to files; the suffix chooses the format (.html, .xlsx). Raises ``UsageError`` (``write.unknown_suffix``, ``write.unwritable``)."""
     targets = [Path(p) for p in paths]
     writers = [exporter_for(p) for p in targets]
     document = result if isinstance(result, Document) else _document(result)
     for writer, path in zip(writers, targets, strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writer.write(document, path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            writer.write(document, path)
     return tuple(targets)
 
 

@@ -7,11 +7,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from headwater.app.deliver import EXPORTERS, deliver
+from headwater.app.deliver import EXPORTERS, deliver, require_writable
 from headwater.app.emit import write_checks
 from headwater.app.store import fingerprint_of
 from headwater.app.story import Told, tell
 from headwater.app.study import Study
+from headwater.core.errors import UsageError
 
 __all__ = ["Published", "ReportStep", "publish", "run"]
 
@@ -40,8 +41,9 @@ class Published:
 
 
 def run(study: Study) -> Published:
-    """Walk the whole road. Raises the errors of its steps."""
+    """Walk the whole road. Raises ``ConfigError`` (``write.unwritable``) where the report would have no place, and the errors of its steps."""
     study.require_models()
+    _require_place(study)
     told = tell(study)
     paths = publish(study, told)
     return Published(
@@ -51,6 +53,13 @@ def run(study: Study) -> Published:
         n_steps=len(study.steps),
         n_reused=sum(step.reused for step in study.steps.values()),
     )
+
+
+def _require_place(study: Study) -> None:
+    try:
+        require_writable(study.root / study.settings.deliver.folder)
+    except UsageError as error:
+        raise study.settings.placed(error, "deliver", "folder") from None
 
 
 def publish(study: Study, told: Told) -> tuple[Path, ...]:

@@ -20,7 +20,7 @@ from headwater.core.contract import Contract
 from headwater.core.errors import ConfigError, HeadwaterError, near_miss
 from headwater.core.sources import OtherSource
 
-__all__ = ["explained", "require_sense"]
+__all__ = ["explained", "placed", "require_sense"]
 
 
 def explained(error: ValidationError, model: type[BaseModel], *, text: str, file: str) -> ConfigError:
@@ -28,7 +28,7 @@ def explained(error: ValidationError, model: type[BaseModel], *, text: str, file
     first, *others = sorted(error.errors(), key=_rank)
     where = _as_written(first["loc"])
     more = f" ({len(others)} more problem{'s' if len(others) > 1 else ''} after it.)" if others else ""
-    return _placed(_one(first, where, model, more), where, text, file)
+    return placed(_one(first, where, model, more), where, text, file)
 
 
 def require_sense(
@@ -48,7 +48,7 @@ def require_sense(
         try:
             require()
         except HeadwaterError as error:
-            raise _placed(error, location, text, file) from None
+            raise placed(error, location, text, file) from None
 
 
 def _requirements(
@@ -72,7 +72,7 @@ def _requirements(
     ]
 
 
-def _placed(error: HeadwaterError, location: Location, text: str, file: str) -> ConfigError:
+def placed(error: HeadwaterError, location: Location, text: str, file: str) -> ConfigError:
     """The same error with its line and table."""
     found, place = error.finding, place_of(text, location)
     what = f"{file}, {place}: {found.what}" if place else found.what

@@ -59,11 +59,11 @@ def drivers_now(study: Study, fitted: FittedStep, job: Job) -> Drivers:
 def drivers_of_users(
     study: Study, fitted: FittedStep, job: Job, users: tuple[str, ...]
 ) -> tuple[UserDrivers, ...]:
-    """Why some users' forecasts are what they are. Raises ``UsageError`` (``drivers.not_explained``), ``DataError`` (``drivers.nobody``)."""
+    """Why some users' forecasts are what they are. Raises ``UsageError`` (``drivers.not_explained``, ``drivers.nobody``)."""
     end = study.ledger().end_day
     snapshot = study.snapshot(cutoffs=(end,), horizons=rungs_of(job.task.horizon_days))
     model = study.open_model(fitted).predictor
-    return user_drivers(model, snapshot, cutoff=end, users=users, unit=job.task.unit)
+    return user_drivers(model, snapshot, cutoff=end, users=users, unit=job.task.unit, called=fitted.name)
 
 
 def change_of(
@@ -71,7 +71,7 @@ def change_of(
 ) -> Change:
     """What changed for a group since an earlier day (the cutoff before, unless given).
 
-    Raises ``DataError`` (``drivers.nobody``), ``UsageError`` (``drivers.no_column``).
+    Raises ``UsageError`` (``drivers.nobody``, ``drivers.no_column``).
     """
     now = study.ledger().end_day
     snapshot, earlier = _two_cutoffs(study, job, since)
@@ -137,7 +137,9 @@ def _made(study: Study, fitted: FittedStep, snapshot: Snapshot, earlier: int) ->
 
 def _drivers(study: Study, fitted: FittedStep, snapshot: Snapshot) -> Drivers:
     with predicting_with(study.threads):
-        return drivers_of(study.open_model(fitted).predictor, snapshot, cutoff=max(snapshot.cutoffs))
+        return drivers_of(
+            study.open_model(fitted).predictor, snapshot, cutoff=max(snapshot.cutoffs), called=fitted.name
+        )
 
 
 def _months(snapshot: Snapshot, cutoff: int) -> Grouping:

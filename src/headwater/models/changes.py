@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headwater.core.block import Block, Field, Form, Grid, Prose
-from headwater.core.errors import DataError, UsageError
+from headwater.core.errors import UsageError
 from headwater.core.ledger import Snapshot
 from headwater.core.show import Shown
 from headwater.core.span import date_of
@@ -92,7 +92,7 @@ def what_changed(
     """Take the change of a group's forecast between two cutoffs apart.
 
     ``group`` maps text columns to the value that users of the group have (all users without it).
-    Raises ``DataError`` (``drivers.nobody``), ``UsageError`` (``drivers.no_column``).
+    Raises ``UsageError`` (``drivers.nobody``, ``drivers.no_column``).
     """
     given = dict(group or {})
     _require_texts(snapshot, given)
@@ -100,7 +100,7 @@ def what_changed(
     label = " and ".join(f"{k} {v}" for k, v in given.items()) or "all users"
     one, two = (_having(rows, given) for rows in sides)
     if not one.any() and not two.any():
-        raise DataError(
+        raise UsageError(
             "drivers.nobody",
             what=f"Nobody of {label} is in the snapshot at {date_of(earlier)} or {date_of(later)}.",
             why="There is no forecast whose change could be taken apart.",

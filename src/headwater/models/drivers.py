@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.core.block import Block, Field, Form, Grid, Prose
-from headwater.core.errors import DataError, UsageError
+from headwater.core.errors import UsageError
 from headwater.core.ledger import Snapshot
 from headwater.core.show import Shown
 from headwater.core.span import date_of
@@ -179,12 +179,12 @@ class UserDrivers(Shown):
         )
 
 
-def drivers_of(model: Predictor, snapshot: Snapshot, *, cutoff: int) -> Drivers:
+def drivers_of(model: Predictor, snapshot: Snapshot, *, cutoff: int, called: str = "") -> Drivers:
     """The columns a model goes by for the users of a cutoff (20,000 of them, evenly spread, where there are more).
 
-    Of a blend, those of its weightiest member that can be explained. Raises ``UsageError`` (``drivers.not_explained``).
+    Of a blend, those of its weightiest member that can be explained; ``called`` is the model's name. Raises ``UsageError`` (``drivers.not_explained``).
     """
-    part = explained(model)
+    part = explained(model, called=called)
     explains, told = part.explains, part.told
     n_all = rows_at(snapshot, cutoff, ()).num_rows
     if n_all > _MANY:
@@ -216,11 +216,18 @@ def drivers_of(model: Predictor, snapshot: Snapshot, *, cutoff: int) -> Drivers:
 
 
 def user_drivers(
-    model: Predictor, snapshot: Snapshot, *, cutoff: int, users: Sequence[str], top: int = 8, unit: str = ""
+    model: Predictor,
+    snapshot: Snapshot,
+    *,
+    cutoff: int,
+    users: Sequence[str],
+    top: int = 8,
+    unit: str = "",
+    called: str = "",
 ) -> tuple[UserDrivers, ...]:
     """Why the forecasts of some users are what they are, in the snapshot's order of users: the ``top`` columns of each.
 
-    Raises ``UsageError`` (``drivers.not_explained``, ``drivers.no_users``), ``DataError`` (``drivers.nobody``).
+    Raises ``UsageError`` (``drivers.not_explained``, ``drivers.no_users``, ``drivers.nobody``).
     """
     if not users:
         raise UsageError(
@@ -229,14 +236,14 @@ def user_drivers(
             why="It is the forecast of a user that is taken apart here.",
             do="Name one or more, as the forecasts spell them, or ask for the drivers of all users.",
         )
-    part = explained(model)
+    part = explained(model, called=called)
     explains = part.explains
     rows = rows_at(snapshot, cutoff, (*explains.columns, "user_id"))
     rows = rows.filter(pc.is_in(rows.column("user_id"), pa.array(list(users), pa.string())))
     names = [str(n) for n in column_objects(rows, "user_id")]
     missing = [u for u in users if u not in names]
     if missing:
-        raise DataError(
+        raise UsageError(
             "drivers.nobody",
             what=f"{len(missing)} of {len(users)} users are not in the snapshot at {date_of(cutoff)}, such as '{missing[0]}'.",
             why="There is no forecast that could be taken apart.",
@@ -283,7 +290,7 @@ class Explained:
         return f"The model is a blend; this is its member {self.member}, whose weight is {self.weight:.2f}: its part of the forecast."
 
 
-def explained(model: Predictor) -> Explained:
+def explained(model: Predictor, *, called: str = "") -> Explained:
     """What of a model can be explained; of a blend, the weightiest such member. Raises ``UsageError`` (``drivers.not_explained``)."""
     if isinstance(model, Explains):
         return Explained(explains=model)
@@ -299,11 +306,11 @@ def explained(model: Predictor) -> Explained:
         return best
     raise UsageError(
         "drivers.not_explained",
-        what="This model does not say what its columns contribute."
+        what=f"{called or 'This model'} does not say what its columns contribute."
         if best is None
-        else f"In this blend no member that says what its columns contribute weighs anything to speak of (the most is {best.member}, {best.weight:.2f}).",
+        else f"In {called or 'this blend'} no member that says what its columns contribute weighs anything to speak of (the most is {best.member}, {best.weight:.2f}).",
         why="Drivers are read off the boosted models only.",
-        do="Explain a LightGBM model of the same task, such as lightgbm_hurdle.",
+        do="Name a model that has drivers: --model lightgbm_hurdle on the command line, a fit of lightgbm_hurdle in Python.",
     )
 
 

@@ -95,8 +95,8 @@ class FittedModel(Shown):
     def forecast(self, snapshot: Snapshot, *, cutoff: int, rng: np.random.Generator) -> Forecast:
         """Forecast the users of one cutoff, in the order of the snapshot's rows.
 
-        Raises ``DataError`` where the snapshot has nobody at that cutoff (``forecast.nobody``) or nothing says
-        how far a forecast may be off (``forecast.no_interval``).
+        Raises ``UsageError`` where the snapshot has no such cutoff, ``DataError`` where it has nobody at it
+        (both ``forecast.nobody``) or nothing says how far a forecast may be off (``forecast.no_interval``).
         """
         rows = rows_at(snapshot, cutoff, self.predictor.columns)
         if rows.num_rows == 0:
@@ -195,9 +195,10 @@ def _require_target(training: Training) -> None:
         )
 
 
-def nobody_at(snapshot: Snapshot, cutoff: int) -> DataError:
-    """That a snapshot holds no user at a cutoff (``forecast.nobody``)."""
-    return DataError(
+def nobody_at(snapshot: Snapshot, cutoff: int) -> DataError | UsageError:
+    """That a snapshot holds no user at a cutoff, or has no such cutoff (``forecast.nobody``)."""
+    kind = DataError if cutoff in snapshot.cutoffs else UsageError
+    return kind(
         "forecast.nobody",
         what=f"The snapshot holds no user at {date_of(cutoff)}.",
         why="There is nobody to forecast.",

@@ -143,14 +143,14 @@ def discounted_value(
     horizon
         Such as ``"365d"``; None for ever, which needs a discount.
     yearly_rate
-        Discount of one year, spread evenly over its days; 0 for none, above -1.
+        Discount of one year, spread evenly over its days; 0 or more, 0 for none.
     task
         What the model was fitted for: the words of the result name its measure and unit.
 
     Raises
     ------
     UsageError
-        ``value.no_process`` for a model that knows one horizon only or whose time runs with the seasons, ``value.rate`` for ever without a discount, or for a rate that is none.
+        ``value.no_process`` for a model that knows one horizon only or whose time runs with the seasons, ``value.rate`` for ever without a discount, or for a rate below 0 or without end.
     """
     model = _require_process(fitted)
     _require_rate(yearly_rate)
@@ -212,11 +212,11 @@ def _stays(model: Valued, cases: Sequence[Case], *, n: int, days: int | None) ->
 
 
 def _require_rate(yearly_rate: float) -> None:
-    if not -1 < yearly_rate < math.inf:
+    if not 0 <= yearly_rate < math.inf:
         raise UsageError(
             "value.rate",
             what=f"The yearly rate is {yearly_rate:g}.",
-            why="A rate of -1 takes everything in a year, and there is no discount below it or without end.",
+            why="A purchase to come is worth no more than one of today, and at an endless rate nothing.",
             do="Write 0.1 for ten percent a year, 0 for none.",
         )
 

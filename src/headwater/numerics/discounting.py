@@ -72,7 +72,7 @@ def continuous(rate: float, *, horizon: float, nodes: int = _NODES) -> Schedule:
 def by_period(rate: float, *, period: float, periods: int) -> Schedule:
     """Purchases of each period at its end, divided by ``(1 + rate)`` once for each period from now."""
     _require(
-        rate > -1 and period > 0 and periods >= 1, what=f"a rate of {rate:g}, {periods} periods of {period:g}"
+        rate >= 0 and period > 0 and periods >= 1, what=f"a rate of {rate:g}, {periods} periods of {period:g}"
     )
     number = np.arange(1, periods + 1, dtype=np.float64)
     factor = (1 + rate) ** -number

@@ -19,6 +19,7 @@ from headwater.app.cli.tables import grid_text
 from headwater.app.cli.targets import Target, job_of
 from headwater.app.cli.written import files_told
 from headwater.app.curves import AddedUp, added_up, added_up_grids, curves_of, require_alike
+from headwater.app.deliver import exporter_for, require_writable
 from headwater.app.newcomers import NewcomerValues, newcomers_of
 from headwater.app.road import write
 from headwater.app.study import Study
@@ -62,6 +63,7 @@ def curves(
     """What cohorts brought by age and are to bring, all together or by channel, and how such forecasts did before."""
 
     def work(study: Study) -> Reply:
+        _require_files(to)
         made = _drawn(study, target, by=by, horizon=horizon, cohorts=cohorts, as_of=as_of)
         together = _together(study, made) if add_up else None
         return _curves_reply(study, made, together, () if study.rehearsal else to or ())
@@ -83,6 +85,7 @@ def newcomers(
     """What users hours or days old will be worth over their first days, and how such forecasts did before."""
 
     def work(study: Study) -> Reply:
+        _require_files(to)
         made = newcomers_of(
             study,
             measure=target or job_of(study, None, None).task.measure,
@@ -105,7 +108,8 @@ def value(
         str | None, typer.Option(help="A buy-till-you-die model; default: [value] model, or pareto_nbd.")
     ] = None,
     yearly_rate: Annotated[
-        float | None, typer.Option(help="The discount of one year; default: [value] yearly_rate, or 0.1.")
+        float | None,
+        typer.Option(help="The discount of one year, 0 or more; default: [value] yearly_rate, or 0.1."),
     ] = None,
     horizon: Annotated[
         str | None, typer.Option(help="Such as 365d, or forever; default: [value] horizon, or 365d.")
@@ -203,6 +207,12 @@ def _curves_reply(study: Study, made: CohortCurves, together: AddedUp | None, to
     whole = _CurvesAndUsers(curves=made, users=tuple(grids))
     lines += ["", *(finding_line(f) for f in made.findings), *_written(whole, to, data)]
     return Reply(text="\n".join(lines).rstrip(), data=data)
+
+
+def _require_files(to: Sequence[Path] | None) -> None:
+    for path in to or ():
+        exporter_for(path)
+        require_writable(path.parent)
 
 
 def _written(result: Shown, to: Sequence[Path], data: dict[str, Any]) -> list[str]:
