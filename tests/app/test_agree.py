@@ -30,6 +30,18 @@ def by_turns(study: Study, measure: str) -> tuple[Agreed, list[np.ndarray]]:
     return agreed_forecasts(study, made), [column_floats(f.rows.to_arrow(), "forecast") for f in made]
 
 
+def test_net_money_that_falls_is_blamed_on_differing_models_before_refunds(shop: Shop) -> None:
+    agreed, _ = by_turns(shop.set('horizons = ["30d"]', HORIZONS).study(), "revenue")
+    assert agreed.may_fall
+    (finding,) = agreed.findings
+    assert finding.code == "horizons.net_may_fall"
+    assert finding.why.startswith("The horizons are by different models (rate_so_far, cohort_mean)")
+    assert "name one model for all horizons" in finding.do
+    (alone,) = replace(agreed, forecasts=tuple(replace(f, model="bg_nbd") for f in agreed.forecasts)).findings
+    assert alone.why.startswith("bg_nbd is fitted anew")
+    assert "name one model" not in alone.do
+
+
 def test_no_user_is_worth_less_over_a_longer_horizon(
     shops: Callable[..., Shop], order_lines: Callable[..., list[str]], tmp_path: Path
 ) -> None:

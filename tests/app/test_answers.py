@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import headwater as hw
+from headwater.core.block import Callout
 from headwater.core.errors import DataError, UsageError
 from headwater.core.ledger import Ledger
 from headwater.core.span import date_of, day_of
@@ -84,6 +85,37 @@ def test_the_value_of_each_customer_with_the_chance_of_being_one_still(
     assert "value.no_process" in other.err
     assert "pareto_nbd" in other.err
     assert "USD of revenue over 180 days" in ran.json["says"]
+
+
+def test_a_horizon_beyond_the_log_is_said_to_be_untried_before_any_figure(
+    told: Any, headwater: Callable[..., Any]
+) -> None:
+    """The shop's log has 200 days: 199 can be asked, 300 lead with the verdict, 9,999 are refused."""
+    for command in ("value", "curves"):
+        ran = headwater(command, "--horizon", "300d", "-q", at=told.folder)
+        assert ran.code == 0, ran.err
+        assert ran.out.startswith("Cannot say (horizon.beyond_log): The figure looks 300 days ahead")
+        assert "or load a log at least twice as long" in ran.out.split("\n")[0]
+        inside = headwater(command, "--horizon", "190d", "-q", at=told.folder)
+        assert "horizon.beyond_log" not in inside.out
+        refused = headwater(command, "--horizon", "9999d", at=told.folder)
+        assert refused.code == 2
+        assert "horizon.too_long" in refused.err
+    ledger = hw.ledger(hw.check(hw.read(told.folder)))
+    users = hw.snapshot(ledger, cutoff=ledger.end_day, horizons=["30d"])
+    model = hw.fit("bg_nbd", users, target="revenue", horizon="30d")
+    first, *_ = hw.value(model, users).blocks()
+    assert isinstance(first, Callout)
+    assert first.finding.code == "horizon.beyond_log"
+    with pytest.raises(UsageError, match=r"horizon\.too_long"):
+        hw.value(model, users, horizon="9999d")
+
+
+def test_the_report_says_first_that_a_value_for_ever_is_untried(
+    told: Any, headwater: Callable[..., Any]
+) -> None:
+    ever = headwater("value", "--horizon", "forever", "-q", at=told.folder)
+    assert ever.out.startswith("Cannot say (horizon.beyond_log): The figure looks for ever")
 
 
 def test_a_fit_tells_its_errors_and_criteria(told: Any, headwater: Callable[..., Any]) -> None:

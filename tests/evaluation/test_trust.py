@@ -192,13 +192,44 @@ def test_origins_in_holes_are_left_out() -> None:
     proof = _backtest({"model": lambda o: at[o] * _truth(o)})
     assert "trust.calibration_off" in _codes(proof)
     holes = {ORIGINS[0]: 0.4, ORIGINS[1]: 0.2, ORIGINS[2]: 0.01}
-    assert _codes(proof, hole_shares=holes) == {"trust.holes": Severity.WARN}
+    assert _codes(proof, hole_shares=holes) == {
+        "trust.holes": Severity.WARN,
+        "trust.one_origin": Severity.BLOCK,  # the one that is left decides nothing
+    }
     assert _codes(proof, hole_shares=dict.fromkeys(ORIGINS, 0.5)) == {"trust.holes": Severity.BLOCK}
 
 
 @pytest.mark.parametrize(("days", "severity"), [(59, Severity.BLOCK), (60, Severity.WARN), (90, None)])
 def test_a_log_shorter_than_the_horizon_allows(good: Backtest, days: int, severity: Severity | None) -> None:
     assert _codes(good, history_days=days).get("trust.short_history") == severity
+
+
+def test_a_log_of_days_decides_nothing_though_it_is_many_horizons_long() -> None:
+    """Ten days, a horizon of two: one origin, no week seen twice; both are said, and both forbid."""
+    task = replace(TASK, horizon_days=2)
+    proof = run_backtest(
+        task,
+        models={"model": 1},
+        origins=ORIGINS[:1],
+        actual=_outcomes,
+        forecast=lambda _, o: _forecast(_truth(o)),
+        rng=np.random.default_rng(81),
+        resamples=60,
+    )
+    found = _codes(proof, history_days=10)
+    assert found["trust.short_history"] is Severity.BLOCK
+    assert found["trust.one_origin"] is Severity.BLOCK
+    assert "trust.short_history" not in _codes(proof, history_days=28)
+
+
+def test_the_order_is_advised_only_where_it_may_be_used() -> None:
+    off = {o: f for o, f in zip(ORIGINS, (1.6, 1.5, 1.7), strict=True)}
+    means = {"model": lambda o: off[o] * _truth(o) * _outcomes(o).sum() / _truth(o).sum()}
+    sharp = [f for f in check_trust(_backtest(means)) if f.code == "trust.calibration_off"]
+    assert sharp[0].do.startswith("Use the order of users")
+    short = check_trust(_backtest(means), history_days=TASK.horizon_days)  # forbids the order as well
+    (told,) = [f for f in short if f.code == "trust.calibration_off"]
+    assert "order" not in told.do
 
 
 def test_stability_index_by_hand_and_for_text() -> None:

@@ -6,6 +6,7 @@ Tolerances: hand counts exactly; the app's curves within 4 standard errors of wh
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,17 @@ def _by_hand() -> list[tuple[str, int, float, str]]:
         ("c", 40, 8.0, "ads"), ("c", 75, 3.0, "ads"),
         ("d", 95, 50.0, "ads"),
     ]  # fmt: skip
+
+
+def test_who_is_in_no_cohort_is_counted_and_dated(bench: Bench):
+    """By hand: with a left edge of 20 days a and b are at the edge, d is too young; c alone is in a cohort."""
+    ledger = replace(_ledger(bench, _by_hand()), left_edge_days=20)
+    got = cohort_curves(bench.engine, ledger, measure="revenue", by="month", horizon_days=30)
+    assert [(c.cohort, c.n_users) for c in got.cohorts] == [("2024-02", 1)]
+    (left,) = [f for f in got.findings if f.code == "curves.left_out"]
+    assert (left.numbers["n_edge"], left.numbers["n_young"]) == (2, 1)
+    assert "2 users first seen before 2024-01-21" in left.what
+    assert "1 user first seen after 2024-03-10" in left.what
 
 
 def test_whole_ages_only_are_counted_each_from_the_users_own_first_day(bench: Bench):

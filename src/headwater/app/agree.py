@@ -22,6 +22,10 @@ from headwater.numerics.forecast import Forecast
 __all__ = ["Agreed", "agreed_forecasts", "chosen_forecast", "named_forecast"]
 
 _MANY = 0.05
+_DO_WHERE_MANY = {
+    True: "Where many fall, name one model for all horizons.",
+    False: "Where many fall, predict a measure before refunds.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,7 @@ class Agreed:
         if not self.n_pooled:
             return ()
         days = ", ".join(f"{f.task.horizon_days}" for f in self.forecasts)
+        models = list(dict.fromkeys(f.model for f in self.forecasts))
         what = f"For {self.n_pooled:,} of {self.n_users:,} users the forecasts over {days} days fell from a shorter horizon to a longer one"
         numbers = {"n_pooled": self.n_pooled, "n_users": self.n_users}
         if self.may_fall:
@@ -55,17 +60,16 @@ class Agreed:
                     code="horizons.net_may_fall",
                     severity=Severity.WARN if self.n_pooled > _MANY * self.n_users else Severity.NOTE,
                     what=f"{what}; {self.forecasts[0].task.measure} is net of refunds, so they were left as they are.",
-                    why="Money given back later may take off what came before; the horizons may also be by models that differ.",
-                    do="Use one horizon at a time; do not take the difference of two as what comes between. Where many fall, name one model for all horizons, or predict a measure before refunds.",
+                    why=_why_net_falls(models),
+                    do=f"Use one horizon at a time; do not take the difference of two as what comes between. {_DO_WHERE_MANY[len(models) > 1]}",
                     numbers=numbers,
                 ),
             )
-        models = sorted({f.model for f in self.forecasts})
         if len(models) == 1:
             why = f"{models[0]} is fitted anew for each horizon, and what it learns for one may cross what it learns for another"
             do = "Nothing, while they are few; where they are many, use one horizon at a time."
         else:
-            why = f"Each horizon has the model that was best for it, and models differ (here {', '.join(models)})"
+            why = f"Each horizon has the model that was best for it, and models differ (here {', '.join(sorted(models))})"
             do = "Nothing, while they are few; where they are many, name one model for all horizons."
         return (
             Finding(
@@ -77,6 +81,14 @@ class Agreed:
                 numbers=numbers,
             ),
         )
+
+
+def _why_net_falls(models: Sequence[str]) -> str:
+    """The reason that is sure first: models that differ, else one fitted anew; refunds may add to it."""
+    refunds = "money given back later may also take off what came before."
+    if len(models) > 1:
+        return f"The horizons are by different models ({', '.join(models)}), each the best for its own, and models differ; {refunds}"
+    return f"{models[0]} is fitted anew for each horizon, and what it learns for one may cross what it learns for another; {refunds}"
 
 
 def chosen_forecast(study: Study, job: Job) -> tuple[Backtest, Agreed]:

@@ -71,10 +71,11 @@ def value_pages(study: Study) -> tuple[Page, ...]:
             yearly_rate=given.yearly_rate,
         )
         blocks: tuple[Block, ...] = (
+            *callouts(made.forbidding),
             Prose(text=made.says),
             *_how_it_did(study, jobs[0], given.model),
             value_grid(made, engine=study.engine),
-            *callouts(made.findings),
+            *callouts(made.beside),
         )
     except (DataError, UsageError) as error:
         blocks = (Callout(finding=error.finding),)
@@ -117,11 +118,11 @@ def _drawn(
         )
     except (DataError, UsageError) as error:
         return [*_headed(attribute), Callout(finding=error.finding)]
-    blocks: list[Block] = [*_headed(attribute), *made.blocks()[: -len(made.findings) or None]]
+    blocks: list[Block] = [*_headed(attribute), *made.blocks()[: -len(made.beside) or None]]
     for proof, forecast in forecasts:
         if forecast.task.horizon_days == days and forecast.cutoff == made.cutoff and attribute is None:
             blocks += added_up_grids(added_up(study, made, forecast, proof=proof), made, engine=study.engine)
-    return [*blocks, *callouts(made.findings)]
+    return [*blocks, *callouts(made.beside)]
 
 
 def _headed(attribute: str | None) -> list[Block]:

@@ -18,6 +18,7 @@ from headwater.evaluation.backtest import Backtest
 from headwater.models.cohort_counts import Cohort
 from headwater.models.cohort_curves import CohortCurves, places_of_users, reconciled
 from headwater.models.forecasting import FittedModel, nobody_at
+from headwater.models.reach import beyond_log, require_reach
 from headwater.models.value import DiscountedValue, discounted_value
 from headwater.numerics.curve_totals import adjustment
 from headwater.snapshots.rows import rows_at
@@ -117,11 +118,14 @@ def value(
     """What the purchases to come of each user of a snapshot's cutoff (the latest, unless named) are worth today.
 
     ``horizon`` None is for ever, which needs a discount. Raises ``UsageError`` for a model that knows one horizon
-    only (``value.no_process``) or a rate that gives no value (``value.rate``), ``DataError`` for a cutoff at which the
+    only (``value.no_process``), a rate that gives no value (``value.rate``) or ten lengths of the log (``horizon.too_long``), ``DataError`` for a cutoff at which the
     snapshot has nobody (``forecast.nobody``).
     """
     day = max(snapshot.cutoffs) if cutoff is None else day_given(cutoff)
     rows = rows_at(snapshot, day, ("user_id", *model.predictor.columns))
     if rows.num_rows == 0:
         raise nobody_at(snapshot, day)
-    return discounted_value(model.predictor, rows, horizon=horizon, yearly_rate=yearly_rate, task=model.task)
+    log, days = study_of(snapshot.rows).ledger(), None if horizon is None else as_days(horizon)
+    require_reach(days, day - log.first_day)
+    made = discounted_value(model.predictor, rows, horizon=horizon, yearly_rate=yearly_rate, task=model.task)
+    return replace(made, findings=(*beyond_log(days, day - log.first_day), *made.findings))

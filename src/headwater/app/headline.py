@@ -27,8 +27,8 @@ def _said(worth: Worth, order: Verdict, total: Verdict) -> str:
         return _without_total(worth, order, total)
     expected = worth.total
     said = (
-        f"In the {worth.task.horizon_days} days from {date_of(worth.forecast.cutoff)}, the {expected.n_users:,} customers known by then "
-        f"are expected to bring {expected.value:,.0f} {expected.unit} ({expected.level:.0%} interval {expected.low:,.0f} to {expected.high:,.0f})"
+        f"In the {worth.task.horizon_days} days from {date_of(worth.forecast.cutoff)}, the {_customers(expected.n_users)} known by then "
+        f"{_are(expected.n_users)} expected to bring {expected.value:,.0f} {expected.unit} ({expected.level:.0%} interval {expected.low:,.0f} to {expected.high:,.0f})"
     )
     if order.stance is Stance.CANNOT_SAY:
         return f"{said}. Their order cannot be defended: {order.because[0]}"
@@ -37,10 +37,22 @@ def _said(worth: Worth, order: Verdict, total: Verdict) -> str:
 
 
 def _without_total(worth: Worth, order: Verdict, total: Verdict) -> str:
-    n, days = f"{worth.total.n_users:,} customers", worth.task.horizon_days
+    n, days = _customers(worth.total.n_users), worth.task.horizon_days
     if order.stance is Stance.CANNOT_SAY:
-        return f"{n} were forecast over {days} days from {date_of(worth.forecast.cutoff)}, but the forecast cannot be defended: {order.because[0]}"
+        return f"{n} {_were(worth.total.n_users)} forecast over {days} days from {date_of(worth.forecast.cutoff)}, but the forecast cannot be defended: {order.because[0]}"
     return (
         f"The order of {n} can be used: {worth.top.share:.0%} of the expected value lies with the top tenth. The total of {days} days "
         f"cannot be defended; the model says {worth.total.value:,.0f} {worth.total.unit}. {total.because[0]}"
     )
+
+
+def _customers(n: int) -> str:
+    return f"{n:,} {'customer' if n == 1 else 'customers'}"
+
+
+def _are(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"

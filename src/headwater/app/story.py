@@ -257,9 +257,11 @@ def _totals_grid(chapters: list[_Chapter]) -> Grid:
         )
         for c in ordered
     ]
-    return Grid.of(
-        "totals", "Expected totals", fields, rows, note=f"Intervals: {ordered[0].worth.total.method}."
-    )
+    return Grid.of("totals", "Expected totals", fields, rows, note=" ".join(_of_interval(c) for c in ordered))
+
+
+def _of_interval(c: _Chapter) -> str:
+    return f"Interval of {_title(c.worth.task).lower()}: {c.worth.total.method}."
 
 
 def _history_chart(study: Study, ledger: Ledger, worth: Worth) -> Chart:
@@ -307,7 +309,7 @@ def _worth_page(study: Study, events: Events, ledger: Ledger, c: _Chapter) -> Pa
         fields=tenths.fields,
         rows=tuple(reversed(tuple(tenths.stream()))),
         roles=((Role.X, "tenth"), (Role.Y, "total")),
-        finding=f"The top tenth ({c.worth.top.n_users:,} customers) carries {c.worth.top.share:.0%} of the expected {task.measure}.",
+        finding=f"The top tenth ({c.worth.top.n_users:,} {'customer' if c.worth.top.n_users == 1 else 'customers'}) carries {c.worth.top.share:.0%} of the expected {task.measure}.",
     )
     blocks = (
         chart,

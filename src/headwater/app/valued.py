@@ -12,9 +12,10 @@ from headwater.app.largest import largest_first
 from headwater.app.plan import Job
 from headwater.app.study import Study
 from headwater.core.block import Field, Form, Grid
-from headwater.core.finding import Finding
+from headwater.core.finding import Finding, Severity
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.engine.engine import Engine
+from headwater.models.reach import beyond_log, require_reach
 from headwater.models.value import DiscountedValue, discounted_value
 from headwater.snapshots.rows import rows_at
 
@@ -39,10 +40,23 @@ class ValuedStep:
     says: str
     findings: tuple[Finding, ...]
 
+    @property
+    def forbidding(self) -> tuple[Finding, ...]:
+        """Findings that must be read before any figure."""
+        return tuple(f for f in self.findings if f.severity is Severity.BLOCK)
+
+    @property
+    def beside(self) -> tuple[Finding, ...]:
+        """The other findings."""
+        return tuple(f for f in self.findings if f.severity is not Severity.BLOCK)
+
 
 def valued(study: Study, job: Job, *, model: str, horizon_days: int | None, yearly_rate: float) -> ValuedStep:
-    """Value every user by a model, made once. Raises what fitting and ``discounted_value`` raise."""
-    fitted, ledger = study.fit(model, job), study.ledger()
+    """Value every user by a model, made once. Raises what fitting, ``require_reach`` and ``discounted_value`` raise."""
+    ledger = study.ledger()
+    log_days = ledger.end_day - ledger.first_day
+    require_reach(horizon_days, log_days)
+    fitted = study.fit(model, job)
     snapshot = study.learned_from(job, ledger.end_day)
     key = {
         "model": fitted.fingerprint,
@@ -71,7 +85,7 @@ def valued(study: Study, job: Job, *, model: str, horizon_days: int | None, year
             n_valued=int(np.isfinite(made.value).sum()),
             total=made.total,
             says=made.summary(),
-            findings=(*fitted.findings, *made.findings),
+            findings=(*beyond_log(horizon_days, log_days), *fitted.findings, *made.findings),
         )
 
     return study.step("value", key, ValuedStep, make, title=f"valuing customers ({job.task.measure})")

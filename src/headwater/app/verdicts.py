@@ -194,7 +194,7 @@ def _response(worth: Worth) -> Verdict:
         stance=Stance.CANNOT_SAY,
         because=(
             "A forecast ranks value, not response: valuable customers may buy anyway.",
-            f"The top tenth is {worth.top.n_users:,} customers with {worth.top.share:.0%} of the expected value.",
+            f"The top tenth is {worth.top.n_users:,} {'customer' if worth.top.n_users == 1 else 'customers'} with {worth.top.share:.0%} of the expected value.",
         ),
         would_change=(
             "An A/B test: treat a random half of the top tenth, compare what both halves bring. The what-if sheet says which lift pays.",

@@ -174,7 +174,7 @@ def _few_origins(origins: Sequence[int]) -> tuple[Finding, ...]:
         Finding(
             code="backtest.few_origins",
             severity=Severity.WARN,
-            what=f"The log allows {len(origins)} origins ({days}); three are the least to tell luck from skill.",
+            what=f"The log allows {len(origins)} {'origin' if len(origins) == 1 else 'origins'} ({days}); three are the least to tell luck from skill.",
             why="A model may have been good or bad by chance.",
             do="Use a shorter horizon or a longer log.",
             numbers={"n_origins": len(origins)},

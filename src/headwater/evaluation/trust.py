@@ -27,6 +27,7 @@ _OFF = 0.25
 _Z = 1.96
 _MANY_MOVED = 0.25
 _NAMED = 5
+_LEAST_DAYS = 28
 
 
 def check_trust(
@@ -68,13 +69,15 @@ def check_trust(
         *_shifted(shifts),
     ]
     name = model or backtest.choice.name
+    found += _one_origin(usable)
     if usable:
         found += (
             _against_naive(backtest, usable, naive)
             if name == backtest.choice.name
             else _not_the_choice(backtest, name)
         )
-        found += _calibration(backtest, name, usable, off=off)
+        may_order = not any(f.severity is Severity.BLOCK for f in found) and _orders(backtest, name)
+        found += _calibration(backtest, name, usable, off=off, may_order=may_order)
     return tuple(found)
 
 
@@ -98,8 +101,10 @@ def _holes(lost: Mapping[int, float], *, n_origins: int) -> list[Finding]:
 
 def _history(backtest: Backtest, days: int | None) -> list[Finding]:
     horizon = backtest.task.horizon_days
-    if days is None or days >= 3 * horizon:
+    if days is None or days >= max(3 * horizon, _LEAST_DAYS):
         return []
+    if days < _LEAST_DAYS and days >= 2 * horizon:
+        return [_few_weeks(days, horizon)]
     short = days < 2 * horizon
     return [
         Finding(
@@ -113,6 +118,42 @@ def _history(backtest: Backtest, days: int | None) -> list[Finding]:
             numbers={"history_days": days, "horizon_days": horizon},
         )
     ]
+
+
+def _few_weeks(days: int, horizon: int) -> Finding:
+    return Finding(
+        code="trust.short_history",
+        severity=Severity.BLOCK,
+        what=f"The log has {days} days, fewer than {_LEAST_DAYS}; the forecast looks {horizon} {_days(horizon)} ahead.",
+        why="Each weekday was seen a few times only and no month ended: what a few days bring cannot be told from how such days are.",
+        do=f"Load at least {_LEAST_DAYS} days.",
+        numbers={"history_days": days, "horizon_days": horizon},
+    )
+
+
+def _days(n: int) -> str:
+    return "day" if n == 1 else "days"
+
+
+def _one_origin(usable: Sequence[int]) -> list[Finding]:
+    """One origin decides nothing: a good score there may be luck."""
+    if len(usable) != 1:
+        return []
+    return [
+        Finding(
+            code="trust.one_origin",
+            severity=Severity.BLOCK,
+            what=f"Only one past origin ({date_of(usable[0])}) could be tried.",
+            why="Neither order nor total was seen to hold twice; one window cannot tell a good model from a lucky one.",
+            do="Use a shorter horizon, cutoffs closer together, or a longer log, so that at least two origins (better three) can be tried.",
+        )
+    ]
+
+
+def _orders(backtest: Backtest, model: str) -> bool:
+    """Whether the order was better than chance at every origin."""
+    known = [a for a in backtest.standing("normalized_gini").answers[model] if isinstance(a, Estimate)]
+    return bool(known) and min(a.low for a in known) > 0
 
 
 def _shifted(shifts: Sequence[Shift]) -> list[Finding]:
@@ -234,7 +275,9 @@ def _figures(backtest: Backtest, standing: Standing, rules: Sequence[str], usabl
     return f"{' and '.join(rules)} on {SCORE_WORDS[standing.score]} ({standing.score} {mine} beside {beside})"
 
 
-def _calibration(backtest: Backtest, model: str, usable: Sequence[int], *, off: float) -> list[Finding]:
+def _calibration(
+    backtest: Backtest, model: str, usable: Sequence[int], *, off: float, may_order: bool
+) -> list[Finding]:
     answers = backtest.standing("total_bias").answers[model]
     known = {
         o: a.value
@@ -253,7 +296,7 @@ def _calibration(backtest: Backtest, model: str, usable: Sequence[int], *, off: 
                 severity=Severity.BLOCK,
                 what=f"Totals of {model} were off by {mean:+z.0%} on average: {figures}.",
                 why=f"More than {off:.0%} at most origins is no chance of one season; the total to come will be off as well.",
-                do="Use the order of users, not the total; calibrate on the latest window, or take a model that knows the season.",
+                do=f"{'Use the order of users, not the total; calibrate' if may_order else 'Do not use the total; calibrate'} on the latest window, or take a model that knows the season.",
                 numbers={"mean": mean, "last": last, "n_origins": len(known)},
             )
         ]

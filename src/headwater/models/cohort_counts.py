@@ -16,7 +16,15 @@ from headwater.engine.sql import Sql, name, shim, sql
 from headwater.numerics.curves import Triangle
 from headwater.snapshots.attributes import TOLD_DAY, ToldAttributes, first_attributes, first_told_before
 
-__all__ = ["AGE_DAYS", "Cohort", "CohortCounts", "cohorts_for", "cohorts_of_users", "count_cohorts"]
+__all__ = [
+    "AGE_DAYS",
+    "Cohort",
+    "CohortCounts",
+    "cohorts_for",
+    "cohorts_of_users",
+    "count_cohorts",
+    "count_left_out",
+]
 
 AGE_DAYS: Final = {"week": 7, "month": 30}
 _PARTS = 16
@@ -69,6 +77,24 @@ def count_cohorts(
         )
     brought = engine.arrow(_brought(ledger, measure, by=by, users=users, cutoff=cutoff))
     return _as_triangle(counted, brought, age_days=AGE_DAYS[by])
+
+
+def count_left_out(engine: Engine, ledger: Ledger, *, by: Cohort, cutoff: int) -> tuple[int, int]:
+    """How many users known by the cutoff are in no cohort: first seen at the left edge of the log, or not yet one age old."""
+    n_edge, n_young = engine.one(
+        sql(
+            "SELECT count(*) FILTER (WHERE first_day < {edge}), count(*) FILTER (WHERE first_day >= {edge2} AND {c} - first_day < {age})"
+            " FROM {users} u WHERE first_day < {c2}{known}",
+            edge=ledger.first_day + ledger.left_edge_days,
+            edge2=ledger.first_day + ledger.left_edge_days,
+            c=cutoff,
+            c2=cutoff,
+            age=AGE_DAYS[by],
+            users=table_scan(ledger.users),
+            known=sql("") if cutoff >= ledger.end_day else sql(" AND known_day < {c}", c=cutoff),
+        )
+    )
+    return int(n_edge), int(n_young)
 
 
 def cohorts_of_users(

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from headwater.core.errors import UsageError
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger
+from headwater.core.span import date_of
 from headwater.engine.engine import Engine
 from headwater.models.cohort_counts import (
     AGE_DAYS,
@@ -24,9 +25,11 @@ from headwater.models.cohort_counts import (
     cohorts_for,
     cohorts_of_users,
     count_cohorts,
+    count_left_out,
 )
 from headwater.models.curve_results import CohortCurves, CohortTotal, GroupCurve
 from headwater.models.model import Floats
+from headwater.models.reach import beyond_log, require_reach
 from headwater.numerics.curve_totals import (
     PastOrigin,
     Totals,
@@ -84,11 +87,12 @@ def cohort_curves(
         ``curves.nobody`` where nobody was seen for one whole age, ``curves.no_value`` where nothing was brought.
     UsageError
         ``snapshot.cutoff_outside`` for a cutoff outside the log, ``curves.cohorts`` for cohorts of another length,
-        ``curves.no_attribute``.
+        ``curves.no_attribute``, ``horizon.too_long``.
     """
     cutoff = ledger.end_day if as_of is None else as_of
     require_inside(ledger, (cutoff,), as_of=None)
     _require_length(by)
+    require_reach(horizon_days, cutoff - ledger.first_day)
     by = cohorts_for(ledger, cutoff=cutoff) if by is None else by
     counts = count_cohorts(
         engine, ledger, measure=measure, by=by, attribute=attribute, cutoff=cutoff, told=told
@@ -120,7 +124,11 @@ def cohort_curves(
         total_error=_total_error(origins),
         shared_error=shared,
         n_origins=len(origins),
-        findings=tuple(_findings(curves, origins, age_days=age_days)),
+        findings=(
+            *beyond_log(horizon_days, cutoff - ledger.first_day),
+            *_findings(curves, origins, age_days=age_days),
+            *_left_out(engine, ledger, by=by, cutoff=cutoff),
+        ),
     )
 
 
@@ -282,6 +290,35 @@ def _total_error(origins: list[PastOrigin]) -> float | None:
 
 def _unit_of(ledger: Ledger, measure: str) -> str:
     return "days" if measure == "active_days" else ledger.measure(measure).unit
+
+
+def _left_out(engine: Engine, ledger: Ledger, *, by: Cohort, cutoff: int) -> list[Finding]:
+    """Who is in no cohort, by day first seen: those of the left edge, and those not yet one age old."""
+    n_edge, n_young = count_left_out(engine, ledger, by=by, cutoff=cutoff)
+    edge, age = ledger.first_day + ledger.left_edge_days, AGE_DAYS[by]
+    parts = []
+    if n_edge:
+        parts.append(
+            f"{_users(n_edge)} first seen before {date_of(edge)} (the first {ledger.left_edge_days} days of the log), so the first cohort begins on that day"
+        )
+    if n_young:
+        parts.append(f"{_users(n_young)} first seen after {date_of(cutoff - age)}, not yet {age} days old")
+    if not parts:
+        return []
+    return [
+        Finding(
+            code="curves.left_out",
+            severity=Severity.NOTE,
+            what=f"In no cohort are {'; and '.join(parts)}.",
+            why="Users seen at the left edge may be older customers, whose first days the log does not show; the youngest have no whole age to show. The curves and their totals are of the others.",
+            do="Load earlier history to have the first cohorts too; the youngest join when they are old enough.",
+            numbers={"n_edge": n_edge, "n_young": n_young},
+        )
+    ]
+
+
+def _users(n: int) -> str:
+    return f"{n:,} {'user' if n == 1 else 'users'}"
 
 
 def _findings(curves: Curves, origins: list[PastOrigin], *, age_days: int) -> list[Finding]:

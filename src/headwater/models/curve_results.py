@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headwater.core.block import Block, Chart, ChartKind, Field, Form, Grid, Prose, Role, callouts
-from headwater.core.finding import Finding
+from headwater.core.finding import Finding, Severity
 from headwater.core.show import Shown
 from headwater.core.span import date_of
 from headwater.models.cohort_counts import Cohort
@@ -94,15 +94,26 @@ class CohortCurves(Shown):
         )
 
     def blocks(self) -> tuple[Block, ...]:
-        """How well past forecasts did, the curves, and the cohorts."""
+        """What forbids their use, how well past forecasts did, the curves, the cohorts, what else is to be known."""
         return (
+            *callouts(self.forbidding),
             Prose(text=self.past),
             self.curve_chart(),
             self.cohort_chart(),
             self.cohort_grid(),
             self.curve_grid(),
-            *callouts(self.findings),
+            *callouts(self.beside),
         )
+
+    @property
+    def forbidding(self) -> tuple[Finding, ...]:
+        """Findings that must be read before any figure."""
+        return tuple(f for f in self.findings if f.severity is Severity.BLOCK)
+
+    @property
+    def beside(self) -> tuple[Finding, ...]:
+        """The other findings."""
+        return tuple(f for f in self.findings if f.severity is not Severity.BLOCK)
 
     @property
     def name(self) -> str:
@@ -126,7 +137,7 @@ class CohortCurves(Shown):
             for c in self.cohorts
         ]
         title = f"Cohorts of {self._whose()}, so far and in the {self.horizon_days} days from {date_of(self.cutoff)}"
-        return Grid.of(f"cohort_curves_{self.name}", title, fields, rows, note=self.past)
+        return Grid.of(f"cohort_curves_{self.name}", title, fields, rows, note=self._how_wide())
 
     def curve_grid(self) -> Grid:
         """Each point of each curve."""
@@ -211,7 +222,7 @@ class CohortCurves(Shown):
                 (Role.HIGH, "high"),
                 (Role.SERIES, "group"),
             ),
-            finding=self.past,
+            finding=self._leading(),
         )
 
     def _highest(self, drawn: list[GroupCurve]) -> str:
@@ -221,6 +232,18 @@ class CohortCurves(Shown):
         if len(drawn) == 1:
             return f"A user is worth {worth} by {days} days"
         return f"A user is worth most by {days} days in the group {best.group}: {worth}"
+
+    def _how_wide(self) -> str:
+        shared = f", and an error of {self.shared_error:.1%} that all cohorts share" if self.n_origins else ""
+        return f"Intervals at {self.level:.0%}: chance{shared}; those of cohorts do not add up."
+
+    def _leading(self) -> str:
+        best = max(self.cohorts, key=lambda c: c.expected / c.n_users)
+        group = "" if self.attribute is None else f" ({best.group})"
+        return (
+            f"Most is to come from a user first seen in {best.cohort}{group}: {best.expected / best.n_users:,.2f} {self.unit}".rstrip()
+            + f" ({self.level:.0%} intervals)."
+        )
 
     def _whose(self) -> str:
         return "all users" if self.attribute is None else f"users by {self.attribute}"

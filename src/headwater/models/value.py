@@ -107,8 +107,10 @@ class DiscountedValue(Shown):
         )
 
     def blocks(self) -> tuple[Block, ...]:
-        """The total, and what a reader must know."""
-        return (Prose(text=self.summary()), self.user_grid(), *callouts(self.findings))
+        """What forbids the figure, the total, every user, and what else a reader must know."""
+        forbidding = [f for f in self.findings if f.severity is Severity.BLOCK]
+        beside = [f for f in self.findings if f.severity is not Severity.BLOCK]
+        return (*callouts(forbidding), Prose(text=self.summary()), self.user_grid(), *callouts(beside))
 
     def user_grid(self) -> Grid:
         """Every user; empty for those who never purchased. Without ``user_id`` in the rows, users are numbered in their order."""

@@ -14,7 +14,7 @@ from headwater.app.answer_pages import curve_horizon
 from headwater.app.answer_settings import ValueSettings, reach_of
 from headwater.app.cli.program import app
 from headwater.app.cli.session import Options, in_workspace, with_options
-from headwater.app.cli.speak import Reply, finding_data, finding_line
+from headwater.app.cli.speak import Reply, cannot_say, finding_data, finding_line
 from headwater.app.cli.tables import grid_text
 from headwater.app.cli.targets import Target, job_of
 from headwater.app.cli.written import files_told
@@ -155,11 +155,12 @@ def _newcomers_reply(made: NewcomerValues, to: Sequence[Path]) -> Reply:
 
 def _value_reply(study: Study, made: ValuedStep) -> Reply:
     lines = [
+        *map(cannot_say, made.forbidding),
         f"{made.model}: {made.says}",
         "",
         grid_text(value_grid(made, engine=study.engine), rows=10),
         *files_told("values", made.rows.files),
-        *(finding_line(f) for f in made.findings),
+        *(finding_line(f) for f in made.beside),
     ]
     data = asdict(made) | {
         "rows": list(made.rows.files),
@@ -197,7 +198,13 @@ def _together(study: Study, made: CohortCurves) -> AddedUp:
 
 
 def _curves_reply(study: Study, made: CohortCurves, together: AddedUp | None, to: Sequence[Path]) -> Reply:
-    lines = [made.past, made.curve_chart().finding, "", grid_text(made.cohort_grid())]
+    lines = [
+        *map(cannot_say, made.forbidding),
+        made.past,
+        made.curve_chart().finding,
+        "",
+        grid_text(made.cohort_grid()),
+    ]
     data: dict[str, Any] = asdict(made) | {"findings": [finding_data(f) for f in made.findings]}
     grids: list[Grid] = []
     if together is not None:
@@ -205,7 +212,7 @@ def _curves_reply(study: Study, made: CohortCurves, together: AddedUp | None, to
         lines += ["", grid_text(grids[0]), *files_told("users made to add up", together.rows.files)]
         data["added_up"] = asdict(together) | {"rows": list(together.rows.files)}
     whole = _CurvesAndUsers(curves=made, users=tuple(grids))
-    lines += ["", *(finding_line(f) for f in made.findings), *_written(whole, to, data)]
+    lines += ["", *(finding_line(f) for f in made.beside), *_written(whole, to, data)]
     return Reply(text="\n".join(lines).rstrip(), data=data)
 
 

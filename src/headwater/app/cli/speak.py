@@ -89,6 +89,11 @@ def finding_data(finding: Finding) -> dict[str, Any]:
     return {**asdict(finding), "severity": finding.severity.value, "numbers": dict(finding.numbers)}
 
 
+def cannot_say(finding: Finding) -> str:
+    """A finding that forbids a figure, as the verdict that stands before it."""
+    return f"Cannot say ({finding.code}): {finding.what} {finding.do}"
+
+
 def finding_line(finding: Finding) -> str:
     """A finding on one line."""
     return f"{finding.severity.value} {finding.code}: {finding.what} {finding.do}"
