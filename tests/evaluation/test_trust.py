@@ -223,7 +223,7 @@ def test_a_log_of_days_decides_nothing_though_it_is_many_horizons_long() -> None
 
 
 def test_the_order_is_advised_only_where_it_may_be_used() -> None:
-    off = {o: f for o, f in zip(ORIGINS, (1.6, 1.5, 1.7), strict=True)}
+    off = dict(zip(ORIGINS, (1.6, 1.5, 1.7), strict=True))
     means = {"model": lambda o: off[o] * _truth(o) * _outcomes(o).sum() / _truth(o).sum()}
     sharp = [f for f in check_trust(_backtest(means)) if f.code == "trust.calibration_off"]
     assert sharp[0].do.startswith("Use the order of users")
