@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from headwater.app.config import read_settings
-from headwater.core.errors import ConfigError, UsageError
+from headwater.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from conftest import Shop
@@ -48,7 +48,7 @@ def test_what_a_model_does_not_take_is_refused_with_its_line(
     assert "headwater.toml, line " in found.what
 
 
-def test_a_name_that_the_snapshot_lacks_stops_the_backtest_before_any_fit(shop: Shop) -> None:
+def test_a_name_that_the_snapshot_lacks_is_refused_with_its_line_before_any_snapshot(shop: Shop) -> None:
     wrong = "rising = ['tenure_day']"
     declared(shop, f"[settings.lightgbm_hurdle]\n{wrong}")
     for text, code, said in (
@@ -59,9 +59,13 @@ def test_a_name_that_the_snapshot_lacks_stops_the_backtest_before_any_fit(shop: 
     ):
         study = shop.set(wrong, text).study()
         wrong = text
-        with pytest.raises(UsageError) as error:
-            study.backtest(study.jobs()[0])
+        with pytest.raises(ConfigError) as error:
+            study.jobs()
         assert error.value.finding.code == code
+        key = text.splitlines()[-1].split(" = ")[0]
+        lines = shop.config.read_text("utf-8").splitlines()
+        at = next(i for i, line in enumerate(lines, 1) if line.startswith(f"{key} = "))
+        assert f"headwater.toml, line {at}, [settings]: " in error.value.finding.what
         assert said in f"{error.value.finding.what} {error.value.finding.do}"
 
 

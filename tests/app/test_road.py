@@ -17,7 +17,7 @@ import pytest
 
 import headwater as hw
 from headwater.core.answer import Stance
-from headwater.core.errors import ConfigError, DataError, GateError, UsageError
+from headwater.core.errors import ConfigError, GateError, UsageError
 from headwater.core.show import Shown
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def test_the_same_seed_gives_the_same_numbers(road: SimpleNamespace) -> None:
 def test_an_earlier_cutoff_can_be_forecast_and_another_is_refused(road: SimpleNamespace) -> None:
     early = hw.forecast(road.model, road.users, cutoff=road.end - 58)
     assert 0 < len(early.user_ids) < 300
-    with pytest.raises(DataError, match=r"forecast\.nobody"):
+    with pytest.raises(UsageError, match=r"forecast\.nobody"):
         hw.forecast(road.model, road.users, cutoff=road.end - 57)
 
 

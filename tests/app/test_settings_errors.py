@@ -163,6 +163,16 @@ def test_lines_are_found_past_texts_of_several_lines_and_quoted_keys() -> None:
     assert place_of(text, ("c", 1, "d", 1)) == "line 13, [[c.d]] number 2 of [[c]] number 2"
 
 
+@pytest.mark.parametrize("by", ['"channel"', '"land"', '"country", "amount"'])
+def test_curves_by_what_no_source_keeps_are_refused_with_their_line(shop, headwater, by: str) -> None:
+    text = shop.config.read_text("utf-8")
+    shop.config.write_text(f"{text}[curves]\nby = [{by}]\n", "utf-8")
+    ran = headwater("run", "--json", at=shop.folder)
+    assert (ran.code, ran.json["error"]["code"]) == (3, "curves.no_attribute")
+    assert f"headwater.toml, line {len(text.splitlines()) + 2}, [curves]: " in ran.json["error"]["what"]
+    assert not shop.store.exists()
+
+
 def test_an_alarm_set_wrong_stops_the_check_before_anything_is_done(shop, headwater) -> None:
     shop.config.write_text(
         shop.config.read_text("utf-8") + '[[alarms]]\nalarm = "mix"\nleast_point = 3\n', "utf-8"

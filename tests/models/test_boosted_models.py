@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headwater.core.errors import DataError, UsageError
+from headwater.core.errors import UsageError
 from headwater.core.ledger import Snapshot
 from headwater.core.table import Column, Kind, Purpose
 from headwater.engine.arrays import column_floats
@@ -198,7 +198,7 @@ def test_drivers_are_told_with_their_values(fitted: Callable[[str], Fitted], tra
         product = d.shared * d.drivers[0].factor * d.drivers[1].factor * d.others
         assert product == pytest.approx(one.by_user[d.user_id], rel=ADDS_UP)
         assert d.forecast == pytest.approx(one.by_user[d.user_id], rel=ADDS_UP)
-    with pytest.raises(DataError, match=r"drivers\.nobody"):
+    with pytest.raises(UsageError, match=r"drivers\.nobody"):
         user_drivers(one.predictor, training.snapshot, cutoff=training.now, users=["nobody"])
 
 

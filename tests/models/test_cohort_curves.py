@@ -178,8 +178,9 @@ def test_a_log_in_which_nobody_grew_older_is_refused(bench: Bench):
     ledger = _ledger(bench, [("a", 0, 1.0, "ads"), ("a", 20, 1.0, "")])
     with pytest.raises(DataError, match=r"curves\.nobody"):
         cohort_curves(bench.engine, ledger, measure="revenue", by="month")
-    with pytest.raises(UsageError, match=r"curves\.no_attribute.*known of them: channel"):
-        cohort_curves(bench.engine, ledger, measure="revenue", attribute="country")
+    told = _told(bench, [("a", 1, "tv"), ("b", 2, "tv")])  # the events tell a channel too
+    with pytest.raises(UsageError, match=r"curves\.no_attribute.*known of them: channel\."):
+        cohort_curves(bench.engine, ledger, measure="revenue", attribute="country", told=told)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from headwater.ledgers.hours import FIRST_HOURS
 from headwater.models.extras import require_any_stretch
 from headwater.models.ltv import LTV_MODELS
 
-__all__ = ["CurveSettings", "NewcomerSettings", "ValueSettings", "hours_of", "reach_of"]
+__all__ = ["CurveSettings", "NewcomerSettings", "ValueSettings", "hours_of", "reach_of", "require_attributes"]
 
 _FOREVER = "forever"
 
@@ -116,6 +116,20 @@ def hours_of(ages: Sequence[str]) -> tuple[int, ...]:
             do=f"Name ages in whole hours or days, 1h to {FIRST_HOURS}h, such as 1h,24h,3d.",
         )
     return tuple(sorted({s // hour for s in spans}))
+
+
+def require_attributes(by: Sequence[str], known: Sequence[str]) -> None:
+    """Raise ``UsageError`` (``curves.no_attribute``) where no source keeps a column that curves are to be drawn by."""
+    wrong = next((a for a in by if a not in known), None)
+    if wrong is not None:
+        raise UsageError(
+            "curves.no_attribute",
+            what=f"Curves are to be drawn by '{wrong}', which no source tells of users.",
+            why="Cohorts can only be cut by what is known of a user: a kept column of the events, or of a source of users with changed_at.",
+            do=near_miss(wrong, known)
+            if known
+            else f"Name it under keep in the settings of its source: keep = ['{wrong}'].",
+        )
 
 
 def reach_of(horizon: str) -> int | None:

@@ -118,8 +118,9 @@ def value(
     """What the purchases to come of each user of a snapshot's cutoff (the latest, unless named) are worth today.
 
     ``horizon`` None is for ever, which needs a discount. Raises ``UsageError`` for a model that knows one horizon
-    only (``value.no_process``), a rate that gives no value (``value.rate``) or ten lengths of the log (``horizon.too_long``), ``DataError`` for a cutoff at which the
-    snapshot has nobody (``forecast.nobody``).
+    only (``value.no_process``), a rate that gives no value (``value.rate``), ten lengths of the log
+    (``horizon.too_long``) or a cutoff that the snapshot has not, ``DataError`` where it has nobody at it (both
+    ``forecast.nobody``).
     """
     day = max(snapshot.cutoffs) if cutoff is None else day_given(cutoff)
     rows = rows_at(snapshot, day, ("user_id", *model.predictor.columns))

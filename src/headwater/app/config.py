@@ -297,6 +297,7 @@ def settings_of(raw: dict[str, Any], *, text: str = "", file: str = "headwater.t
         others,
         alarm_specs(settings.alarms),
         settings.settings,
+        by=settings.curves.by or (),
         text=text,
         file=file,
     )

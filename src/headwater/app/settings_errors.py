@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from headwater.app.answer_settings import require_attributes
 from headwater.app.model_settings import model_requirements
 from headwater.app.setting_words import ended, misfit
 from headwater.app.settings_place import Location, place_of
@@ -18,7 +19,7 @@ from headwater.contracts.unseen import require_repair, require_rule
 from headwater.core.audit import AlarmSpec
 from headwater.core.contract import Contract
 from headwater.core.errors import ConfigError, HeadwaterError, near_miss
-from headwater.core.sources import OtherSource
+from headwater.core.sources import OtherSource, SourceKind
 
 __all__ = ["explained", "placed", "require_sense"]
 
@@ -37,14 +38,24 @@ def require_sense(
     alarms: Sequence[AlarmSpec],
     models: Mapping[str, Mapping[str, Any]],
     *,
+    by: Sequence[str] = (),
     text: str,
     file: str,
 ) -> None:
-    """Raise ``ConfigError`` where a rule, repair, source, alarm or model is set to what no data could meet.
+    """Raise ``ConfigError`` where a rule, repair, source, alarm, model or curve is set to what no data could meet.
 
-    ``others`` are the sources beside the events by their number under ``[[sources]]``.
+    ``others`` are the sources beside the events by their number under ``[[sources]]``; ``by`` is that of ``[curves]``.
     """
-    for location, require in [*_requirements(contract, others, alarms), *model_requirements(models)]:
+    told = [
+        c for o in others.values() if o.kind is SourceKind.USERS and "changed_at" in o.columns for c in o.keep
+    ]
+    drawn = partial(require_attributes, by, list(dict.fromkeys([*told, *contract.source.keep])))
+    required = [
+        *_requirements(contract, others, alarms),
+        *model_requirements(models),
+        (("curves", "by"), drawn),
+    ]
+    for location, require in required:
         try:
             require()
         except HeadwaterError as error:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
+from headwater.app.bound_settings import require_in_ledger, require_in_snapshot
 from headwater.app.config import Settings, calendar_of, contract_of, read_memory, read_threads
 from headwater.app.dataset import Dataset
 from headwater.app.engines import engine_label, open_engine
@@ -40,7 +41,6 @@ from headwater.models.extras import require_extras
 from headwater.models.forecasting import FittedModel, fit_model, restore_model
 from headwater.models.ltv import LTV_MODELS
 from headwater.models.model import ModelSettings, Training
-from headwater.models.settings import require_columns
 from headwater.numerics.forecast import Forecast
 from headwater.snapshots.attributes import ToldAttributes
 from headwater.snapshots.rows import hole_share, rows_at
@@ -179,8 +179,9 @@ class Study:
         require_extras([*models, *valued, *(m for p in self.settings.predict for m in p.models)])
 
     def jobs(self) -> tuple[Job, ...]:
-        """What ``[[predict]]`` asks for."""
+        """What ``[[predict]]`` asks for. Raises ``ConfigError`` where settings of models name what the ledger cannot give."""
         self.require_models()
+        require_in_ledger(self.settings, self.model_settings, self.ledger())
         return jobs_of(self.settings.predict, self.ledger(), _default_models())
 
     def backtest(self, job: Job, *, seed: int | None = None) -> Backtest:
@@ -305,8 +306,8 @@ class Study:
         return self._trainings[key]
 
     def training(self, snapshot: Snapshot, task: Task, *, rng: np.random.Generator) -> Training:
-        """What models learn from, with the calendar and the models' settings. Raises ``UsageError`` where a setting names a column that is not there."""
-        require_columns(self.model_settings, snapshot)
+        """What models learn from, with the calendar and the models' settings. Raises ``ConfigError`` where a setting names a column that is not there."""
+        require_in_snapshot(self.settings, self.model_settings, snapshot)
         return Training(
             snapshot=snapshot,
             task=task,

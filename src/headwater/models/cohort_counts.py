@@ -212,7 +212,7 @@ def _group(
         early = sql("b.{d} < first_day + {age}", d=name(TOLD_DAY), age=age_days)
         group = sql("coalesce(CASE WHEN {e} THEN b.{a} END, {n})", e=early, a=name(attribute), n=_NOBODY)
         return group, sql(" LEFT JOIN ({rows}) b USING (user_id)", rows=rows)
-    known = [*(told.names if told is not None else ()), *first_attributes(ledger)]
+    known = tuple(dict.fromkeys([*(told.names if told is not None else ()), *first_attributes(ledger)]))
     if attribute not in known:
         raise UsageError(
             "curves.no_attribute",

@@ -8,7 +8,7 @@ from headwater.core.ledger import Snapshot
 from headwater.snapshots.feature import FeatureSpec
 from headwater.snapshots.features import FEATURES
 
-__all__ = ["feature_groups"]
+__all__ = ["feature_groups", "shelf_columns"]
 
 
 def feature_groups(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
@@ -16,7 +16,11 @@ def feature_groups(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
     present = {c.name for c in snapshot.features}
     windows = sorted({int(d) for n in present for d in re.findall(r"_last_(\d+)d$", n)})
     spec = FeatureSpec(measures=snapshot.measures, windows=tuple(windows))
-    made = {n: [c.column.name for c in FEATURES.load(n)().columns(spec)] for n in FEATURES.names()}
-    groups = {n: tuple(c for c in columns if c in present) for n, columns in made.items()}
+    groups = {n: tuple(c for c in columns if c in present) for n, columns in shelf_columns(spec).items()}
     groups["attributes"] = tuple(c.name for c in snapshot.attributes)
     return {n: columns for n, columns in groups.items() if columns}
+
+
+def shelf_columns(spec: FeatureSpec) -> dict[str, tuple[str, ...]]:
+    """The columns that each group on the shelf makes of these measures and windows."""
+    return {n: tuple(c.column.name for c in FEATURES.load(n)().columns(spec)) for n in FEATURES.names()}

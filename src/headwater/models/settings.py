@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from headwater.core.errors import UsageError, near_miss
 from headwater.core.ledger import Snapshot
 from headwater.learners.tuning import SettingValue
-from headwater.models.feature_groups import feature_groups
+from headwater.models.feature_groups import feature_groups, shelf_columns
 from headwater.models.model import ModelSettings, Setting
+from headwater.snapshots.feature import FeatureSpec
 
-__all__ = ["Learned", "checked", "learned_columns", "require_columns"]
+__all__ = ["Learned", "checked", "learned_columns", "require_columns", "require_names"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +36,31 @@ def require_columns(by_model: Mapping[str, ModelSettings], snapshot: Snapshot) -
         learned_columns(snapshot, settings)
 
 
+def require_names(settings: ModelSettings, spec: FeatureSpec, *, texts: Sequence[str]) -> None:
+    """Raise what ``require_columns`` does, before there is a snapshot: of these measures and windows, with these attributes."""
+    made = {n: columns for n, columns in shelf_columns(spec).items() if columns}
+    numbers = [c for columns in made.values() for c in columns]
+    _learned(settings, groups=made | {"attributes": tuple(texts)}, numbers=numbers, texts=texts)
+
+
 def learned_columns(snapshot: Snapshot, settings: ModelSettings) -> Learned:
     """What a model with these settings learns from. Raises ``UsageError`` (``fit.unknown_column``, ``fit.unknown_setting``)."""
+    return _learned(
+        settings,
+        groups=feature_groups(snapshot) if _names(settings, "without") else {},
+        numbers=[c.name for c in snapshot.features],
+        texts=[c.name for c in snapshot.attributes],
+    )
+
+
+def _learned(
+    settings: ModelSettings,
+    *,
+    groups: Mapping[str, Sequence[str]],
+    numbers: Sequence[str],
+    texts: Sequence[str],
+) -> Learned:
     without = _names(settings, "without")
-    groups = feature_groups(snapshot) if without else {}
     for group in without:
         if group not in groups:
             raise UsageError(
@@ -48,16 +70,15 @@ def learned_columns(snapshot: Snapshot, settings: ModelSettings) -> Learned:
                 do=near_miss(group, groups),
             )
     left_out = {c for g in without for c in groups[g]}
-    numbers = tuple(c.name for c in snapshot.features if c.name not in left_out)
-    texts = tuple(c.name for c in snapshot.attributes if c.name not in left_out)
-    if not numbers and not texts:
+    seen, read = (tuple(c for c in columns if c not in left_out) for columns in (numbers, texts))
+    if not seen and not read:
         raise UsageError(
             "fit.wrong_setting",
             what=f"'without' leaves out all {len(left_out)} columns of the snapshot.",
             why="A model needs something to learn from.",
             do="Take a group out of 'without'.",
         )
-    return Learned(numbers=numbers, texts=texts, slopes=_slopes(settings, numbers, texts))
+    return Learned(numbers=seen, texts=read, slopes=_slopes(settings, seen, read))
 
 
 def _slopes(settings: ModelSettings, numbers: tuple[str, ...], texts: tuple[str, ...]) -> tuple[int, ...]:
