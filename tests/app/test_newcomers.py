@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 import headwater as hw
 from headwater.app.answer_pages import newcomer_pages
+from headwater.app.newcomers import newcomers_of
 from headwater.core.errors import DataError
 
 HORIZON, N_DAYS, A_DAY = 30, 150, 8
@@ -77,6 +79,19 @@ def test_newcomers_bring_what_the_simulation_says(made: Any, headwater: Callable
     assert all(a["held_out"] and a["n_users"] == ran.json["n_cohort"] for a in ran.json["ages"])
     assert ran.json["cohort_days"] == 35  # 8 a day: five weeks are the fewest with 250 users
     assert (shop.folder / "n.html").is_file()
+
+
+def test_the_ranking_of_each_age_has_a_verdict_in_words(made: Any) -> None:
+    """Beside chance, beside what is known that ranks as well, and clearly above it."""
+    values = newcomers_of(made[0].study(), measure="revenue")
+    rankings = ((0.01, 0.0), (0.6, 0.6), (0.8, 0.5))
+    ages = tuple(
+        replace(a, ranking=r, ranking_so_far=k) for a, (r, k) in zip(values.ages, rankings, strict=True)
+    )
+    adds, known, blind = replace(values, ages=ages).verdict().split("; ")
+    assert adds.startswith("Verdict: at 3d it may put newcomers in order")
+    assert known == "at 24h it adds next to nothing to what is known by then, which ranks them as well"
+    assert blind.startswith("at 1h it adds next to nothing over what is known at sign-up: it cannot say")
 
 
 def test_an_age_that_cannot_be_fitted_leaves_the_others_standing(

@@ -12,7 +12,7 @@ import pytest
 
 from headwater.core.errors import DataError, UsageError
 from headwater.engine.arrays import column_floats
-from headwater.models.forecasting import PastErrors, fit_model, restore_model
+from headwater.models.forecasting import PastErrors, fit_model, restore_model, too_high
 from headwater.models.ltv import LTV_MODELS
 from headwater.models.model import Pairs
 from headwater.snapshots.rows import rows_at
@@ -104,6 +104,23 @@ def test_errors_are_learned_by_size_and_equal_predictions_are_one_group() -> Non
     assert errors.sizes.tolist() == [0.0, 10.0]
     assert errors.variances.tolist() == [1.0, 9.0]
     assert errors.variance(np.array([0.0, 5.0, 10.0, 20.0])).tolist() == [1.0, 5.0, 9.0, 36.0]
+
+
+@pytest.mark.parametrize(("factor", "told"), [(3.0, True), (1.0, False)])
+def test_users_of_whom_too_much_is_said_are_told_and_a_skewed_mean_is_not(factor: float, told: bool) -> None:
+    """The largest thousand are forecast at three times what came; of the others one in twenty brings all."""
+    rng = np.random.default_rng(17)
+    small, large = rng.uniform(1, 10, 9_000), rng.uniform(50, 100, 1_000)
+    came = np.append(
+        np.where(rng.random(9_000) < 0.05, 20 * small, 0.0), large * rng.uniform(0.8, 1.2, 1_000)
+    )
+    pairs = Pairs(predicted=np.append(small, factor * large), actual=came)
+    errors = PastErrors.of(pairs, level=0.9)
+    found = too_high("model", pairs, errors, unit="USD")
+    assert [f.code for f in found] == ["interval.forecast_too_high"] * told
+    if told:
+        assert found[0].numbers["n_users"] == 1_000
+        assert "brought 33% of it" in found[0].what
 
 
 def test_all_predictions_equal_have_one_variance() -> None:

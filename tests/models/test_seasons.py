@@ -132,6 +132,8 @@ def test_a_season_is_refused_where_it_was_not_seen_again(
         [] if code is None else [code]
     )
     assert ("high season" in facts_of(fitted)) == (code != "season.short_log")
+    if code == "season.short_log":  # a promotion is declared already
+        assert not [f for f in fitted.findings if "Declare" in f.do]
 
 
 def test_an_event_that_never_happened_yet_is_named(seasonal: World) -> None:
@@ -139,6 +141,7 @@ def test_an_event_that_never_happened_yet_is_named(seasonal: World) -> None:
     fitted = fit_model("bg_nbd_seasonal", training)
     (finding,) = [f for f in fitted.findings if f.code == "season.unseen_event"]
     assert "'opening'" in finding.what
+    assert "not learned" in facts_of(fitted)["opening"]
 
 
 def test_a_snapshot_without_daily_counts_is_refused(seasonal: World) -> None:

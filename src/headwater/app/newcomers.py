@@ -32,6 +32,7 @@ __all__ = ["AgeFit", "NewcomerValues", "newcomer_horizon", "newcomers_of"]
 
 _LONGEST_DEFAULT = 30
 _LEVEL = 0.9
+_ADDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +95,30 @@ class NewcomerValues(Shown):
         told = "; ".join(_told(a) for a in self.ages)
         return (
             f"On the latest cohort whose first {self.task.horizon_days} days are over ({self.cohort_days} first days, "
-            f"{self.n_cohort:,} users): {told}."
+            f"{self.n_cohort:,} {'user' if self.n_cohort == 1 else 'users'}): {told}. {self.verdict()}"
         )
+
+    def verdict(self) -> str:
+        """Whether newcomers may be put in order by it: the ages at which it ranks better than what was known then alone."""
+        ranked = [a for a in self.ages if a.ranking is not None]
+        adds = [a for a in ranked if (a.ranking or 0.0) - max(a.ranking_so_far or 0.0, 0.0) >= _ADDS]
+        parts: list[str] = []
+        if adds:
+            parts.append(
+                f"at {_spans(adds)} it may put newcomers in order: it ranks them better than what is known then alone"
+            )
+        rest = [a for a in ranked if a not in adds]
+        if known := [a for a in rest if (a.ranking or 0.0) >= _ADDS]:
+            parts.append(
+                f"at {_spans(known)} it adds next to nothing to what is known by then, which ranks them as well"
+            )
+        if blind := [a for a in rest if a not in known]:
+            parts.append(
+                f"at {_spans(blind)} it adds next to nothing over what is known at sign-up: it cannot say who will be worth more"
+            )
+        if unknown := [a for a in self.ages if a.ranking is None]:
+            parts.append(f"at {_spans(unknown)} the order could not be scored")
+        return f"Verdict: {'; '.join(parts)} (a ranking of 1 is perfect, of 0 chance, and less than {_ADDS:g} next to nothing)."
 
     def users_grid(self) -> Grid:
         """Every newcomer, the most valuable first, streamed."""
@@ -315,6 +338,10 @@ def _cell(age: AgeFit, name: str) -> Cell:
 
 def _span(hours: int) -> str:
     return f"{hours}h" if hours % 24 or hours == 24 else f"{timedelta(hours=hours).days}d"
+
+
+def _spans(ages: Sequence[AgeFit]) -> str:
+    return ", ".join(_span(a.hours) for a in ages)
 
 
 def _left_out(hours: int, why: Finding) -> Finding:

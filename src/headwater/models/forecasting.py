@@ -16,7 +16,7 @@ import numpy as np
 
 from headwater.core.block import Block, Field, Grid, Prose, callouts
 from headwater.core.errors import DataError, UsageError
-from headwater.core.finding import Finding
+from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Snapshot, Task
 from headwater.core.show import Shown
 from headwater.core.span import date_of
@@ -29,10 +29,11 @@ from headwater.numerics.forecast import Forecast
 from headwater.numerics.intervals import BinnedQuantiles
 from headwater.snapshots.rows import rows_at
 
-__all__ = ["FittedModel", "fit_model", "no_interval", "restore_model"]
+__all__ = ["FittedModel", "fit_model", "no_interval", "restore_model", "too_high"]
 
 _FEWEST_PAIRS = 200
 _VARIANCE_BINS = 20
+_CLEAR = 3.0
 _BIN_FLOATS = ("edges", "floors", "low", "high", "knots", "low_steps", "high_steps")
 
 
@@ -149,12 +150,13 @@ def fit_model(name: str, training: Training) -> FittedModel:
     with predicting_with(training.threads):
         predictor = training.fitted(name, LTV_MODELS.load(name))
         pairs = predictor.held_out or _past_pairs(predictor, training)
+    errors = PastErrors.of(pairs, level=training.task.level)
     return FittedModel(
         name=name,
         task=training.task,
         predictor=predictor,
-        errors=PastErrors.of(pairs, level=training.task.level),
-        findings=predictor.findings,
+        errors=errors,
+        findings=(*predictor.findings, *too_high(name, pairs, errors, unit=training.task.unit)),
         threads=training.threads,
     )
 
@@ -177,6 +179,34 @@ def no_interval(model: str, task: Task) -> DataError:
         why="A forecast without an interval looks surer than it is.",
         do="Use a shorter horizon or a longer log; at an age, cohorts of more days (cohort_days).",
     )
+
+
+def too_high(model: str, pairs: Pairs, errors: PastErrors | None, *, unit: str) -> list[Finding]:
+    """Users of some size of whom nearly all brought less than was said, and all together clearly less (bin by bin): High is the forecast there.
+
+    A mean above what nearly all bring is no error by itself, where a few bring much.
+    """
+    if errors is None:
+        return []
+    bins = errors.bins
+    bin_of = np.searchsorted(bins.edges[:-1], pairs.predicted, side="left")
+    missing, n = pairs.predicted - pairs.actual, bins.n_users
+    mean = np.bincount(bin_of, missing, minlength=n.size) / n
+    error = np.sqrt(np.bincount(bin_of, (missing - mean[bin_of]) ** 2, minlength=n.size)) / n
+    inside = (~bins.absolute & (bins.high < 1) & (mean > _CLEAR * error))[bin_of]
+    if not inside.any():
+        return []
+    said, came = pairs.predicted[inside], pairs.actual[inside]
+    return [
+        Finding(
+            code="interval.forecast_too_high",
+            severity=Severity.WARN,
+            what=f"{said.size:,} of {inside.size:,} past users, {model} forecasting {said.min():,.4g} to {said.max():,.4g} {unit} for each, brought {came.sum() / said.sum():.0%} of it together, and at least {bins.level:.0%} of them less than forecast.",
+            why="It says too much for users of that size: the upper bound learned there lies below the forecast, so High is the forecast itself and says nothing.",
+            do="For such users read Low, not High, and forecast the largest by hand.",
+            numbers={"n_users": int(said.size), "came": float(came.sum()), "said": float(said.sum())},
+        )
+    ]
 
 
 def _fewest(level: float) -> int:

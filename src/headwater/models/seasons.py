@@ -166,6 +166,7 @@ def _repeats_by_day(training: Training, rows: DatedRows, days: Ints) -> Floats:
 
 def _findings(made: InSeason, *, days: Ints, span: int) -> list[Finding]:
     found: list[Finding] = []
+    events = made.seasons.terms.events
     if not made.settled:
         found.append(
             Finding(
@@ -183,7 +184,7 @@ def _findings(made: InSeason, *, days: Ints, span: int) -> list[Finding]:
                 severity=Severity.NOTE,
                 what=f"The log has {span:,} days before the cutoff, fewer than {ONE_SEASON}.",
                 why="A season that was seen once cannot be told from growth or decline; only weekdays and declared events are used.",
-                do="Declare the promotions and holidays you know of, or wait for a longer log.",
+                do=_do_in_a_short_log(tuple(events)),
             )
         )
     elif span < TWO_SEASONS:
@@ -198,8 +199,14 @@ def _findings(made: InSeason, *, days: Ints, span: int) -> list[Finding]:
         )
     return [
         *found,
-        *(_unseen(n) for n, when in made.seasons.terms.events.items() if not np.isin(days, when).any()),
+        *(_unseen(n) for n, when in events.items() if not np.isin(days, when).any()),
     ]
+
+
+def _do_in_a_short_log(events: tuple[str, ...]) -> str:
+    if not events:
+        return "Declare the promotions and holidays you know of, or wait for a longer log."
+    return f"Nothing, where {', '.join(events)} {'are' if len(events) > 1 else 'is'} all that was special in it; a longer log will show the year."
 
 
 def _unseen(event: str) -> Finding:
@@ -225,7 +232,10 @@ def _facts(made: InSeason, *, days: Ints) -> list[tuple[str, str]]:
     if terms.harmonics:
         facts += _yearly_facts(seasons, int(days[-1]))
     errors = np.sqrt(np.diag(seasons.covariance))
-    for k, event in enumerate(terms.events, start=7 + 2 * terms.harmonics):
+    for k, (event, when) in enumerate(terms.events.items(), start=7 + 2 * terms.harmonics):
+        if not np.isin(days, when).any():
+            facts.append((event, "no day of it lies in the log: not learned"))
+            continue
         effect, wide = seasons.coefficients[k], 1.645 * errors[k]
         low, high = np.expm1(effect - wide), np.expm1(effect + wide)
         facts.append(
