@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,15 @@ from typing import Any
 
 import pytest
 
-PAGES = ("methods/cohort_curves", "methods/discounted_value", "methods/likelihood_inference", "snapshots")
+import headwater as hw
+
+PAGES = (
+    "methods/cohort_curves",
+    "methods/discounted_value",
+    "methods/likelihood_inference",
+    "python",
+    "snapshots",
+)
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -31,3 +40,18 @@ def test_the_python_of_a_page_runs_as_it_stands(
     monkeypatch.chdir(big.folder)
     exec(compile("\n".join(blocks), f"{page}.md", "exec"), {})
     assert capsys.readouterr().out or page == "snapshots"
+
+
+def test_the_page_of_the_python_functions_has_the_signature_of_each() -> None:
+    text = (DOCS / "python.md").read_text(encoding="utf-8")
+    written = [line for line in text.splitlines() if re.match(r"hw\.\w+\(.*\) -> ", line)]
+    assert sorted(written) == sorted(_signature(n) for n in hw.__all__ if n != "__version__")
+
+
+def _signature(function: str) -> str:
+    """``hw.agree(values) -> tuple[UserForecast, ...]``."""
+    empty, whole = inspect.Parameter.empty, inspect.signature(getattr(hw, function))
+    bare = [p.replace(annotation=empty) for p in whole.parameters.values()]
+    return (
+        f"hw.{function}{whole.replace(parameters=bare, return_annotation=empty)} -> {whole.return_annotation}"
+    )

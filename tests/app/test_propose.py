@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from headwater.app.config import read_settings
+from headwater.app.answer_settings import ValueSettings
+from headwater.app.config import read_settings, settings_of
 from headwater.app.propose import CONFIRM, settings_text, write_settings
 from headwater.contracts.infer import Choice, Proposal, Sure, propose
 from headwater.core.contract import Source
@@ -65,6 +67,16 @@ def test_the_file_is_what_was_proposed(proposal: Proposal, data: Path) -> None:
         "purchases",
         ["30d", "90d"],
     )
+
+
+def test_chapters_that_are_proposed_as_comments_are_settings_without_their_marks(proposal: Proposal) -> None:
+    text = settings_text(proposal, path="x.csv")
+    head, chapters = text.split("# Further chapters")
+    plain = settings_of(tomllib.loads(text))
+    assert (plain.value, plain.curves.by) == (None, None)
+    wanted = re.sub(r"^# ", "", chapters.partition("\n")[2], flags=re.MULTILINE)
+    settings = settings_of(tomllib.loads(head + wanted))
+    assert (settings.value, settings.curves.by) == (ValueSettings(), ["country"])
 
 
 def test_every_choice_teaches_its_reason_and_guesses_are_marked(proposal: Proposal) -> None:

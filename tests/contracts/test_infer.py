@@ -521,6 +521,18 @@ def test_money_written_with_signs_is_told_not_guessed(
     accepted(p)
 
 
+@pytest.mark.parametrize(("amount", "told"), [("0.00", True), ("-5.00", True), ("0.01", False)])
+def test_amounts_of_which_none_is_above_zero_are_told(
+    engine: DuckDB, accepted: Check, tmp_path: Path, amount: str, told: bool
+) -> None:
+    rows = [
+        (u, t, "0.00" if i else amount) for i, (u, t, _) in enumerate(shop(lambda m: m.isoformat(sep=" ")))
+    ]
+    p = propose(engine, write(tmp_path / "z.csv", ["user_id", "at", "amount"], rows))
+    assert ("init.no_amount" in codes(p)) == told
+    accepted(p)
+
+
 @pytest.mark.parametrize(
     ("days", "horizons"),
     [(3, ()), (16, ("1d", "3d")), (60, ("7d", "14d")), (120, ("14d", "30d")), (236, ("30d", "90d"))],

@@ -25,11 +25,30 @@ def test_durations(text, span):
     assert parse_span(text) == span
 
 
-@pytest.mark.parametrize("text", ["90", "d", "-1d", "1.5d", "1 d", "1m", "1D", "", "9999999d", "1d2h"])
+@pytest.mark.parametrize("text", ["90", "d", "-1d", "1.5d", "1 d", "1m", "1D", "", "1d2h"])
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(UsageError) as refused:
         parse_span(text)
     assert refused.value.finding.code == "span.unreadable"
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [("36525d", True), ("36526d", False), ("5218w", False), ("9999999d", False), (f"{10**30}h", False)],
+)
+def test_a_duration_is_a_hundred_years_at_most(text, fits):
+    if fits:
+        assert parse_span(text).days == 36_525  # 100 years of 365.25 days
+        return
+    with pytest.raises(UsageError, match="longer than a hundred years") as refused:
+        parse_span(text)
+    assert refused.value.finding.code == "span.too_long"
+
+
+def test_no_time_at_all_is_told_as_that():
+    for text in ("0d", "0h", "0w"):
+        with pytest.raises(UsageError, match=f"'{text}' is no time at all"):
+            as_days(text)
 
 
 @pytest.mark.parametrize("text", ["6h", "25h", "0d", "0w"])

@@ -157,7 +157,7 @@ def test_fewer_than_three_origins_are_a_finding(n_origins: int, few: bool) -> No
     made = backtest({"blind": blind_at}, origins=ORIGINS[:n_origins])
     assert [f.code for f in made.findings] == (["backtest.few_origins"] if few else [])
     if few:
-        assert f"{n_origins} origins" in made.findings[0].what
+        assert f"{n_origins} origin{'s' if n_origins > 1 else ''} (" in made.findings[0].what
         assert str(date_of(ORIGINS[0])) in made.findings[0].what
 
 

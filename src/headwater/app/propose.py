@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import textwrap
@@ -82,7 +83,7 @@ def settings_text(proposal: Proposal, *, path: str) -> str:
         predictions.append(_prediction(proposal))
         document["predict"] = predictions
     document["deliver"] = _deliver()
-    return tomlkit.dumps(document)
+    return tomlkit.dumps(document) + (_chapters(proposal) if proposal.horizons else "")
 
 
 def _require_free(target: Path, *, force: bool) -> None:
@@ -242,6 +243,18 @@ def _deliver() -> Table:
     table = tomlkit.table()
     table["formats"] = ["html", "excel"]
     return table
+
+
+def _chapters(proposal: Proposal) -> str:
+    """Further chapters of the report, each a comment that becomes a setting without its mark."""
+    texts = [c for c in proposal.source.keep if c not in proposal.source.types]
+    curves = [f"# [curves]  # value by cohort and age, drawn by attributes too\n# by = {json.dumps(texts[:1])}\n"]  # fmt: skip
+    lines = [
+        "\n# Further chapters of the report: take the marks away for those wanted (docs/configuration.md).\n",
+        *(curves if texts else []),
+        '# [value]  # what purchases to come are worth today\n# yearly_rate = 0.1\n# horizon = "365d"\n',
+    ]
+    return "".join(lines)
 
 
 def _inline(values: dict[str, Any]) -> Item:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from headwater.contracts.facts import Facts, Roles, is_reserved
 from headwater.contracts.looks import MAX_COLUMNS, Look, sample_rows, value_counts
-from headwater.contracts.roles import currency_hint
+from headwater.contracts.roles import currency_hint, sounds_like_money
 from headwater.core.errors import ConfigError
 from headwater.core.finding import Finding, Severity
 from headwater.core.span import date_of
@@ -249,9 +249,29 @@ def check_proposal(
 ) -> tuple[Finding, ...]:
     """What a reader of the proposal must know."""
     found = [
-        _ambiguous(facts), _sampled(relation, facts), _unread_times(facts), _text_money(roles, currency), _several_currencies(currency), _short(facts), _wide(relation, looks), _repeats_kept(roles, facts, repeats),
+        _ambiguous(facts), _sampled(relation, facts), _unread_times(facts), _text_money(roles, currency), _several_currencies(currency), _short(facts), _no_amount(looks, roles, facts), _wide(relation, looks), _repeats_kept(roles, facts, repeats),
     ]  # fmt: skip
     return tuple(f for f in found if f is not None)
+
+
+def _no_amount(looks: Sequence[Look], roles: Roles, facts: Facts) -> Finding | None:
+    """Amounts none of which is above zero, in the column taken for money or in one that only its name says so of."""
+    if roles.money is not None:
+        column = roles.money.column
+        n_amounts = facts.n_money if facts.n_money_not_above_zero == facts.n_money else 0
+    else:
+        flat = next((k for k in looks if k.is_numeric and k.high <= 0 and sounds_like_money(k)), None)
+        column, n_amounts = ("", 0) if flat is None else (flat.column, flat.n_filled)
+    if n_amounts == 0:
+        return None
+    return Finding(
+        code="init.no_amount",
+        severity=Severity.WARN,
+        what=f"None of the {n_amounts:,} amounts in '{column}' is above zero.",
+        why="Revenue of zero or less on every row is nothing to predict.",
+        do="Check the export, or name another column in [measures]; 'headwater profile' shows what each holds.",
+        numbers={"n_amounts": n_amounts},
+    )
 
 
 def _ambiguous(facts: Facts) -> Finding | None:

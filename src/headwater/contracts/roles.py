@@ -23,6 +23,7 @@ __all__ = [
     "order_score",
     "price_score",
     "quantity_score",
+    "sounds_like_money",
     "time_score",
     "user_score",
 ]
@@ -218,6 +219,11 @@ def money_score(look: Look) -> int:
 def price_score(look: Look) -> int:
     """How much a column looks like the price of one."""
     return _amount(look, _PRICE)
+
+
+def sounds_like_money(look: Look) -> bool:
+    """Whether a column's name is that of an amount or a price, whatever it holds."""
+    return _strength(look.words, {**_TOTAL, **_PRICE}) > 0 and not _mentions(look.words, _MONEY_NOT)
 
 
 def is_total(look: Look) -> bool:

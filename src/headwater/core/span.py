@@ -10,18 +10,20 @@ from headwater.core.errors import UsageError
 __all__ = ["as_days", "date_of", "day_of", "parse_span"]
 
 _EPOCH = date(1970, 1, 1)
+_MOST_DAYS = 36_525
+_DIGITS = 9
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 def parse_span(text: str | timedelta) -> timedelta:
-    """Read a duration. Raises ``UsageError`` (``span.unreadable``).
+    """Read a duration. Raises ``UsageError`` (``span.unreadable``, ``span.too_long`` above a hundred years).
 
     >>> parse_span("4w").days
     28
     """
     if isinstance(text, timedelta):
         return text
-    match = re.fullmatch(r"(\d{1,6})([hdw])", text.strip())
+    match = re.fullmatch(r"(\d+)([hdw])", text.strip())
     if match is None:
         raise UsageError(
             "span.unreadable",
@@ -29,7 +31,15 @@ def parse_span(text: str | timedelta) -> timedelta:
             why="A bare number could mean hours, days or weeks.",
             do="Write a whole number and h, d or w, such as 6h, 90d or 4w.",
         )
-    return int(match[1]) * _UNITS[match[2]]
+    unit = _UNITS[match[2]]
+    if len(match[1]) > _DIGITS or int(match[1]) * unit > timedelta(days=_MOST_DAYS):
+        raise UsageError(
+            "span.too_long",
+            what=f"'{text}' is longer than a hundred years.",
+            why="No log is as long, and such a day may be in no calendar.",
+            do="Write a shorter one, such as 90d or 52w.",
+        )
+    return int(match[1]) * unit
 
 
 def as_days(text: str | timedelta) -> int:
@@ -42,9 +52,9 @@ def as_days(text: str | timedelta) -> int:
     if span % timedelta(days=1) or span < timedelta(days=1):
         raise UsageError(
             "span.not_days",
-            what=f"'{text}' is not a whole number of days.",
+            what=f"'{text}' is no time at all." if not span else f"'{text}' is not a whole number of days.",
             why="Horizons and cutoffs are counted in app days.",
-            do="Use d or w, such as 30d or 4w.",
+            do="Write at least one day, with d or w, such as 30d or 4w.",
         )
     return span.days
 

@@ -16,7 +16,7 @@ from headwater.core.ledger import Task
 from headwater.core.show import Shown
 from headwater.core.span import date_of
 from headwater.evaluation.budget import ErrorBudget
-from headwater.evaluation.compare import choose_among, standings_of
+from headwater.evaluation.compare import choose_among, few_origins, standings_of
 from headwater.evaluation.evidence import evidence_blocks
 from headwater.evaluation.grouping import Labels
 from headwater.evaluation.groups import DECILE, GroupFit, check_groups
@@ -33,7 +33,6 @@ __all__ = ["MOST_HOLES", "Backtest", "SharedError", "run_backtest"]
 Floats = NDArray[np.float64]
 MOST_HOLES = 0.05
 """Origins above this share of days lost to holes, averaged over users, decide nothing where others remain."""
-_FEW_ORIGINS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +143,7 @@ def run_backtest(
         shared_errors={m: _shared(m, tried, task) for m in kept},
         refused=refused,
         findings=(
-            *_few_origins([o.origin for o in tried]),
+            *few_origins(len(tried), days=[o.origin for o in tried]),
             *left_out,
             *_unknown(tried, usable),
             *check_groups([f for f in fits if f.model == choice.name]),
@@ -164,22 +163,6 @@ def _shared(model: str, tried: Sequence[Tried], task: Task) -> SharedError:
         for k in kinds
     }
     return replace(whole, groups={k: g for k, g in found.items() if g is not None})
-
-
-def _few_origins(origins: Sequence[int]) -> tuple[Finding, ...]:
-    if len(origins) >= _FEW_ORIGINS:
-        return ()
-    days = ", ".join(str(date_of(o)) for o in origins)
-    return (
-        Finding(
-            code="backtest.few_origins",
-            severity=Severity.WARN,
-            what=f"The log allows {len(origins)} {'origin' if len(origins) == 1 else 'origins'} ({days}); three are the least to tell luck from skill.",
-            why="A model may have been good or bad by chance.",
-            do="Use a shorter horizon or a longer log.",
-            numbers={"n_origins": len(origins)},
-        ),
-    )
 
 
 def _without_holes(

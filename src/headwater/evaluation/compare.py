@@ -13,6 +13,7 @@ import numpy as np
 from headwater.core.answer import Answer, Estimate, Refusal
 from headwater.core.errors import UsageError
 from headwater.core.finding import Finding, Severity
+from headwater.core.span import date_of
 from headwater.evaluation.scored import Floats, Score, ScoredUsers
 from headwater.evaluation.standing import PRIMARY_SCORES, TOLERATED, Choice, Place, Standing, choose
 from headwater.evaluation.trials import Outcome, Trials, trials_of
@@ -26,6 +27,7 @@ __all__ = [
     "against",
     "choose_among",
     "draw_bootstraps",
+    "few_origins",
     "paired_difference",
     "score_answers",
     "stand",
@@ -253,7 +255,7 @@ def _standing(
         places=_places(leader, differences, tolerated=TOLERATED.get(name, np.inf)),
         answers=answers,
         differences=differences,
-        findings=() if len(usable) >= _FEW_ORIGINS else (_few_origins(len(usable)),),
+        findings=few_origins(len(usable)),
     )
 
 
@@ -315,14 +317,20 @@ def _place(differences: Sequence[Estimate], *, tolerated: float) -> Place:
     return Place.CLOSE if mean <= min(error, tolerated) else Place.NOT_CLEARLY_WORSE
 
 
-def _few_origins(n_origins: int) -> Finding:
-    return Finding(
-        code="backtest.few_origins",
-        severity=Severity.WARN,
-        what=f"The comparison rests on {n_origins} of the {_FEW_ORIGINS} origins it should have at least.",
-        why="Users resampled at one time say nothing about how models fare in another season.",
-        do="Add earlier cutoffs, or wait for more history.",
-        numbers={"n_origins": n_origins, "needed": _FEW_ORIGINS},
+def few_origins(n_origins: int, *, days: Sequence[int] = ()) -> tuple[Finding, ...]:
+    """That a comparison rests on too few origins (``backtest.few_origins``), their ``days`` where they are told."""
+    if n_origins >= _FEW_ORIGINS:
+        return ()
+    named = f" ({', '.join(str(date_of(d)) for d in days)})" if days else ""
+    return (
+        Finding(
+            code="backtest.few_origins",
+            severity=Severity.WARN,
+            what=f"The comparison rests on {n_origins} {'origin' if n_origins == 1 else 'origins'}{named}; three are the least to tell luck from skill.",
+            why="Users resampled at one time say nothing about how models fare in another season.",
+            do="Use a shorter horizon or a longer log, or add earlier cutoffs.",
+            numbers={"n_origins": n_origins, "needed": _FEW_ORIGINS},
+        ),
     )
 
 
