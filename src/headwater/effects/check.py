@@ -1,0 +1,21 @@
+"""What a trust check is: one file of the shelf ``effects/checks``."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+from headwater.effects.gathered import Gathered
+from headwater.effects.plan import Plan
+from headwater.effects.scorecard import CheckResult
+
+__all__ = ["Check"]
+
+
+class Check(Protocol):
+    """Looks at an experiment before its effects are believed. A finding that blocks withholds the verdict."""
+
+    about: ClassVar[str]
+
+    def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
+        """Never raises for what the data hold: a check that cannot run says why."""
+        ...
