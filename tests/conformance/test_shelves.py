@@ -15,6 +15,7 @@ SHELVES = {
     "headwater.contracts.repairs": "docs/repairs",
     "headwater.contracts.rules": "docs/rules",
     "headwater.snapshots.features": "docs/features",
+    "headwater.effects.checks": "docs/checks",
     "headwater.evaluation.scores": "docs/scores",
     "headwater.models.ltv": "docs/methods",
     "headwater.export": "docs/exporters",

@@ -13,6 +13,7 @@ SHELVES = {  # package: folder of its pages
     "contracts/alarms": "docs/alarms",
     "contracts/repairs": "docs/repairs",
     "contracts/rules": "docs/rules",
+    "effects/checks": "docs/checks",
     "evaluation/scores": "docs/scores",
     "export": "docs/exporters",
     "models/ltv": "docs/methods",

@@ -35,6 +35,7 @@ SHELVES_IN_KEYS = (
     "headwater.contracts.alarms",
     "headwater.contracts.repairs",
     "headwater.contracts.rules",
+    "headwater.effects.checks",
     "headwater.evaluation.scores",
     "headwater.export",
     "headwater.models.ltv",

@@ -1,4 +1,8 @@
-"""What a trust check is: one file of the shelf ``effects/checks``."""
+"""What a trust check is: one file of the shelf ``effects/checks``.
+
+Every check that tests a hypothesis has the error rate ``LEVEL``, divided over its tests. Ten of them test, so that
+all together cry wolf over at most about one sound analysis in 100.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,9 @@ from headwater.effects.gathered import Gathered
 from headwater.effects.plan import Plan
 from headwater.effects.scorecard import CheckResult
 
-__all__ = ["Check"]
+__all__ = ["LEVEL", "Check"]
+
+LEVEL = 0.001
 
 
 class Check(Protocol):

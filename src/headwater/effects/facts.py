@@ -1,0 +1,42 @@
+"""Facts of ``Gathered.facts``: what is counted of an arm beside the moments, keyed by its name and the arm's.
+
+Whoever gathers writes those that the log tells; a check whose facts are missing says that it cannot run.
+"""
+
+from __future__ import annotations
+
+from headwater.effects.gathered import Gathered
+
+__all__ = [
+    "N_ASSIGNED",
+    "N_CROSSED",
+    "N_DELAYED",
+    "N_ELSEWHERE",
+    "PRIOR_SD",
+    "STRATA_ARE_CLUSTERS",
+    "fact_key",
+    "fact_of",
+]
+
+N_ASSIGNED = "n_assigned"  # users of an arm, triggered or not; of a triggered analysis only
+N_CROSSED = "n_crossed"  # users of an arm (that of their first exposure) who were exposed to another one too
+N_DELAYED = "n_delayed"  # users of an arm whose exposure was logged after the first event it should have changed, or became known on a later app day
+N_ELSEWHERE = (
+    "n_elsewhere"  # users of an arm who had been in another experiment that ended before their exposure
+)
+PRIOR_SD = "prior_sd"  # by metric: standard deviation of relative effects in past experiments
+STRATA_ARE_CLUSTERS = "strata_are_clusters"  # 1 where strata are groups of users who know each other
+
+
+def fact_key(name: str, of: str) -> str:
+    """The key of a fact about an arm or a metric.
+
+    >>> fact_key(N_CROSSED, "control")
+    'n_crossed/control'
+    """
+    return f"{name}/{of}"
+
+
+def fact_of(gathered: Gathered, name: str, of: str) -> float | None:
+    """A fact about an arm or a metric; None where it was not gathered."""
+    return gathered.facts.get(fact_key(name, of))

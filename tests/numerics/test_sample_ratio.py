@@ -1,0 +1,45 @@
+"""Sample ratio mismatch, against published examples and scipy."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from headwater.numerics.sample_ratio import srm, srm_of_groups
+
+PRINTED = 5e-7  # relative: the research file prints eight digits
+SCIPY_RTOL = 1e-12
+
+
+@pytest.mark.parametrize(
+    ("counts", "chi2", "p"),
+    [
+        ([821588, 815482], 22.7743688, 1.8217929e-06),  # Kohavi, Tang and Xu (2020): 1.8e-6
+        ([600, 400], 40.0, 2.5396e-10),
+        ([502, 498], 0.016, 0.899343),  # Vermeer's FAQ on sample ratio mismatch
+        ([10000, 10200], 1.98020, 0.159370),
+    ],
+)
+def test_chi_square_against_kohavi_tang_xu_2020_and_vermeer(counts, chi2, p):
+    found = srm(counts, [0.5, 0.5])
+    assert found[0] == pytest.approx(chi2, rel=2e-6)
+    assert found[1] == pytest.approx(p, rel=2e-5)
+
+
+def test_three_equal_arms_against_statsig_documentation():
+    chi2, p = srm([166_080, 171_180, 166_300], [1, 1, 1])
+    assert chi2 == pytest.approx(99.0404, abs=5e-5)
+    assert p == pytest.approx(3.116e-22, rel=5e-4)
+
+
+def test_kohavi_tang_xu_2020_to_eight_digits():
+    chi2, p = srm([821588, 815482], [0.5, 0.5])
+    assert (chi2, p) == pytest.approx((22.7743688, 1.8217929e-06), rel=PRINTED)
+
+
+def test_groups_and_unequal_shares_against_scipy():
+    counts = np.array([[120.0, 30, 55], [10, 90, 400]])
+    shares = np.array([0.2, 0.3, 0.1])
+    chi2, p = srm_of_groups(counts, shares)
+    for row, c, q in zip(counts, chi2, p, strict=True):
+        peer = stats.chisquare(row, row.sum() * shares / shares.sum())
+        assert (c, q) == pytest.approx((peer.statistic, peer.pvalue), rel=SCIPY_RTOL)
