@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
 
-from headwater.effects.gathered import Gathered, Group
+from headwater.effects.gathered import Gathered, Group, MetricState
 from headwater.effects.metric import Metric, Part
 from headwater.effects.plan import Arm, Plan
+from headwater.numerics.moments import of_rows, stacked
 
 Gather = Callable[..., Gathered]
+Rows = Mapping[str, np.ndarray] | Mapping[tuple[str, str], np.ndarray]
 
 
 @pytest.fixture
@@ -34,3 +36,23 @@ def of_counts() -> Gather:
         return Gathered(groups=groups, n_users=np.array(list(counts.values())), metrics={}, facts=facts)
 
     return gathered
+
+
+@pytest.fixture
+def gathered_of() -> Gather:
+    """From rows of shape (users, columns) by arm, or by arm and stratum, to what a query would have gathered."""
+
+    def made(rows: Rows, *, columns: tuple[str, ...] = ("outcome",), name: str = "m") -> Gathered:
+        groups = tuple(
+            Group(arm=key) if isinstance(key, str) else Group(arm=key[0], stratum=key[1]) for key in rows
+        )
+        tables = [np.asarray(r, dtype=np.float64).reshape(len(r), -1) for r in rows.values()]
+        state = MetricState(
+            columns=columns,
+            moments=stacked([of_rows(t) for t in tables]),
+            n_missing=np.zeros(len(groups), dtype=np.int64),
+        )
+        n_users = np.array([len(t) for t in tables], dtype=np.int64)
+        return Gathered(groups=groups, n_users=n_users, metrics={name: state})
+
+    return made

@@ -14,6 +14,8 @@ SHELVES = {  # package: folder of its pages
     "contracts/repairs": "docs/repairs",
     "contracts/rules": "docs/rules",
     "effects/checks": "docs/checks",
+    "effects/metrics": "docs/metrics",
+    "effects/randomized": "docs/methods",
     "evaluation/scores": "docs/scores",
     "export": "docs/exporters",
     "models/ltv": "docs/methods",

@@ -36,6 +36,8 @@ SHELVES_IN_KEYS = (
     "headwater.contracts.repairs",
     "headwater.contracts.rules",
     "headwater.effects.checks",
+    "headwater.effects.metrics",
+    "headwater.effects.randomized",
     "headwater.evaluation.scores",
     "headwater.export",
     "headwater.models.ltv",

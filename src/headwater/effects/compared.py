@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from headwater.core.finding import Finding
+from headwater.core.shelf import Shelf
 from headwater.effects.gathered import Gathered
 from headwater.effects.metric import Metric
 from headwater.numerics.effect import ArmEstimate
 
-__all__ = ["Compared", "Method"]
+__all__ = ["RANDOMIZED", "Compared", "Method"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +37,6 @@ class Method(Protocol):
     def compare(self, metric: Metric, gathered: Gathered, *, control: str, arm: str) -> Compared | Finding:
         """Estimate a metric in two arms; a blocking finding where it cannot be."""
         ...
+
+
+RANDOMIZED = Shelf[Method](package="headwater.effects.randomized", kind="method")
