@@ -16,6 +16,7 @@ SHELVES = {  # package: folder of its pages
     "effects/checks": "docs/checks",
     "effects/metrics": "docs/metrics",
     "effects/randomized": "docs/methods",
+    "effects/stopping": "docs/methods",
     "evaluation/scores": "docs/scores",
     "export": "docs/exporters",
     "models/ltv": "docs/methods",

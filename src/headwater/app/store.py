@@ -38,6 +38,7 @@ SHELVES_IN_KEYS = (
     "headwater.effects.checks",
     "headwater.effects.metrics",
     "headwater.effects.randomized",
+    "headwater.effects.stopping",
     "headwater.evaluation.scores",
     "headwater.export",
     "headwater.models.ltv",
