@@ -46,6 +46,18 @@ def _trimmed(text: str) -> str:
     return f"CASE WHEN {seen} THEN {plain} ELSE trim({plain}, {_BLANKS}) END"
 
 
+def _fnv1a32(text: str, start: str) -> str:
+    """FNV-1a over UTF-16 units; a letter above U+FFFF is two of them, and no text at all leaves ``start``."""
+
+    def step(hashed: str, unit: str) -> str:
+        return f"((xor({hashed}, {unit}) * 16777619) & 4294967295)"
+
+    pair = step(step("h", "(55232 + (ord(c) >> 10))"), "(56320 + (ord(c) & 1023))")
+    one = step("h", "CAST(ord(c) AS BIGINT)")
+    stepped = f"CASE WHEN c = '' THEN h WHEN ord(c) < 65536 THEN {one} ELSE {pair} END"
+    return f"list_reduce(string_split({text}, ''), lambda h, c: {stepped}, CAST({start} AS BIGINT))"
+
+
 DUCKDB = Dialect(
     name="duckdb",
     quote_name=_double_quoted,
@@ -74,6 +86,8 @@ DUCKDB = Dialect(
         "integer_division": lambda a, b: f"({a} // {b})",
         "bucket": lambda text: f"CAST(CAST('0x' || substr(md5({text}), 1, 8) AS BIGINT) % 64 AS INTEGER)",
         "digest": lambda text: f"(md5_number_upper({text}) >> 4)",
+        "fnv1a32": _fnv1a32,
+        "given": lambda value, body: f"list_extract(list_transform([{value}], lambda given: {body}), 1)",
         "quick_hash": lambda *columns: f"hash({', '.join(columns)})",
         "pair": lambda a, b: f"row({a}, {b})",
         "json_row": _json_row,
@@ -117,6 +131,8 @@ SPARK = Dialect(
         "integer_division": lambda a, b: f"({a} DIV {b})",
         "bucket": lambda text: f"CAST(CAST(conv(substr(md5({text}), 1, 8), 16, 10) AS BIGINT) % 64 AS INT)",
         "digest": spark_text.digest,
+        "fnv1a32": spark_text.fnv1a32,
+        "given": lambda value, body: f"element_at(transform(array({value}), given -> {body}), 1)",
         "quick_hash": spark_text.quick_hash,
         "pair": lambda a, b: f"struct({a}, {b})",
         "json_row": spark_text.json_row,
