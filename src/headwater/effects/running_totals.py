@@ -1,0 +1,455 @@
+"""Running totals of each exposed user, read off the ledger: what an experiment's metrics and covariates are made of.
+
+A total adds a measure over days since the user's first exposure. When a day is added to the ledger, or a day of it
+is restated, only the difference of the days that changed is added, and only to users whose windows hold them; the
+others' files are kept. As all sums are of whole numbers, the result is the same as one built anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headwater.core.finding import Finding, Severity
+from headwater.core.ledger import Ledger, LedgerMeasure
+from headwater.core.span import date_of
+from headwater.core.table import Column, Kind, Purpose, Table
+from headwater.effects.exposed import Exposed
+from headwater.engine.engine import Engine, row_hash, table_scan
+from headwater.engine.sql import Sql, commas, disjunction, name, sql, union_all
+from headwater.ledgers.days import on_days, write_by_day
+from headwater.ledgers.measures import after_comma
+
+__all__ = ["ACTIVE_DAYS", "DayTotal", "RunningTotals", "running_totals", "units_of"]
+
+ACTIVE_DAYS = "active_days"
+_MEMBERS, _ADDED = "members of open cohorts", "totals added"
+_OWN = ("user_id", "arm", "exposed_day", "exposed_us", "exposed_hour")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayTotal:
+    """A measure (or ``active_days``) over days since first exposure: ``first`` to ``end``, exclusive; day 0 is that of the exposure.
+
+    Days below zero lie before it. ``end`` None: to the end of the experiment. With ``is_first_day`` it is no
+    sum but the first such day on which the measure was above zero, None while there is none.
+    """
+
+    name: str
+    measure: str
+    first: int = 0
+    end: int | None = None
+    is_first_day: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningTotals:
+    """One row for each exposed user, in the ledger's whole numbers, sums of what is known so far.
+
+    ``rows`` lies by the day of first exposure. ``end_day`` (exclusive) is that of the ledger: days up to it are
+    complete but for what becomes known within ``settle_days``. ``built_from`` and ``days`` are the ledger's days
+    as they were read, ``members`` a fingerprint of who was exposed on each day. ``n_kept``, ``n_appended`` and
+    ``n_rebuilt`` count users: untouched, added to, built from all of their days.
+    """
+
+    rows: Table
+    totals: tuple[DayTotal, ...]
+    measures: tuple[LedgerMeasure, ...]
+    experiment_end: int | None
+    first_day: int
+    end_day: int
+    settle_days: int
+    day_fingerprints: tuple[tuple[int, str], ...]
+    members: tuple[tuple[int, str], ...]
+    built_from: tuple[tuple[int, str], ...]
+    days: Table
+    one_row_a_day: bool
+    n_kept: int
+    n_appended: int
+    n_rebuilt: int
+    findings: tuple[Finding, ...]
+    sql: str
+
+
+def running_totals(
+    engine: Engine,
+    exposed: Exposed,
+    ledger: Ledger,
+    *,
+    totals: Sequence[DayTotal],
+    folder: Path,
+    earlier: RunningTotals | None = None,
+) -> RunningTotals:
+    """Totals of every exposed user, complete through the ledger's last day.
+
+    Parameters
+    ----------
+    earlier
+        Totals of the same kind over an earlier state of the ledger, whose files and the ledger's then are still
+        there. The rows are the same as without it.
+
+    Raises
+    ------
+    UsageError
+        A total of a measure that the ledger does not have.
+    """
+    for total in totals:
+        if total.measure != ACTIVE_DAYS:
+            ledger.measure(total.measure)
+    plan = _Plan(exposed=exposed, ledger=ledger, totals=tuple(totals))
+    members = _cohorts(engine, exposed.users, kept=exposed.keep)
+    before = earlier if earlier is not None and _continues(earlier, plan) else None
+    changed = _changed_days(ledger, before)
+    opened = _opened(plan, members, before, changed)
+    try:
+        n_members, n_new = _hold_members(engine, plan, opened, before, changed)
+        added = _added(plan, opened, before, changed, n_new=n_new)
+        engine.hold(_ADDED, added)
+        rows, prints = write_by_day(
+            engine,
+            _merged(plan),
+            folder,
+            table="totals",
+            columns=plan.columns,
+            built=opened,
+            earlier=None if before is None else before.rows,
+            prints=() if before is None else before.day_fingerprints,
+            day="exposed_day",
+        )
+    finally:
+        engine.release(_MEMBERS)
+        engine.release(_ADDED)
+    return RunningTotals(
+        rows=rows,
+        totals=plan.totals,
+        measures=ledger.measures,
+        experiment_end=exposed.end_day,
+        first_day=ledger.first_day,
+        end_day=ledger.end_day,
+        settle_days=ledger.settle_days,
+        day_fingerprints=prints,
+        members=members,
+        built_from=ledger.day_fingerprints,
+        days=ledger.days,
+        one_row_a_day=ledger.one_row_a_day,
+        n_kept=rows.n_rows - n_members,
+        n_appended=n_members - n_new,
+        n_rebuilt=n_new,
+        findings=(*_short_history(plan, members), *_restated(before, changed)),
+        sql=engine.text(added),
+    )
+
+
+def units_of(running: RunningTotals) -> Sql:
+    """A row for each exposed user in whole units; a total whose days have not all matured is NULL, never a part of it.
+
+    ``observed_days`` counts the days since exposure that have. First days are as known so far, for they are
+    read with ``observed_days``.
+    """
+    scales = {m.name: m.scale for m in running.measures} | {ACTIVE_DAYS: 1}
+    known = running.end_day - running.settle_days
+    reach = [sql("{k} - u.exposed_day", k=known)]
+    reach += [] if running.experiment_end is None else [sql("{e} - u.exposed_day", e=running.experiment_end)]
+    observed = sql("CAST(greatest(0, least({r})) AS INTEGER) AS observed_days", r=commas(reach))
+    cells = [
+        *(name(c.name) for c in running.rows.columns if c.name not in {t.name for t in running.totals}),
+        observed if len(reach) > 1 else sql("CAST(greatest(0, {r}) AS INTEGER) AS observed_days", r=reach[0]),
+        *(_unit_cell(t, scales[t.measure], known, running.experiment_end) for t in running.totals),
+    ]
+    return sql("SELECT {cells} FROM {rows} u", cells=commas(cells), rows=table_scan(running.rows))
+
+
+def _unit_cell(total: DayTotal, scale: int, known: int, experiment_end: int | None) -> Sql:
+    if total.is_first_day:
+        return name(total.name)
+    value = sql("CAST({n} AS DOUBLE) / {s}", n=name(total.name), s=float(scale))
+    if total.end is not None:
+        is_mature = sql("exposed_day + {e} <= {k}", e=total.end, k=known)
+    else:
+        is_mature = sql("{m}", m=experiment_end is not None and experiment_end <= known)
+    return sql("CASE WHEN {m} THEN {v} END AS {n}", m=is_mature, v=value, n=name(total.name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What is asked of whom."""
+
+    exposed: Exposed
+    ledger: Ledger
+    totals: tuple[DayTotal, ...]
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(t.measure for t in self.totals))
+
+    @property
+    def owned(self) -> tuple[Column, ...]:
+        """What is taken over from the exposures."""
+        wanted = {*_OWN, "is_triggered", *self.exposed.keep}
+        return tuple(c for c in self.exposed.users.columns if c.name in wanted)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return (*self.owned, *(_column(t, self.ledger) for t in self.totals))
+
+    def days_of(self, exposed_day: int) -> tuple[int, int]:
+        """The days, end exclusive, that the totals of a user exposed on a day look at."""
+        first = exposed_day + min(t.first for t in self.totals)
+        ends = [self._end(t, exposed_day) for t in self.totals]
+        return max(first, self.ledger.first_day), min(max(ends), self.ledger.end_day)
+
+    def _end(self, total: DayTotal, exposed_day: int) -> int:
+        if total.end is not None:
+            return exposed_day + total.end
+        return self.ledger.end_day if self.exposed.end_day is None else self.exposed.end_day
+
+    def inside(self, total: DayTotal) -> Sql:
+        """Whether a user-day ``d`` of a member ``m`` counts."""
+        since = sql("d.app_day >= m.exposed_day + {f}", f=total.first)
+        if total.end is not None:
+            return sql("{s} AND d.app_day < m.exposed_day + {e}", s=since, e=total.end)
+        end = self.exposed.end_day
+        return since if end is None else sql("{s} AND d.app_day < {e}", s=since, e=end)
+
+
+def _column(total: DayTotal, ledger: Ledger) -> Column:
+    ends = "the experiment's end" if total.end is None else f"day {total.end - 1}"
+    span = f"day {total.first} to {ends} since exposure"
+    if total.is_first_day:
+        return Column(
+            name=total.name, kind=Kind.INTEGER, unit="days", about=f"first day with {total.measure}, {span}"
+        )
+    if total.measure == ACTIVE_DAYS:
+        return Column(name=total.name, kind=Kind.INTEGER, unit="days", about=f"active days, {span}")
+    measure = ledger.measure(total.measure)
+    unit = f"1/{measure.scale:,} {measure.unit}" if measure.scale > 1 else measure.unit
+    return Column(
+        name=total.name, kind=measure.kind, unit=unit, purpose=Purpose.FACT, about=f"{total.measure}, {span}"
+    )
+
+
+def _cohorts(engine: Engine, users: Table, *, kept: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    """For each day of first exposure a fingerprint of the users and what is taken over of them."""
+    there = {c.name for c in users.columns}
+    columns = [c for c in (*_OWN, "is_triggered", *kept) if c in there]
+    found = engine.rows(
+        sql(
+            "SELECT exposed_day, count(*), sum({h}) FROM {s} s GROUP BY exposed_day ORDER BY exposed_day",
+            h=row_hash(columns),
+            s=table_scan(users),
+        )
+    )
+    return tuple((int(day), f"{int(n):x}.{int(total):x}") for day, n, total in found)
+
+
+def _continues(earlier: RunningTotals, plan: _Plan) -> bool:
+    files = (*earlier.rows.files, *earlier.days.files)
+    return (
+        earlier.totals == plan.totals
+        and earlier.measures == plan.ledger.measures
+        and earlier.rows.columns == plan.columns
+        and earlier.experiment_end == plan.exposed.end_day
+        and earlier.first_day == plan.ledger.first_day
+        and all(Path(f).is_file() for f in files)
+    )
+
+
+def _changed_days(ledger: Ledger, before: RunningTotals | None) -> set[int]:
+    """Days of the ledger that are new, restated or gone."""
+    then = set[tuple[int, str]]() if before is None else set(before.built_from)
+    return {day for day, _ in set(ledger.day_fingerprints) ^ then}
+
+
+def _opened(
+    plan: _Plan, members: Sequence[tuple[int, str]], before: RunningTotals | None, changed: set[int]
+) -> set[int]:
+    """Days of first exposure whose users are others now, or whose windows hold a changed day."""
+    then = set[tuple[int, str]]() if before is None else set(before.members)
+    others = {day for day, _ in set(members) ^ then}
+    return others | {day for day, _ in members if any(d in changed for d in range(*plan.days_of(day)))}
+
+
+def _hold_members(
+    engine: Engine, plan: _Plan, opened: set[int], before: RunningTotals | None, changed: set[int]
+) -> tuple[int, int]:
+    """Hold the users of open cohorts with what they had; how many there are, and how many are built from all days."""
+    there = _days_condition(opened)
+    owned = [sql("e.{c}", c=name(c.name)) for c in plan.owned]
+    users = sql("(SELECT * FROM {s} s WHERE {i})", s=table_scan(plan.exposed.users), i=there)
+    if before is None:
+        had = [sql("CAST(NULL AS BIGINT) AS {t}", t=name(t.name)) for t in plan.totals]
+        query = sql("SELECT {o}, {had}, TRUE AS is_new FROM {u} e", o=commas(owned), had=commas(had), u=users)
+    else:
+        query = sql(
+            "SELECT {o}, {had}, o.user_id IS NULL{again} AS is_new FROM {u} e"
+            " LEFT JOIN (SELECT * FROM {rows} r WHERE {there}) o ON e.user_id = o.user_id AND e.exposed_day = o.exposed_day",
+            o=commas(owned),
+            had=commas([sql("o.{t}", t=name(t.name)) for t in plan.totals]),
+            again=_read_again(plan, before, changed),
+            u=users,
+            rows=table_scan(_of_days(before.rows, opened)),
+            there=there,
+        )
+    n_members = engine.hold(_MEMBERS, query)
+    (n_new,) = engine.one(sql("SELECT count(*) FROM {m} m WHERE is_new", m=name(_MEMBERS)))
+    return n_members, int(n_new)
+
+
+def _read_again(plan: _Plan, before: RunningTotals, changed: set[int]) -> Sql:
+    """A first day that a restated day took away cannot be subtracted: who was there on such a day is read in full."""
+    restated = changed & {day for day, _ in before.built_from}
+    if not restated or not any(t.is_first_day for t in plan.totals):
+        return sql("")
+    return sql(
+        " OR e.user_id IN (SELECT user_id FROM {days} d WHERE {inside})",
+        days=table_scan(_of_days(before.days, restated)),
+        inside=on_days(restated),
+    )
+
+
+def _added(
+    plan: _Plan, opened: set[int], before: RunningTotals | None, changed: set[int], *, n_new: int
+) -> Sql:
+    """What changed days add to the totals of each member, and all days to those of new ones."""
+    spans = [plan.days_of(day) for day in opened] or [(0, 0)]
+    needed = set(range(min(a for a, _ in spans), max(b for _, b in spans)))
+    ledger = plan.ledger
+    parts = (
+        [_contribution(plan, ledger.days, needed, 1, ledger.one_row_a_day, sql("m.is_new"))] if n_new else []
+    )
+    if before is not None:
+        then = {day for day, _ in before.built_from}
+        old = sql("NOT m.is_new")
+        parts.append(_contribution(plan, ledger.days, changed & needed, 1, ledger.one_row_a_day, old))
+        if changed & then & needed:
+            parts.append(
+                _contribution(plan, before.days, changed & then & needed, -1, before.one_row_a_day, old)
+            )
+    if not parts:
+        parts = [_contribution(plan, ledger.days, set(), 1, ledger.one_row_a_day, sql("FALSE"))]
+    if len(parts) == 1:
+        return parts[0]
+    cells = [
+        sql("min({t}) AS {t}", t=name(t.name))
+        if t.is_first_day
+        else sql("CAST(sum({t}) AS BIGINT) AS {t}", t=name(t.name))
+        for t in plan.totals
+    ]
+    return sql("SELECT user_id, {c} FROM ({p}) p GROUP BY user_id", c=commas(cells), p=union_all(parts))
+
+
+def _contribution(
+    plan: _Plan, days: Table, wanted: set[int], sign: int, one_row_a_day: bool, who: Sql
+) -> Sql:
+    """The totals of some days of a ledger, by user, for members of whom ``who`` holds."""
+    measured = [m for m in plan.measures if m != ACTIVE_DAYS]
+    rows = sql(
+        "SELECT user_id, app_day, n_events{m} FROM {s} s WHERE {i}",
+        m=after_comma([name(m) for m in measured]),
+        s=table_scan(_of_days(days, wanted)),
+        i=on_days(wanted),
+    )
+    if not one_row_a_day:
+        sums = [sql("CAST(sum({m}) AS BIGINT) AS {m}", m=name(m)) for m in ("n_events", *measured)]
+        rows = sql("SELECT user_id, app_day, {s} FROM ({r}) r GROUP BY user_id, app_day", s=commas(sums), r=rows)  # fmt: skip
+    return sql(
+        "SELECT m.user_id, {cells} FROM {members} m JOIN ({rows}) d ON m.user_id = d.user_id WHERE {who} GROUP BY m.user_id",
+        cells=commas([_sum_cell(plan, t, sign) for t in plan.totals]),
+        members=name(_MEMBERS),
+        rows=rows,
+        who=who,
+    )
+
+
+def _sum_cell(plan: _Plan, total: DayTotal, sign: int) -> Sql:
+    is_active = total.measure == ACTIVE_DAYS
+    value = (
+        sql("CASE WHEN d.n_events > 0 THEN 1 ELSE 0 END")
+        if is_active
+        else sql("d.{m}", m=name(total.measure))
+    )
+    if total.is_first_day:
+        return sql(
+            "min(CASE WHEN {i} AND {v} > 0 THEN CAST(d.app_day - m.exposed_day AS BIGINT) END) AS {n}",
+            i=plan.inside(total),
+            v=value,
+            n=name(total.name),
+        )
+    return sql(
+        "CAST({s} * coalesce(sum(CASE WHEN {i} THEN {v} END), 0) AS BIGINT) AS {n}",
+        s=sign,
+        i=plan.inside(total),
+        v=value,
+        n=name(total.name),
+    )
+
+
+def _merged(plan: _Plan) -> Sql:
+    """Members with what they had and what is added, in the order of their ids."""
+    cells = [
+        sql("CAST(least(coalesce(m.{t}, a.{t}), coalesce(a.{t}, m.{t})) AS BIGINT) AS {t}", t=name(t.name))
+        if t.is_first_day
+        else sql("coalesce(m.{t}, 0) + coalesce(a.{t}, 0) AS {t}", t=name(t.name))
+        for t in plan.totals
+    ]
+    had = [sql("CASE WHEN is_new THEN NULL ELSE {t} END AS {t}", t=name(t.name)) for t in plan.totals]
+    owned = [name(c.name) for c in plan.owned]
+    members = sql("(SELECT {o}, {h} FROM {m} x)", o=commas(owned), h=commas(had), m=name(_MEMBERS))
+    return sql(
+        "SELECT {o}, {c} FROM {m} m LEFT JOIN {a} a ON m.user_id = a.user_id ORDER BY m.exposed_day, m.user_id",
+        o=commas([sql("m.{c}", c=c) for c in owned]),
+        c=commas(cells),
+        m=members,
+        a=name(_ADDED),
+    )
+
+
+def _days_condition(days: set[int]) -> Sql:
+    return disjunction([sql("exposed_day = {d}", d=d) for d in sorted(days)])
+
+
+def _of_days(table: Table, days: set[int]) -> Table:
+    """The files of a table by day that can hold these days; others are not opened."""
+    near = tuple(f for f in table.files if _day_of_file(f) in days | {None}) or table.files[:1]
+    return Table(
+        name=table.name, files=near, columns=table.columns, n_rows=table.n_rows, fingerprint=table.fingerprint
+    )
+
+
+def _day_of_file(file: str) -> int | None:
+    folder = Path(file).parent.name
+    return int(folder.removeprefix("part=")) if folder.startswith("part=") else None
+
+
+def _short_history(plan: _Plan, members: Sequence[tuple[int, str]]) -> tuple[Finding, ...]:
+    earliest, longest = members[0][0], -min(t.first for t in plan.totals)
+    missing = plan.ledger.first_day - (earliest - longest)
+    if longest <= 0 or missing <= 0:
+        return ()
+    return (
+        Finding(
+            code="experiment.short_history",
+            severity=Severity.NOTE,
+            what=f"The log begins on {date_of(plan.ledger.first_day)}; of the {longest} days before the first exposures {min(missing, longest)} are not in it.",
+            why="Totals before exposure are of the days there are. They stay fair covariates, for both arms lose the same days, but explain less.",
+            do="Load earlier events, or lower pre_days.",
+            numbers={"pre_days": longest, "missing_days": min(missing, longest)},
+        ),
+    )
+
+
+def _restated(before: RunningTotals | None, changed: set[int]) -> tuple[Finding, ...]:
+    restated = sorted(changed & {day for day, _ in before.built_from}) if before is not None else []
+    if not restated:
+        return ()
+    return (
+        Finding(
+            code="experiment.restated",
+            severity=Severity.NOTE,
+            what=f"{len(restated)} days that were read before have changed, from {date_of(restated[0])} to {date_of(restated[-1])}; their old figures were taken out and the new ones added.",
+            why="Figures of earlier readings may differ from those of today.",
+            do="Nothing, where facts come late; otherwise see who changed the log.",
+            numbers={"n_days": len(restated)},
+        ),
+    )
