@@ -9,38 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from headwater.core.finding import Finding, Severity
 from headwater.core.ledger import Ledger, LedgerMeasure
 from headwater.core.span import date_of
-from headwater.core.table import Column, Kind, Purpose, Table
+from headwater.core.table import Table
+from headwater.effects.day_totals import (
+    ACTIVE_DAYS,
+    MEMBERS,
+    OWNED,
+    DayTotal,
+    Read,
+    TotalsPlan,
+    contribution,
+    of_days,
+)
 from headwater.effects.exposed import Exposed
 from headwater.engine.engine import Engine, row_hash, table_scan
 from headwater.engine.sql import Sql, commas, disjunction, name, sql, union_all
 from headwater.ledgers.days import on_days, write_by_day
-from headwater.ledgers.measures import after_comma
 
-__all__ = ["ACTIVE_DAYS", "DayTotal", "RunningTotals", "running_totals", "units_of"]
+__all__ = ["RunningTotals", "running_totals", "units_of"]
 
-ACTIVE_DAYS = "active_days"
-_MEMBERS, _ADDED = "members of open cohorts", "totals added"
-_OWN = ("user_id", "arm", "exposed_day", "exposed_us", "exposed_hour")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayTotal:
-    """A measure (or ``active_days``) over days since first exposure: ``first`` to ``end``, exclusive; day 0 is that of the exposure.
-
-    Days below zero lie before it. ``end`` None: to the end of the experiment. With ``is_first_day`` it is no
-    sum but the first such day on which the measure was above zero, None while there is none.
-    """
-
-    name: str
-    measure: str
-    first: int = 0
-    end: int | None = None
-    is_first_day: bool = False
+_ADDED = "totals added"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +90,7 @@ def running_totals(
     for total in totals:
         if total.measure != ACTIVE_DAYS:
             ledger.measure(total.measure)
-    plan = _Plan(exposed=exposed, ledger=ledger, totals=tuple(totals))
+    plan = TotalsPlan(exposed=exposed, ledger=ledger, totals=tuple(totals))
     members = _cohorts(engine, exposed.users, kept=exposed.keep)
     before = earlier if earlier is not None and _continues(earlier, plan) else None
     changed = _changed_days(ledger, before)
@@ -118,7 +111,7 @@ def running_totals(
             day="exposed_day",
         )
     finally:
-        engine.release(_MEMBERS)
+        engine.release(MEMBERS)
         engine.release(_ADDED)
     return RunningTotals(
         rows=rows,
@@ -171,68 +164,10 @@ def _unit_cell(total: DayTotal, scale: int, known: int, experiment_end: int | No
     return sql("CASE WHEN {m} THEN {v} END AS {n}", m=is_mature, v=value, n=name(total.name))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """What is asked of whom."""
-
-    exposed: Exposed
-    ledger: Ledger
-    totals: tuple[DayTotal, ...]
-
-    @property
-    def measures(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(t.measure for t in self.totals))
-
-    @property
-    def owned(self) -> tuple[Column, ...]:
-        """What is taken over from the exposures."""
-        wanted = {*_OWN, "is_triggered", *self.exposed.keep}
-        return tuple(c for c in self.exposed.users.columns if c.name in wanted)
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        return (*self.owned, *(_column(t, self.ledger) for t in self.totals))
-
-    def days_of(self, exposed_day: int) -> tuple[int, int]:
-        """The days, end exclusive, that the totals of a user exposed on a day look at."""
-        first = exposed_day + min(t.first for t in self.totals)
-        ends = [self._end(t, exposed_day) for t in self.totals]
-        return max(first, self.ledger.first_day), min(max(ends), self.ledger.end_day)
-
-    def _end(self, total: DayTotal, exposed_day: int) -> int:
-        if total.end is not None:
-            return exposed_day + total.end
-        return self.ledger.end_day if self.exposed.end_day is None else self.exposed.end_day
-
-    def inside(self, total: DayTotal) -> Sql:
-        """Whether a user-day ``d`` of a member ``m`` counts."""
-        since = sql("d.app_day >= m.exposed_day + {f}", f=total.first)
-        if total.end is not None:
-            return sql("{s} AND d.app_day < m.exposed_day + {e}", s=since, e=total.end)
-        end = self.exposed.end_day
-        return since if end is None else sql("{s} AND d.app_day < {e}", s=since, e=end)
-
-
-def _column(total: DayTotal, ledger: Ledger) -> Column:
-    ends = "the experiment's end" if total.end is None else f"day {total.end - 1}"
-    span = f"day {total.first} to {ends} since exposure"
-    if total.is_first_day:
-        return Column(
-            name=total.name, kind=Kind.INTEGER, unit="days", about=f"first day with {total.measure}, {span}"
-        )
-    if total.measure == ACTIVE_DAYS:
-        return Column(name=total.name, kind=Kind.INTEGER, unit="days", about=f"active days, {span}")
-    measure = ledger.measure(total.measure)
-    unit = f"1/{measure.scale:,} {measure.unit}" if measure.scale > 1 else measure.unit
-    return Column(
-        name=total.name, kind=measure.kind, unit=unit, purpose=Purpose.FACT, about=f"{total.measure}, {span}"
-    )
-
-
 def _cohorts(engine: Engine, users: Table, *, kept: Sequence[str]) -> tuple[tuple[int, str], ...]:
     """For each day of first exposure a fingerprint of the users and what is taken over of them."""
     there = {c.name for c in users.columns}
-    columns = [c for c in (*_OWN, "is_triggered", *kept) if c in there]
+    columns = [c for c in (*OWNED, *kept) if c in there]
     found = engine.rows(
         sql(
             "SELECT exposed_day, count(*), sum({h}) FROM {s} s GROUP BY exposed_day ORDER BY exposed_day",
@@ -243,7 +178,7 @@ def _cohorts(engine: Engine, users: Table, *, kept: Sequence[str]) -> tuple[tupl
     return tuple((int(day), f"{int(n):x}.{int(total):x}") for day, n, total in found)
 
 
-def _continues(earlier: RunningTotals, plan: _Plan) -> bool:
+def _continues(earlier: RunningTotals, plan: TotalsPlan) -> bool:
     files = (*earlier.rows.files, *earlier.days.files)
     return (
         earlier.totals == plan.totals
@@ -262,7 +197,7 @@ def _changed_days(ledger: Ledger, before: RunningTotals | None) -> set[int]:
 
 
 def _opened(
-    plan: _Plan, members: Sequence[tuple[int, str]], before: RunningTotals | None, changed: set[int]
+    plan: TotalsPlan, members: Sequence[tuple[int, str]], before: RunningTotals | None, changed: set[int]
 ) -> set[int]:
     """Days of first exposure whose users are others now, or whose windows hold a changed day."""
     then = set[tuple[int, str]]() if before is None else set(before.members)
@@ -271,7 +206,7 @@ def _opened(
 
 
 def _hold_members(
-    engine: Engine, plan: _Plan, opened: set[int], before: RunningTotals | None, changed: set[int]
+    engine: Engine, plan: TotalsPlan, opened: set[int], before: RunningTotals | None, changed: set[int]
 ) -> tuple[int, int]:
     """Hold the users of open cohorts with what they had; how many there are, and how many are built from all days."""
     there = _days_condition(opened)
@@ -288,46 +223,43 @@ def _hold_members(
             had=commas([sql("o.{t}", t=name(t.name)) for t in plan.totals]),
             again=_read_again(plan, before, changed),
             u=users,
-            rows=table_scan(_of_days(before.rows, opened)),
+            rows=table_scan(of_days(before.rows, opened)),
             there=there,
         )
-    n_members = engine.hold(_MEMBERS, query)
-    (n_new,) = engine.one(sql("SELECT count(*) FROM {m} m WHERE is_new", m=name(_MEMBERS)))
+    n_members = engine.hold(MEMBERS, query)
+    (n_new,) = engine.one(sql("SELECT count(*) FROM {m} m WHERE is_new", m=name(MEMBERS)))
     return n_members, int(n_new)
 
 
-def _read_again(plan: _Plan, before: RunningTotals, changed: set[int]) -> Sql:
+def _read_again(plan: TotalsPlan, before: RunningTotals, changed: set[int]) -> Sql:
     """A first day that a restated day took away cannot be subtracted: who was there on such a day is read in full."""
     restated = changed & {day for day, _ in before.built_from}
     if not restated or not any(t.is_first_day for t in plan.totals):
         return sql("")
     return sql(
         " OR e.user_id IN (SELECT user_id FROM {days} d WHERE {inside})",
-        days=table_scan(_of_days(before.days, restated)),
+        days=table_scan(of_days(before.days, restated)),
         inside=on_days(restated),
     )
 
 
 def _added(
-    plan: _Plan, opened: set[int], before: RunningTotals | None, changed: set[int], *, n_new: int
+    plan: TotalsPlan, opened: set[int], before: RunningTotals | None, changed: set[int], *, n_new: int
 ) -> Sql:
     """What changed days add to the totals of each member, and all days to those of new ones."""
     spans = [plan.days_of(day) for day in opened] or [(0, 0)]
     needed = set(range(min(a for a, _ in spans), max(b for _, b in spans)))
-    ledger = plan.ledger
-    parts = (
-        [_contribution(plan, ledger.days, needed, 1, ledger.one_row_a_day, sql("m.is_new"))] if n_new else []
-    )
+    ledger, parts = plan.ledger, list[Sql]()
+    now = partial(Read, days=ledger.days, one_row_a_day=ledger.one_row_a_day)
+    if n_new or before is None:
+        parts.append(contribution(plan, now(wanted=frozenset(needed)), who=sql("m.is_new")))
     if before is not None:
-        then = {day for day, _ in before.built_from}
-        old = sql("NOT m.is_new")
-        parts.append(_contribution(plan, ledger.days, changed & needed, 1, ledger.one_row_a_day, old))
-        if changed & then & needed:
-            parts.append(
-                _contribution(plan, before.days, changed & then & needed, -1, before.one_row_a_day, old)
-            )
-    if not parts:
-        parts = [_contribution(plan, ledger.days, set(), 1, ledger.one_row_a_day, sql("FALSE"))]
+        known = sql("NOT m.is_new")
+        parts.append(contribution(plan, now(wanted=frozenset(changed & needed)), who=known))
+        gone = frozenset(changed & needed & {day for day, _ in before.built_from})
+        if gone:
+            then = Read(days=before.days, wanted=gone, one_row_a_day=before.one_row_a_day)
+            parts.append(contribution(plan, then, who=known, sign=-1))
     if len(parts) == 1:
         return parts[0]
     cells = [
@@ -339,53 +271,7 @@ def _added(
     return sql("SELECT user_id, {c} FROM ({p}) p GROUP BY user_id", c=commas(cells), p=union_all(parts))
 
 
-def _contribution(
-    plan: _Plan, days: Table, wanted: set[int], sign: int, one_row_a_day: bool, who: Sql
-) -> Sql:
-    """The totals of some days of a ledger, by user, for members of whom ``who`` holds."""
-    measured = [m for m in plan.measures if m != ACTIVE_DAYS]
-    rows = sql(
-        "SELECT user_id, app_day, n_events{m} FROM {s} s WHERE {i}",
-        m=after_comma([name(m) for m in measured]),
-        s=table_scan(_of_days(days, wanted)),
-        i=on_days(wanted),
-    )
-    if not one_row_a_day:
-        sums = [sql("CAST(sum({m}) AS BIGINT) AS {m}", m=name(m)) for m in ("n_events", *measured)]
-        rows = sql("SELECT user_id, app_day, {s} FROM ({r}) r GROUP BY user_id, app_day", s=commas(sums), r=rows)  # fmt: skip
-    return sql(
-        "SELECT m.user_id, {cells} FROM {members} m JOIN ({rows}) d ON m.user_id = d.user_id WHERE {who} GROUP BY m.user_id",
-        cells=commas([_sum_cell(plan, t, sign) for t in plan.totals]),
-        members=name(_MEMBERS),
-        rows=rows,
-        who=who,
-    )
-
-
-def _sum_cell(plan: _Plan, total: DayTotal, sign: int) -> Sql:
-    is_active = total.measure == ACTIVE_DAYS
-    value = (
-        sql("CASE WHEN d.n_events > 0 THEN 1 ELSE 0 END")
-        if is_active
-        else sql("d.{m}", m=name(total.measure))
-    )
-    if total.is_first_day:
-        return sql(
-            "min(CASE WHEN {i} AND {v} > 0 THEN CAST(d.app_day - m.exposed_day AS BIGINT) END) AS {n}",
-            i=plan.inside(total),
-            v=value,
-            n=name(total.name),
-        )
-    return sql(
-        "CAST({s} * coalesce(sum(CASE WHEN {i} THEN {v} END), 0) AS BIGINT) AS {n}",
-        s=sign,
-        i=plan.inside(total),
-        v=value,
-        n=name(total.name),
-    )
-
-
-def _merged(plan: _Plan) -> Sql:
+def _merged(plan: TotalsPlan) -> Sql:
     """Members with what they had and what is added, in the order of their ids."""
     cells = [
         sql("CAST(least(coalesce(m.{t}, a.{t}), coalesce(a.{t}, m.{t})) AS BIGINT) AS {t}", t=name(t.name))
@@ -395,7 +281,7 @@ def _merged(plan: _Plan) -> Sql:
     ]
     had = [sql("CASE WHEN is_new THEN NULL ELSE {t} END AS {t}", t=name(t.name)) for t in plan.totals]
     owned = [name(c.name) for c in plan.owned]
-    members = sql("(SELECT {o}, {h} FROM {m} x)", o=commas(owned), h=commas(had), m=name(_MEMBERS))
+    members = sql("(SELECT {o}, {h} FROM {m} x)", o=commas(owned), h=commas(had), m=name(MEMBERS))
     return sql(
         "SELECT {o}, {c} FROM {m} m LEFT JOIN {a} a ON m.user_id = a.user_id ORDER BY m.exposed_day, m.user_id",
         o=commas([sql("m.{c}", c=c) for c in owned]),
@@ -409,20 +295,7 @@ def _days_condition(days: set[int]) -> Sql:
     return disjunction([sql("exposed_day = {d}", d=d) for d in sorted(days)])
 
 
-def _of_days(table: Table, days: set[int]) -> Table:
-    """The files of a table by day that can hold these days; others are not opened."""
-    near = tuple(f for f in table.files if _day_of_file(f) in days | {None}) or table.files[:1]
-    return Table(
-        name=table.name, files=near, columns=table.columns, n_rows=table.n_rows, fingerprint=table.fingerprint
-    )
-
-
-def _day_of_file(file: str) -> int | None:
-    folder = Path(file).parent.name
-    return int(folder.removeprefix("part=")) if folder.startswith("part=") else None
-
-
-def _short_history(plan: _Plan, members: Sequence[tuple[int, str]]) -> tuple[Finding, ...]:
+def _short_history(plan: TotalsPlan, members: Sequence[tuple[int, str]]) -> tuple[Finding, ...]:
     earliest, longest = members[0][0], -min(t.first for t in plan.totals)
     missing = plan.ledger.first_day - (earliest - longest)
     if longest <= 0 or missing <= 0:
