@@ -1,0 +1,188 @@
+"""``[[experiments]]`` and a plan file: what an experiment asks, of whom, by which metrics, and when it may stop.
+
+A plan file is a TOML file with one ``[experiment]``; a workspace keeps several under ``[[experiments]]``. Both
+are read by the same model, so that a plan means the same everywhere.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from headwater.app.calendar_settings import AppDate
+from headwater.app.settings_errors import explained
+from headwater.core.errors import ConfigError, HeadwaterError, near_miss
+from headwater.core.span import as_days, day_of
+from headwater.effects.kind import METRIC_KINDS
+from headwater.effects.metric import Better, Metric, Part
+from headwater.effects.plan import Arm, Plan, StopRule
+from headwater.effects.stopping import STOPPING
+
+__all__ = ["ExperimentSettings", "MetricSettings", "PlanFile", "plan_of", "read_plan"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class MetricSettings(_Section):
+    """One entry of ``metrics``: ``gmv = { outcome = "revenue", part = "primary" }``."""
+
+    outcome: str
+    kind: str = "mean"
+    over: str | None = None
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    covariates: list[str] = []
+    winsorize: Annotated[float, Field(gt=0.5, lt=1)] | None = None
+    part: Literal["primary", "secondary", "guardrail"] = "secondary"
+    better: Literal["higher", "lower"] = "higher"
+    margin: Annotated[float, Field(gt=0, lt=1)] | None = None
+    unit: str = ""
+
+    @field_validator("kind")
+    @classmethod
+    def _on_the_shelf(cls, value: str) -> str:
+        return _known(value, METRIC_KINDS.names(), "kind of metric")
+
+    @model_validator(mode="after")
+    def _fits(self) -> MetricSettings:
+        if self.margin is not None and self.part != "guardrail":
+            raise ValueError(
+                "only a guardrail has a margin; write part = 'guardrail', or leave the margin out"
+            )
+        return self
+
+
+class StopSettings(_Section):
+    """``stop = { method = "group_sequential", looks = [0.25, 0.5, 0.75, 1.0] }``."""
+
+    method: str = "fixed"
+    ends_on: AppDate | None = None
+    n_users: Annotated[int, Field(ge=2)] | None = None
+    looks: list[Annotated[float, Field(gt=0, le=1)]] = []
+    spending: Literal["obrien_fleming", "pocock", "power"] = "obrien_fleming"
+
+    @field_validator("method")
+    @classmethod
+    def _on_the_shelf(cls, value: str) -> str:
+        return _known(value, STOPPING.names(), "stop rule")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> StopSettings:
+        if list(self.looks) != sorted(set(self.looks)) or (self.looks and self.looks[-1] != 1):
+            raise ValueError("looks are shares of the planned users in rising order, the last 1.0")
+        if self.method == "group_sequential" and self.n_users is None:
+            raise ValueError(
+                "group_sequential spends its error by the share of the planned users; give n_users"
+            )
+        return self
+
+
+class ExperimentSettings(_Section):
+    """One experiment. ``arms`` maps each arm to its share of users, the control first."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    question: str = ""
+    arms: Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=2)]
+    metrics: Annotated[dict[str, MetricSettings], Field(min_length=1)]
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    power: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
+    correction: Literal["holm", "bonferroni", "bh", "none"] = "holm"
+    stop: StopSettings = StopSettings()
+    starts_on: AppDate | None = None
+    window: str | None = None
+    before: str = "28d"
+    registered_on: AppDate | None = None
+
+    @field_validator("window", "before")
+    @classmethod
+    def _days(cls, value: str | None) -> str | None:
+        try:
+            return value if value is None else f"{as_days(value)}d"
+        except HeadwaterError as error:
+            raise ValueError(f"{error.finding.what} {error.finding.do}") from None
+
+    @model_validator(mode="after")
+    def _decides(self) -> ExperimentSettings:
+        if not any(m.part == "primary" for m in self.metrics.values()):
+            raise ValueError("no metric is primary, so nothing decides; write part = 'primary' for one")
+        return self
+
+
+class PlanFile(_Section):
+    """A plan file."""
+
+    experiment: ExperimentSettings
+
+
+def plan_of(given: ExperimentSettings) -> Plan:
+    """The plan that settings declare."""
+    stop = given.stop
+    return Plan(
+        name=given.name,
+        question=given.question,
+        arms=tuple(Arm(name=name, share=share) for name, share in given.arms.items()),
+        metrics=tuple(_metric(name, m) for name, m in given.metrics.items()),
+        alpha=given.alpha,
+        power=given.power,
+        correction=given.correction,
+        stop=StopRule(
+            method=stop.method,
+            ends_on=None if stop.ends_on is None else day_of(stop.ends_on),
+            n_users=stop.n_users,
+            looks=tuple(stop.looks),
+            spending=stop.spending,
+        ),
+        window_days=None if given.window is None else as_days(given.window),
+        registered_on=None if given.registered_on is None else day_of(given.registered_on),
+    )
+
+
+def read_plan(path: Path) -> Plan:
+    """The plan of a file. Raises ``ConfigError`` (``config.*``) that names the line."""
+    if not path.is_file():
+        raise ConfigError(
+            "config.not_found",
+            what=f"There is no plan at '{path}'.",
+            why="Nothing says what the experiment asks.",
+            do="Write one with 'headwater experiment plan', or leave --plan out.",
+        )
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        raw: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            "config.unreadable",
+            what=f"'{path.name}' is not valid TOML: {str(error).rstrip('.')}.",
+            why="Nothing was run.",
+            do="Correct the line named.",
+        ) from error
+    try:
+        return plan_of(PlanFile.model_validate(raw).experiment)
+    except ValidationError as error:
+        raise explained(error, PlanFile, text=text, file=path.name) from None
+
+
+def _metric(name: str, given: MetricSettings) -> Metric:
+    return Metric(
+        name=name,
+        kind=given.kind,
+        outcome=given.outcome,
+        over=given.over,
+        share=given.share,
+        covariates=tuple(given.covariates),
+        winsorize=given.winsorize,
+        part=Part(given.part),
+        better=Better(given.better),
+        margin=given.margin,
+        unit=given.unit,
+    )
+
+
+def _known(value: str, names: tuple[str, ...], kind: str) -> str:
+    if value not in names:
+        raise ValueError(f"there is no {kind} named '{value}'. {near_miss(value, names)}")
+    return value
