@@ -56,3 +56,53 @@ def gathered_of() -> Gather:
         return Gathered(groups=groups, n_users=n_users, metrics={name: state})
 
     return made
+
+
+@pytest.fixture
+def of_users(plan: Plan) -> Gather:
+    """Gathers users at hand: one metric per plan's metric, ``outcomes`` (users,) by name, covariates beside."""
+
+    def gathered(
+        arm: np.ndarray,
+        outcomes: dict[str, np.ndarray],
+        *,
+        stratum: np.ndarray | None = None,
+        day: np.ndarray | None = None,
+        covariates: dict[str, np.ndarray] | None = None,
+        facts: dict[str, float] | None = None,
+    ) -> Gathered:
+        n = len(arm)
+        part = np.zeros(n, dtype=int) if stratum is None else stratum
+        when = np.full(n, -1) if day is None else day
+        keys, label = np.unique(np.c_[arm, part, when], axis=0, return_inverse=True)
+        label = label.ravel()
+        metrics = {name: _state(y, covariates or {}, label, len(keys)) for name, y in outcomes.items()}
+        groups = tuple(
+            Group(
+                arm=plan.arms[a].name,
+                stratum="" if stratum is None else f"s{s:03d}",
+                day=None if d < 0 else int(d),
+            )
+            for a, s, d in keys
+        )
+        return Gathered(
+            groups=groups,
+            n_users=np.bincount(label, minlength=len(keys)),
+            metrics=metrics,
+            facts=facts or {},
+        )
+
+    return gathered
+
+
+def _state(y: np.ndarray, covariates: dict[str, np.ndarray], label: np.ndarray, n_groups: int) -> MetricState:
+    seen = np.isfinite(y)
+    largest = np.full(n_groups, -np.inf)
+    np.maximum.at(largest, label[seen], y[seen])
+    rows = np.column_stack([y, *covariates.values()])[seen]
+    return MetricState(
+        columns=("outcome", *covariates),
+        moments=of_rows(rows, groups=label[seen], n_groups=n_groups),
+        n_missing=np.bincount(label[~seen], minlength=n_groups),
+        largest=np.where(np.isfinite(largest), largest, 0.0),
+    )

@@ -13,6 +13,7 @@ __all__ = [
     "N_DELAYED",
     "N_ELSEWHERE",
     "PRIOR_SD",
+    "SKEWNESS",
     "STRATA_ARE_CLUSTERS",
     "fact_key",
     "fact_of",
@@ -25,6 +26,7 @@ N_ELSEWHERE = (
     "n_elsewhere"  # users of an arm who had been in another experiment that ended before their exposure
 )
 PRIOR_SD = "prior_sd"  # by metric: standard deviation of relative effects in past experiments
+SKEWNESS = "skewness"  # by metric: of the outcome, over all arms
 STRATA_ARE_CLUSTERS = "strata_are_clusters"  # 1 where strata are groups of users who know each other
 
 

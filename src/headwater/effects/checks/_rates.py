@@ -1,0 +1,35 @@
+"""Shares of an arm's users of whom a fact is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headwater.effects.facts import fact_of
+from headwater.effects.gathered import Gathered
+from headwater.effects.plan import Plan
+from headwater.numerics.rates import rates_differ
+
+__all__ = ["ArmRates", "arm_rates"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmRates:
+    """``share`` is over all arms, ``p`` tests that arms do not differ, ``text`` says the share of each."""
+
+    share: float
+    p: float
+    text: str
+
+
+def arm_rates(plan: Plan, gathered: Gathered, fact: str) -> ArmRates | None:
+    """Shares of users by arm; None where the fact is not known of every arm."""
+    known = [fact_of(gathered, fact, arm.name) for arm in plan.arms]
+    events = [round(n) for n in known if n is not None]
+    users = [gathered.users_of(arm.name) for arm in plan.arms]
+    if len(events) < len(users) or not sum(users):
+        return None
+    text = ", ".join(
+        f"{arm.name} {e / max(n, 1):.2%} ({e:,} of {n:,})"
+        for arm, e, n in zip(plan.arms, events, users, strict=True)
+    )
+    return ArmRates(share=sum(events) / sum(users), p=rates_differ(events, users), text=text)
