@@ -179,3 +179,15 @@ def test_parquet_is_read_as_it_is(engine: DuckDB, tmp_path: Path) -> None:
     in_memory = units_of(engine, rows)
     on_disk = in_memory.within(sql("{s}", s=shim("scan", str(tmp_path / "rows.parquet"))))
     assert_as_numpy(gather(engine, on_disk, metrics=METRICS), rows)
+
+
+def test_a_missing_covariate_counts_as_the_mean_of_the_others(engine: DuckDB) -> None:
+    rows = users(3_000, seed=5)
+    before = rows.column("before").to_numpy().copy()
+    is_missing = np.arange(3_000) % 6 == 0
+    before[is_missing] = np.nan
+    holed = rows.set_column(6, "before", pa.array(before))
+    found = gather(engine, units_of(engine, holed), metrics=METRICS[:1])
+    before[is_missing] = before[~is_missing].mean()
+    assert_as_numpy(found, holed.set_column(6, "before", pa.array(before)), METRICS[:1])
+    assert found.facts["n_imputed/revenue/before"] == 500

@@ -75,7 +75,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Summed:
-    """What the query said: ``states`` by metric, and the metrics and values that another pass would do better.
+    """What the query said: ``states`` by metric, and the centers with which another pass would do better.
 
     ``unknown`` counts by metric and covariate, shape (groups,), the users without it; ``raw_totals`` are of
     winsorized metrics, before the cap, shape (groups,).
@@ -220,6 +220,7 @@ def sum_up(
             missing = figures[:, p.n] - figures[:, place]
             unknown[w.metric, column] = np.maximum(missing, 0).astype(np.int64)
         far |= _far(w, states[w.metric].moments, at)
+        far |= _usual(w, p, figures, at)
     raw = {
         w.metric: np.nan_to_num(figures[:, p.raw_total])
         for w, p in zip(wanted, places, strict=True)
@@ -271,3 +272,14 @@ def _far(w: Wanted, moments: Moments, centers: Floats) -> dict[Sql, float]:
     is_far = n * (mean - centers) ** 2 > _FAR * np.maximum(spread, 0.0)
     moved = is_far & (mean != centers) & (n > 1)
     return {v: float(m) for v, m, f in zip(w.values, mean, moved, strict=True) if f}
+
+
+def _usual(w: Wanted, p: _Places, figures: Floats, centers: Floats) -> dict[Sql, float]:
+    """The mean of covariates that some users lack: it stands in for them, and must not depend on which rows came first."""
+    found: dict[Sql, float] = {}
+    n_outcomes = len(w.outcomes)
+    for i, place in enumerate(p.known, start=n_outcomes):
+        known = figures[:, place].sum()
+        if 0 < known < figures[:, p.n].sum():
+            found[w.values[i]] = float(centers[i] + np.nansum(figures[:, p.sums[i]]) / known)
+    return found
