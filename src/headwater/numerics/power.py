@@ -7,7 +7,7 @@ normal approximation in the three forms in use. Users may be any real number: ro
 
 from __future__ import annotations
 
-from math import asin, inf, sqrt
+from math import asin, inf, isfinite, sqrt
 from typing import Any, Literal
 
 from scipy import optimize, special  # pyright: ignore[reportMissingTypeStubs]
@@ -238,4 +238,5 @@ def _quantile(df: float, tail: float) -> float:
 def _above(shift: float, bound: float, df: float) -> float:
     if df > _NORMAL_FROM:
         return float(special.ndtr(shift - bound))
-    return 1 - float(_noncentral_t(df, shift, bound))
+    below = float(_noncentral_t(df, shift, bound))
+    return 1 - below if isfinite(below) else 1.0  # scipy gives NaN where nothing is left below
