@@ -118,7 +118,7 @@ def test_appending_days_equals_a_rebuild_and_brute_force(
     """Days come one by one or several at once, facts of earlier days come late, users cross arms later."""
     bench = shared_bench
     events, met = world(seed, late_share=late_share)
-    running: RunningTotals | None = None
+    running, until = None, START
     for until in [*range(FIRST + 3, START + N_DAYS, step), START + N_DAYS]:
         if brute_force([], met, until=until):
             ledger, exposed = ledger_of(bench, events, until=until), exposed_of(bench, met, until=until)
