@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from headwater.app.answer_settings import CurveSettings, NewcomerSettings, ValueSettings
 from headwater.app.calendar_settings import AppDate, EventDays, days_of_spans
 from headwater.app.deliver import EXPORTERS
+from headwater.app.experiment_settings import ExperimentSettings, experiment_requirements
 from headwater.app.quality_settings import AlarmSettings, CardSettings, alarm_specs
 from headwater.app.rule_settings import RepairSettings, RuleSettings, repair_spec, rule_spec
 from headwater.app.settings_errors import explained, require_sense
@@ -195,6 +196,7 @@ class Settings(_Section):
     curves: CurveSettings = CurveSettings()
     newcomers: NewcomerSettings | None = None
     value: ValueSettings | None = None
+    experiments: list[ExperimentSettings] = []
     deliver: DeliverSettings = DeliverSettings()
     run: RunSettings = RunSettings()
 
@@ -286,6 +288,9 @@ def settings_of(raw: dict[str, Any], *, text: str = "", file: str = "headwater.t
         others,
         alarm_specs(settings.alarms),
         settings.settings,
+        experiments=experiment_requirements(
+            settings.experiments, measures=settings.measures, sources=tuple(others.values())
+        ),
         text=text,
         file=file,
     )

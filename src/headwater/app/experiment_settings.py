@@ -7,6 +7,8 @@ are read by the same model, so that a plan means the same everywhere.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,14 +16,31 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from headwater.app.calendar_settings import AppDate
 from headwater.app.settings_errors import explained
+from headwater.app.settings_place import Location
 from headwater.core.errors import ConfigError, HeadwaterError, near_miss
+from headwater.core.sources import OtherSource, SourceKind
 from headwater.core.span import as_days, day_of
+from headwater.effects.day_totals import ACTIVE_DAYS
 from headwater.effects.kind import METRIC_KINDS
 from headwater.effects.metric import Better, Metric, Part
 from headwater.effects.plan import Arm, Plan, StopRule
 from headwater.effects.stopping import STOPPING
+from headwater.engine.expression import columns_of
 
-__all__ = ["ExperimentSettings", "MetricSettings", "PlanFile", "plan_of", "read_plan"]
+__all__ = [
+    "BEFORE",
+    "FIRST_DAY",
+    "ExperimentSettings",
+    "MetricSettings",
+    "PlanFile",
+    "StopSettings",
+    "experiment_requirements",
+    "plan_of",
+    "read_plan",
+]
+
+BEFORE = "_before"
+FIRST_DAY = "_first_day"
 
 
 class _Section(BaseModel):
@@ -35,7 +54,10 @@ class MetricSettings(_Section):
     kind: str = "mean"
     over: str | None = None
     share: Annotated[float, Field(gt=0, lt=1)] | None = None
-    covariates: list[str] = []
+    covariates: list[str] | None = None
+    days: Annotated[list[Annotated[int, Field(ge=0, le=3650)]], Field(min_length=1, max_length=2)] | None = (
+        None
+    )
     winsorize: Annotated[float, Field(gt=0.5, lt=1)] | None = None
     part: Literal["primary", "secondary", "guardrail"] = "secondary"
     better: Literal["higher", "lower"] = "higher"
@@ -53,6 +75,12 @@ class MetricSettings(_Section):
             raise ValueError(
                 "only a guardrail has a margin; write part = 'guardrail', or leave the margin out"
             )
+        if (self.days is not None) != (self.kind == "retention"):
+            raise ValueError(
+                "days = [7], or [7, 13] for any of days 7 to 13, says when a user of kind = 'retention' must be back; no other kind has it"
+            )
+        if self.days is not None and self.days != sorted(self.days):
+            raise ValueError(f"days = {self.days} runs backwards; write the earlier day first")
         return self
 
 
@@ -95,6 +123,10 @@ class ExperimentSettings(_Section):
     starts_on: AppDate | None = None
     window: str | None = None
     before: str = "28d"
+    trigger: str | None = None
+    cluster: str | None = None
+    strata: list[str] = []
+    source: str | None = None
     registered_on: AppDate | None = None
 
     @field_validator("window", "before")
@@ -141,6 +173,84 @@ def plan_of(given: ExperimentSettings) -> Plan:
     )
 
 
+def experiment_requirements(
+    experiments: Sequence[ExperimentSettings], *, measures: Collection[str], sources: Sequence[OtherSource]
+) -> list[tuple[Location, Callable[[], object]]]:
+    """What raises ``ConfigError`` (``config.value``) where an experiment of a workspace could not be read, by its place."""
+    exposures = {s.name: s for s in sources if s.kind is SourceKind.EXPOSURES}
+    return [
+        (
+            ("experiments", i),
+            partial(
+                _require_readable,
+                given,
+                measures=measures,
+                exposures=exposures,
+                names=[e.name for e in experiments[:i]],
+            ),
+        )
+        for i, given in enumerate(experiments)
+    ]
+
+
+def _require_readable(
+    given: ExperimentSettings,
+    *,
+    measures: Collection[str],
+    exposures: Mapping[str, OtherSource],
+    names: Collection[str],
+) -> None:
+    if given.name in names:
+        raise _wrong(given, "is declared twice", "Give each experiment its own name.")
+    if given.window is None and given.stop.ends_on is None:
+        raise _wrong(
+            given,
+            "has neither a window nor an end",
+            'Write window = "14d", or stop = { ends_on = 2026-03-01 }.',
+        )
+    if not exposures:
+        raise _wrong(given, "has no log of exposures", 'Add a source of kind = "exposures".')
+    if given.source is None and len(exposures) > 1:
+        raise _wrong(given, "does not say which source logs it", f'Write source = "{next(iter(exposures))}".')
+    if given.source is not None and given.source not in exposures:
+        raise _wrong(
+            given,
+            f"names the source '{given.source}', which logs no exposures",
+            near_miss(given.source, exposures),
+        )
+    source = exposures[given.source or next(iter(exposures))]
+    own = {*measures, ACTIVE_DAYS}
+    known = {*own, *(f"{m}{BEFORE}" for m in own), *source.keep}
+    named = [c for m in given.metrics.values() for e in _expressions(m) for c in columns_of(e)]
+    for column in named:
+        if column not in known:
+            raise _wrong(given, f"names '{column}', which is no measure", near_miss(column, known))
+    for column in (given.cluster, *given.strata):
+        if column is not None and column not in source.keep:
+            raise _wrong(
+                given,
+                f"names '{column}', which '{source.name}' does not keep",
+                f'Add it to the source: keep = ["{column}"].',
+            )
+    for name, metric in given.metrics.items():
+        if metric.kind in {"retention", "time_to_event"} and metric.outcome not in own:
+            raise _wrong(
+                given,
+                f"asks {metric.kind} of '{metric.outcome}' in {name}, which is no measure",
+                near_miss(metric.outcome, own),
+            )
+
+
+def _expressions(metric: MetricSettings) -> list[str]:
+    return [metric.outcome, *([metric.over] if metric.over else []), *(metric.covariates or [])]
+
+
+def _wrong(given: ExperimentSettings, what: str, do: str) -> ConfigError:
+    return ConfigError(
+        "config.value", what=f"The experiment '{given.name}' {what}.", why="Nothing was run.", do=do
+    )
+
+
 def read_plan(path: Path) -> Plan:
     """The plan of a file. Raises ``ConfigError`` (``config.*``) that names the line."""
     if not path.is_file():
@@ -173,7 +283,8 @@ def _metric(name: str, given: MetricSettings) -> Metric:
         outcome=given.outcome,
         over=given.over,
         share=given.share,
-        covariates=tuple(given.covariates),
+        covariates=tuple(given.covariates or ()),
+        days=None if given.days is None else (given.days[0], given.days[-1]),
         winsorize=given.winsorize,
         part=Part(given.part),
         better=Better(given.better),

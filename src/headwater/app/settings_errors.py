@@ -37,14 +37,16 @@ def require_sense(
     alarms: Sequence[AlarmSpec],
     models: Mapping[str, Mapping[str, Any]],
     *,
+    experiments: Sequence[tuple[Location, Callable[[], object]]] = (),
     text: str,
     file: str,
 ) -> None:
-    """Raise ``ConfigError`` where a rule, repair, source, alarm or model is set to what no data could meet.
+    """Raise ``ConfigError`` where a rule, repair, source, alarm, model or experiment is set to what no data could meet.
 
     ``others`` are the sources beside the events by their number under ``[[sources]]``.
     """
-    for location, require in [*_requirements(contract, others, alarms), *model_requirements(models)]:
+    asked = [*_requirements(contract, others, alarms), *model_requirements(models), *experiments]
+    for location, require in asked:
         try:
             require()
         except HeadwaterError as error:

@@ -39,6 +39,8 @@ class Metric:
         The denominator of a ratio, or the step before of a funnel step: a column or expression.
     share
         Of a quantile: which, 0 to 1 (0.9).
+    days
+        Of retention: the first and last day since exposure, day 0 that of exposure, on any of which a user must be back.
     covariates
         Columns known before exposure that explain the outcome: CUPED and its kin.
     winsorize
@@ -56,6 +58,7 @@ class Metric:
     outcome: str
     over: str | None = None
     share: float | None = None
+    days: tuple[int, int] | None = None
     covariates: tuple[str, ...] = ()
     winsorize: float | None = None
     part: Part = Part.SECONDARY
