@@ -55,6 +55,7 @@ TESTED = {
     "effects/day_totals.py": "test_experiments.py",
     "effects/exposed.py": "test_experiments.py",
     "effects/running_totals.py": "test_experiments.py",
+    "effects/assignment.py": "test_assignment.py",
     "engine/engine.py": "test_steps.py",
     "engine/expression.py": "test_simulated.py",
     "engine/relation.py": "test_sources.py",
