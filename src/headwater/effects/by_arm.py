@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from headwater.core.finding import Finding, Severity
 from headwater.effects.compared import Compared
@@ -16,10 +17,11 @@ from headwater.numerics.adjusted import AdjustedMeans, adjusted_means
 from headwater.numerics.effect import ArmEstimate
 from headwater.numerics.moments import Moments
 
-__all__ = ["ArmPair", "pair_of"]
+__all__ = ["ArmPair", "counted", "pair_of", "shares_move"]
 
 _LEAST_IN_STRATUM = 2  # fewer show no spread
 _ROUNDING = 1e-9
+_MOVED = 0.001
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,10 +104,11 @@ def pair_of(
         return _unfit(metric)
     state = gathered.metrics[metric.name]
     arms = tuple(dict.fromkeys(group.arm for group in gathered.groups))
-    strata = tuple(sorted({group.stratum for group in gathered.groups})) if stratified else ("",)
+    stratum_of = _strata(gathered) if stratified else ["" for _ in gathered.groups]
+    strata = tuple(sorted(set(stratum_of)))
     place = {(a, s): i * len(strata) + j for i, a in enumerate(arms) for j, s in enumerate(strata)}
     cells = state.moments.merged(
-        [place[g.arm, g.stratum if stratified else ""] for g in gathered.groups], len(place)
+        [place[g.arm, s] for g, s in zip(gathered.groups, stratum_of, strict=True)], len(place)
     )
     moments = {
         a: cells.of(np.arange(i * len(strata), (i + 1) * len(strata), dtype=np.intp))
@@ -132,6 +135,38 @@ def pair_of(
         n_outcomes=len(own),
         findings=tuple(findings),
     )
+
+
+def counted(n: int, one: str, many: str) -> str:
+    """How many of what.
+
+    >>> counted(1, "stratum", "strata"), counted(3, "stratum", "strata")
+    ('1 stratum', '3 strata')
+    """
+    return f"{n} {one if n == 1 else many}"
+
+
+def shares_move(gathered: Gathered) -> bool:
+    """Whether the shares of the arms differ between days of exposure by more than chance (chi-square, 1 in 1000)."""
+    arms = {a: i for i, a in enumerate(dict.fromkeys(g.arm for g in gathered.groups))}
+    days = {d: i for i, d in enumerate(dict.fromkeys(g.day for g in gathered.groups))}
+    counts = np.zeros((len(days), len(arms)))
+    for group, n in zip(gathered.groups, gathered.n_users, strict=True):
+        counts[days[group.day], arms[group.arm]] += n
+    counts = counts[:, counts.sum(axis=0) > 0]
+    counts = counts[counts.sum(axis=1) > 0]
+    free = (counts.shape[0] - 1) * (counts.shape[1] - 1)
+    if free < 1:
+        return False
+    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
+    return bool(special.chdtrc(free, ((counts - expected) ** 2 / expected).sum()) < _MOVED)
+
+
+def _strata(gathered: Gathered) -> list[str]:
+    """The stratum of each group: where shares of arms moved, that of its day too."""
+    if not shares_move(gathered):
+        return [g.stratum for g in gathered.groups]
+    return [f"{g.stratum} {g.day}" for g in gathered.groups]
 
 
 def _joined_strata(n: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -15,6 +15,7 @@ __all__ = [
     "PRIOR_SD",
     "SKEWNESS",
     "STRATA_ARE_CLUSTERS",
+    "UNITS_ARE_CLUSTERS",
     "fact_key",
     "fact_of",
 ]
@@ -28,6 +29,9 @@ N_ELSEWHERE = (
 PRIOR_SD = "prior_sd"  # by metric: standard deviation of relative effects in past experiments
 SKEWNESS = "skewness"  # by metric: of the outcome, over all arms
 STRATA_ARE_CLUSTERS = "strata_are_clusters"  # 1 where strata are groups of users who know each other
+UNITS_ARE_CLUSTERS = (
+    "units_are_clusters"  # 1 where a unit is a group of users randomized as a whole, its rows added up
+)
 
 
 def fact_key(name: str, of: str) -> str:

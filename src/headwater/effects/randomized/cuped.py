@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from headwater.core.finding import Finding
-from headwater.effects.by_arm import pair_of
+from headwater.effects.by_arm import counted, pair_of
 from headwater.effects.compared import Compared
 from headwater.effects.gathered import Gathered
 from headwater.effects.metric import Metric
@@ -23,8 +23,4 @@ class Cuped:
         pair = pair_of(metric, gathered, control=control, arm=arm)
         if isinstance(pair, Finding):
             return pair
-        return pair.compared(f"CUPED ({_counted(pair.n_covariates)})")
-
-
-def _counted(n: int) -> str:
-    return "1 covariate" if n == 1 else f"{n} covariates"
+        return pair.compared(f"CUPED ({counted(pair.n_covariates, 'covariate', 'covariates')})")
