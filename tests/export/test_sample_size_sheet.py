@@ -12,7 +12,6 @@ from headwater.effects.metric import Metric
 from headwater.effects.sample_size_sheet import sample_size_sheet
 from headwater.export.excel import Excel
 
-
 RECALCULATED = 1e-9  # both compute in doubles
 HISTORY = MetricHistory(
     metric=Metric(name="revenue", outcome="revenue"),
