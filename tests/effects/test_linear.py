@@ -1,5 +1,7 @@
 """A metric as one column, against the same done on rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -40,7 +42,7 @@ def test_effects_in_parts_against_linearized_and_adjusted_rows_brute_force(rows,
     within = np.concatenate([values[arm == a, 2] - values[arm == a, 2].mean() for a in (0, 1)])
     z_within = np.concatenate([z[arm == a] - z[arm == a].mean() for a in (0, 1)])
     adjusted = z - (within @ z_within) / (within @ within) * values[:, 2]
-    column = linear(RATIO, gathered.metrics["aov"], gathered, ("control", "treatment"))
+    column = linear(RATIO, gathered, ("control", "treatment"))
     assert column is not None
     found = effects_by(column, gathered, lambda g: g.stratum, control="control", arm="treatment")
     assert found.parts == ("x", "y", "z")
@@ -59,4 +61,4 @@ def test_a_ratio_over_nothing_has_no_column(gathered):
         moments=state.moments.mapped(np.diag([1.0, 0.0, 1.0])),
         n_missing=state.n_missing,
     )
-    assert linear(RATIO, empty, gathered, ("control", "treatment")) is None
+    assert linear(RATIO, replace(gathered, metrics={"aov": empty}), ("control", "treatment")) is None

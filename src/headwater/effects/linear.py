@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headwater.effects.gathered import Gathered, Group, MetricState
+from headwater.core.finding import Severity
+from headwater.effects.gathered import Gathered, Group
+from headwater.effects.kind import METRIC_KINDS, SmoothKind
 from headwater.effects.metric import Metric
 from headwater.numerics.moments import Moments
 
-__all__ = ["PartEffects", "by_arm", "effects_by", "linear"]
+__all__ = ["PartEffects", "by_arm", "effects_by", "linear", "n_outcomes"]
 
 Floats = NDArray[np.float64]
 LEAST_USERS = 20  # of a part, in each arm
@@ -56,34 +58,34 @@ def by_arm(gathered: Gathered, moments: Moments, arms: Sequence[str]) -> Moments
     return _merged(gathered, moments, {(arm, ""): i for i, arm in enumerate(arms)}, lambda _: "")
 
 
-def linear(metric: Metric, state: MetricState, gathered: Gathered, arms: Sequence[str]) -> Moments | None:
-    """The moments of ``metric`` as one column, of every group; None where it has none (quantiles, a ratio over nothing).
+def n_outcomes(metric: Metric) -> int:
+    """How many columns of a metric's moments are its own; the others are covariates."""
+    return len(METRIC_KINDS.load(metric.kind)().columns(metric))
 
-    ``arms`` begins with the control, at whose ratio it is linearized (Budylin et al. 2018); covariates are taken
-    away by the slope within arms that they share (CUPED), which moves no mean of a control as large as all users.
+
+def linear(metric: Metric, gathered: Gathered, arms: Sequence[str]) -> Moments | None:
+    """The moments of a metric as one column, of every group; None where it is no function of means, or not known.
+
+    ``arms`` begins with the control, at whose means it is linearized (of ratios: Budylin et al. 2018); covariates
+    are taken away by the slope within arms that they share (CUPED), which leaves the control's mean as it is.
     """
-    if state.quantiles or not state.moments.n.sum():
+    state, kind = gathered.metrics.get(metric.name), METRIC_KINDS.load(metric.kind)()
+    if state is None or not isinstance(kind, SmoothKind):
         return None
-    n_outcome = 1 if metric.over is None else 2
-    weights = np.zeros((len(state.columns), 1))
     arm_moments = by_arm(gathered, state.moments, arms)
-    center = arm_moments.mean[0]
-    weights[0] = 1.0
-    if metric.over is not None:
-        if not center[1]:
+    own = len(kind.columns(metric))
+    outcome = arm_moments.columns(range(own))
+    for arm, i in zip(arms, range(len(arms)), strict=True):
+        if any(f.severity is Severity.BLOCK for f in kind.findings(metric, outcome.of([i]), arm=arm)):
             return None
-        weights[:2, 0] = 1.0 / center[1], -center[0] / center[1] ** 2
+    center = arm_moments.mean[0]
+    gradient = kind.gradient(center[:own])
     within = arm_moments.scatter.sum(axis=0)
-    covariates = slice(n_outcome, None)
-    theta: Floats = np.linalg.pinv(within[covariates, covariates], hermitian=True) @ (
-        within[covariates, :n_outcome] @ weights[:n_outcome]
-    )
-    weights[covariates] = -theta
-    column = state.moments.mapped(weights)
-    level = center[0] / (center[1] if metric.over is not None else 1.0)
-    return Moments(
-        n=column.n, mean=column.mean - float(center @ weights[:, 0]) + level, scatter=column.scatter
-    )
+    theta: Floats = np.linalg.pinv(within[own:, own:], hermitian=True) @ (within[own:, :own] @ gradient)
+    weights = np.concatenate([gradient, -theta])
+    column = state.moments.mapped(weights[:, None])
+    shift = kind.value(center[:own]) - float(center @ weights)
+    return Moments(n=column.n, mean=column.mean + shift, scatter=column.scatter)
 
 
 def effects_by(

@@ -48,8 +48,7 @@ class InterferenceHint:
 
 
 def _slope(plan: Plan, gathered: Gathered, metric: Metric) -> Slope | None:
-    state = gathered.metrics.get(metric.name)
-    column = None if state is None else linear(metric, state, gathered, [a.name for a in plan.arms])
+    column = linear(metric, gathered, [a.name for a in plan.arms])
     if column is None:
         return None
     names = sorted({g.stratum for g in gathered.groups if g.stratum})

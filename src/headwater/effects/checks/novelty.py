@@ -12,7 +12,7 @@ from headwater.effects.check import LEVEL
 from headwater.effects.checks._counts import day_of
 from headwater.effects.gathered import Gathered
 from headwater.effects.linear import PartEffects, effects_by, linear
-from headwater.effects.metric import Part
+from headwater.effects.metric import Metric, Part
 from headwater.effects.plan import Plan
 from headwater.effects.scorecard import CheckResult
 from headwater.numerics.slope import Slope, known_slope
@@ -47,7 +47,7 @@ class Novelty:
             trend
             for metric in plan.metrics_of(Part.PRIMARY)
             for arm in plan.treatments
-            if (trend := _trend(plan, gathered, metric.name, arm.name)) is not None
+            if (trend := _trend(plan, gathered, metric, arm.name)) is not None
         ]
         if not trends:
             about = f"fewer than {LEAST_DAYS} days of exposure with enough users, or no primary metric that has a mean"
@@ -59,10 +59,8 @@ class Novelty:
         return CheckResult(name=name, about=about, ran=True, p_value=p, findings=findings)
 
 
-def _trend(plan: Plan, gathered: Gathered, name: str, arm: str) -> _Trend | None:
-    state = gathered.metrics.get(name)
-    metric = next(m for m in plan.metrics if m.name == name)
-    column = None if state is None else linear(metric, state, gathered, [a.name for a in plan.arms])
+def _trend(plan: Plan, gathered: Gathered, metric: Metric, arm: str) -> _Trend | None:
+    column = linear(metric, gathered, [a.name for a in plan.arms])
     if column is None:
         return None
     effects = effects_by(column, gathered, day_of, control=plan.control.name, arm=arm)
@@ -75,7 +73,9 @@ def _trend(plan: Plan, gathered: Gathered, name: str, arm: str) -> _Trend | None
     if slope is None:
         return None
     first, last = (slope.intercept + slope.slope * float(at) for at in (day[0], day[-1]))
-    return _Trend(metric=name, arm=arm, slope=slope, first=first, last=last, is_relative=relative is not None)
+    return _Trend(
+        metric=metric.name, arm=arm, slope=slope, first=first, last=last, is_relative=relative is not None
+    )
 
 
 def _relative(effects: PartEffects) -> tuple[np.ndarray, np.ndarray] | None:

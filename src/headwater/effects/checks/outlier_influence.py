@@ -8,6 +8,7 @@ from typing import ClassVar
 from headwater.core.finding import Finding, Severity
 from headwater.effects.checks._arms import plain_arm
 from headwater.effects.gathered import Gathered
+from headwater.effects.linear import n_outcomes
 from headwater.effects.metric import Metric
 from headwater.effects.plan import Plan
 from headwater.effects.scorecard import CheckResult
@@ -69,7 +70,7 @@ class OutlierInfluence:
 
 def _drop(plan: Plan, gathered: Gathered, metric: Metric, arm: str, of: str) -> _Dropped | None:
     state = gathered.metrics.get(metric.name)
-    if state is None or state.largest is None or metric.over is not None or state.quantiles:
+    if state is None or state.largest is None or state.quantiles or n_outcomes(metric) > 1:
         return None
     arms = {a: plain_arm(gathered, state, a) for a in (plan.control.name, arm)}
     largest = float(state.largest[gathered.of_arm(of)].max(initial=0.0))

@@ -10,7 +10,7 @@ import numpy as np
 from headwater.core.finding import Finding, Severity
 from headwater.effects.check import LEVEL
 from headwater.effects.gathered import Gathered
-from headwater.effects.linear import by_arm
+from headwater.effects.linear import by_arm, n_outcomes
 from headwater.effects.plan import Plan
 from headwater.effects.scorecard import CheckResult
 from headwater.numerics.hotelling import t_squared
@@ -59,7 +59,7 @@ def _covariates(plan: Plan, gathered: Gathered) -> list[tuple[tuple[str, ...], M
     sets: dict[tuple[str, ...], Moments] = {}
     for metric in plan.metrics:
         state = gathered.metrics.get(metric.name)
-        first = 1 if metric.over is None else 2
+        first = n_outcomes(metric)
         if state is not None and len(state.columns) > first and state.columns[first:] not in sets:
             sets[state.columns[first:]] = state.moments.columns(range(first, len(state.columns)))
     return list(sets.items())

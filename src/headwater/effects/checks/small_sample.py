@@ -10,6 +10,7 @@ from headwater.core.finding import Finding, Severity
 from headwater.effects.checks._arms import plain_arm
 from headwater.effects.facts import SKEWNESS, fact_of
 from headwater.effects.gathered import Gathered, MetricState
+from headwater.effects.linear import n_outcomes
 from headwater.effects.metric import Metric
 from headwater.effects.plan import Plan
 from headwater.effects.scorecard import CheckResult
@@ -47,7 +48,7 @@ def _too_few(plan: Plan, gathered: Gathered, metric: Metric, state: MetricState)
     n = gathered.users_of(least)
     if n < USERS:
         return f"'{least}' has {n:,} users, below {USERS}"
-    if state.quantiles:
+    if state.quantiles or n_outcomes(metric) > 1:
         return ""
     for arm in plan.arms:
         found = _of_arm(gathered, metric, state, arm.name)

@@ -49,8 +49,7 @@ class Twyman:
 
 
 def _effect(plan: Plan, gathered: Gathered, metric: Metric, arm: str) -> Effect | None:
-    state = gathered.metrics.get(metric.name)
-    column = None if state is None else linear(metric, state, gathered, [a.name for a in plan.arms])
+    column = linear(metric, gathered, [a.name for a in plan.arms])
     if column is None:
         return None
     whole = effects_by(column, gathered, lambda _: "all", control=plan.control.name, arm=arm)
