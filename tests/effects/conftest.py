@@ -74,14 +74,14 @@ def of_users(plan: Plan) -> Gather:
         n = len(arm)
         part = np.zeros(n, dtype=int) if stratum is None else stratum
         when = np.full(n, -1) if day is None else day
-        keys, label = np.unique(np.c_[arm, part, when], axis=0, return_inverse=True)
-        label = label.ravel()
+        codes, label = np.unique((arm * 1000 + part) * 100_000 + when + 1, return_inverse=True)
+        keys = [(c // 100_000_000, c // 100_000 % 1000, c % 100_000 - 1) for c in codes.tolist()]
         metrics = {name: _state(y, covariates or {}, label, len(keys)) for name, y in outcomes.items()}
         groups = tuple(
             Group(
                 arm=plan.arms[a].name,
                 stratum="" if stratum is None else f"s{s:03d}",
-                day=None if d < 0 else int(d),
+                day=None if d < 0 else d,
             )
             for a, s, d in keys
         )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from headwater.numerics.sample_ratio import srm, srm_of_groups
+from headwater.numerics.sample_ratio import homogeneity, srm, srm_of_groups
 
 PRINTED = 5e-7  # relative: the research file prints eight digits
 SCIPY_RTOL = 1e-12
@@ -43,3 +43,10 @@ def test_groups_and_unequal_shares_against_scipy():
     for row, c, q in zip(counts, chi2, p, strict=True):
         peer = stats.chisquare(row, row.sum() * shares / shares.sum())
         assert (c, q) == pytest.approx((peer.statistic, peer.pvalue), rel=SCIPY_RTOL)
+
+
+def test_shares_alike_in_all_parts_against_scipy_chi2_contingency():
+    table = np.array([[120, 130, 0], [300, 280, 0], [55, 90, 0]])
+    peer = stats.chi2_contingency(table[:, :2], correction=False)
+    assert homogeneity(table) == pytest.approx((peer.statistic, peer.pvalue), rel=SCIPY_RTOL)
+    assert homogeneity(table[:1]) == (0.0, 1.0)

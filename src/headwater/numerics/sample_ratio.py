@@ -8,9 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
-__all__ = ["srm", "srm_of_groups"]
+__all__ = ["homogeneity", "srm", "srm_of_groups"]
 
 Floats = NDArray[np.float64]
+
+
+def homogeneity(table: NDArray[np.int64]) -> tuple[float, float]:
+    """Chi-square and p that arms have the same shares in all parts; ``table`` has shape (parts, arms), users in every part."""
+    seen = table[:, table.sum(axis=0) > 0].astype(np.float64)
+    free = (len(seen) - 1) * (seen.shape[1] - 1)
+    if free < 1:
+        return 0.0, 1.0
+    expected = seen.sum(axis=1, keepdims=True) * seen.sum(axis=0) / seen.sum()
+    chi2 = float(((seen - expected) ** 2 / expected).sum())
+    return chi2, float(special.chdtrc(free, chi2))
 
 
 def srm(

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from headwater.effects.check import LEVEL
 from headwater.effects.checks._counts import Counts, arm_counts, counts_by
 from headwater.effects.gathered import Gathered
 from headwater.effects.plan import Plan
-from headwater.numerics.sample_ratio import srm
+from headwater.numerics.sample_ratio import homogeneity, srm
 
 __all__ = ["Causes", "causes"]
 
@@ -63,7 +62,7 @@ def _where(parts: Counts, share: NDArray[np.float64], *, is_day: bool) -> tuple[
         )
     if not is_day:
         return None
-    if _p_alike(parts.n) > ALIKE:
+    if homogeneity(parts.n)[1] > ALIKE:
         return (
             "It is there from the first day on, about the same on every day.",
             "Check the assignment itself: the shares that are configured, and the hash.",
@@ -92,11 +91,3 @@ def _since(parts: Counts, share: NDArray[np.float64]) -> int | None:
     p_after = np.array([srm(whole - b, share)[1] for b in before[:-1]])
     fits = np.flatnonzero((p_before > ALIKE) & (p_after < LEVEL))
     return int(fits[np.argmin(p_after[fits])]) + 1 if fits.size else None
-
-
-def _p_alike(n: NDArray[np.int64]) -> float:
-    """p of Pearson's chi-square that arms have the same shares in all parts."""
-    expected = n.sum(axis=1, keepdims=True) * n.sum(axis=0) / n.sum()
-    used = n.sum(axis=0) > 0
-    chi2 = float(((n - expected)[:, used] ** 2 / expected[:, used]).sum())
-    return float(special.chdtrc((len(n) - 1) * max(int(used.sum()) - 1, 1), chi2))
