@@ -14,6 +14,7 @@ import pytest
 from headwater.core.table import Kind
 from headwater.effects.gather import gather
 from headwater.effects.gathered import Gathered
+from headwater.effects.infer_units import read_units
 from headwater.effects.metric import Metric
 from headwater.effects.units import Units
 from headwater.engine.engine import Engine
@@ -70,3 +71,18 @@ def test_moments_are_the_same_on_both_engines(files: tuple[str, ...], on_both: O
         rows=shim("scan", *files), columns=KINDS, arm="arm", strata=("country",), exposed="exposed_day"
     )
     assert_same(*on_both(lambda engine: gather(engine, units, metrics=METRICS, arms=("a", "b"))))
+
+
+def test_a_file_of_text_is_read_alike_on_both_engines(tmp_path: Path, on_both: OnBoth) -> None:
+    lines = [
+        f"{i},{'ab'[i % 2]},{i * 1.25 if i % 7 else ''},{'true' if i % 3 else 'false'}" for i in range(400)
+    ]
+    (tmp_path / "test.csv").write_text("\n".join(["user_id,arm,spend,came_back", *lines]) + "\n")
+
+    def gathered(engine: Engine) -> Gathered:
+        read = read_units(engine, tmp_path / "test.csv")
+        return gather(engine, read.units, metrics=read.metrics, arms=read.arms)
+
+    one, other = on_both(gathered)
+    assert one.metrics["spend"].n_missing.sum() == 58
+    assert_same(one, other)
