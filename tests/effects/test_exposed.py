@@ -73,6 +73,8 @@ def test_every_exposure_is_accounted_for_by_hand(bench: Any, rows_of: Any) -> No
     assert (exposed.n_before, exposed.n_after, exposed.n_other_arm, exposed.n_crossed_exposures) == (1, 2, 1, 2)  # fmt: skip
     whole = exposed.n_exposures + exposed.n_before + exposed.n_after + exposed.n_other_arm
     assert whole + exposed.n_crossed_exposures == exposed.n_rows == len(LOG)
+    by_arm = [(a.arm, a.n_users, a.n_crossed, a.n_known_later, a.n_triggered) for a in exposed.by_arm]
+    assert by_arm == [("control", 2, 1, 0, 1), ("treatment", 2, 0, 1, 1)]
     codes = {f.code for f in exposed.findings}
     assert codes == {"exposures.crossed", "exposures.outside", "exposures.unknown_arm", "exposures.late"}
 

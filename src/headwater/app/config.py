@@ -289,7 +289,10 @@ def settings_of(raw: dict[str, Any], *, text: str = "", file: str = "headwater.t
         alarm_specs(settings.alarms),
         settings.settings,
         experiments=experiment_requirements(
-            settings.experiments, measures=settings.measures, sources=tuple(others.values())
+            settings.experiments,
+            measures=settings.measures,
+            targets=[p.target for p in settings.predict],
+            sources=tuple(others.values()),
         ),
         text=text,
         file=file,

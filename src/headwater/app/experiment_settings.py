@@ -26,10 +26,12 @@ from headwater.effects.metric import Better, Metric, Part
 from headwater.effects.plan import Arm, Plan, StopRule
 from headwater.effects.stopping import STOPPING
 from headwater.engine.expression import columns_of
+from headwater.models.ltv import LTV_MODELS
 
 __all__ = [
     "BEFORE",
     "FIRST_DAY",
+    "PREDICTED",
     "ExperimentSettings",
     "MetricSettings",
     "PlanFile",
@@ -41,6 +43,7 @@ __all__ = [
 
 BEFORE = "_before"
 FIRST_DAY = "_first_day"
+PREDICTED = "predicted_"
 
 
 class _Section(BaseModel):
@@ -127,7 +130,13 @@ class ExperimentSettings(_Section):
     cluster: str | None = None
     strata: list[str] = []
     source: str | None = None
+    predicted_by: str | None = None
     registered_on: AppDate | None = None
+
+    @field_validator("predicted_by")
+    @classmethod
+    def _model(cls, value: str | None) -> str | None:
+        return value if value is None else _known(value, LTV_MODELS.names(), "model")
 
     @field_validator("window", "before")
     @classmethod
@@ -174,7 +183,11 @@ def plan_of(given: ExperimentSettings) -> Plan:
 
 
 def experiment_requirements(
-    experiments: Sequence[ExperimentSettings], *, measures: Collection[str], sources: Sequence[OtherSource]
+    experiments: Sequence[ExperimentSettings],
+    *,
+    measures: Collection[str],
+    targets: Collection[str],
+    sources: Sequence[OtherSource],
 ) -> list[tuple[Location, Callable[[], object]]]:
     """What raises ``ConfigError`` (``config.value``) where an experiment of a workspace could not be read, by its place."""
     exposures = {s.name: s for s in sources if s.kind is SourceKind.EXPOSURES}
@@ -185,6 +198,7 @@ def experiment_requirements(
                 _require_readable,
                 given,
                 measures=measures,
+                targets=targets,
                 exposures=exposures,
                 names=[e.name for e in experiments[:i]],
             ),
@@ -197,6 +211,7 @@ def _require_readable(
     given: ExperimentSettings,
     *,
     measures: Collection[str],
+    targets: Collection[str],
     exposures: Mapping[str, OtherSource],
     names: Collection[str],
 ) -> None:
@@ -218,31 +233,34 @@ def _require_readable(
             f"names the source '{given.source}', which logs no exposures",
             near_miss(given.source, exposures),
         )
-    source = exposures[given.source or next(iter(exposures))]
+    _require_columns(given, exposures[given.source or next(iter(exposures))], measures, targets)
+
+
+def _require_columns(
+    given: ExperimentSettings, source: OtherSource, measures: Collection[str], targets: Collection[str]
+) -> None:
+    """Every column named is a measure, kept by the source, or, of covariates, known before exposure."""
     own = {*measures, ACTIVE_DAYS}
-    known = {*own, *(f"{m}{BEFORE}" for m in own), *source.keep}
-    named = [c for m in given.metrics.values() for e in _expressions(m) for c in columns_of(e)]
-    for column in named:
-        if column not in known:
-            raise _wrong(given, f"names '{column}', which is no measure", near_miss(column, known))
+    before = {*(f"{m}{BEFORE}" for m in own), *(f"{PREDICTED}{t}" for t in targets), *source.keep}
     for column in (given.cluster, *given.strata):
         if column is not None and column not in source.keep:
-            raise _wrong(
-                given,
-                f"names '{column}', which '{source.name}' does not keep",
-                f'Add it to the source: keep = ["{column}"].',
-            )
+            do = f'Add it to the source: keep = ["{column}"].'
+            raise _wrong(given, f"names '{column}', which '{source.name}' does not keep", do)
     for name, metric in given.metrics.items():
         if metric.kind in {"retention", "time_to_event"} and metric.outcome not in own:
-            raise _wrong(
-                given,
-                f"asks {metric.kind} of '{metric.outcome}' in {name}, which is no measure",
-                near_miss(metric.outcome, own),
-            )
+            what = f"asks {metric.kind} of '{metric.outcome}' in {name}, which is no measure"
+            raise _wrong(given, what, near_miss(metric.outcome, own))
+        for column in _named(metric.outcome, metric.over):
+            if column not in own | before:
+                raise _wrong(given, f"names '{column}', which is no measure", near_miss(column, own))
+        for column in _named(*(metric.covariates or ())):
+            if column not in before:
+                what = f"names the covariate '{column}', which is not known before exposure"
+                raise _wrong(given, what, near_miss(column, before))
 
 
-def _expressions(metric: MetricSettings) -> list[str]:
-    return [metric.outcome, *([metric.over] if metric.over else []), *(metric.covariates or [])]
+def _named(*expressions: str | None) -> list[str]:
+    return [c for e in expressions if e for c in columns_of(e)]
 
 
 def _wrong(given: ExperimentSettings, what: str, do: str) -> ConfigError:

@@ -15,7 +15,7 @@ from headwater.engine.expression import compile_condition
 from headwater.engine.sql import Sql, commas, conjunction, disjunction, name, shim, sql
 from headwater.ledgers.measures import after_comma
 
-__all__ = ["Delay", "Exposed", "read_exposed"]
+__all__ = ["ArmCount", "Delay", "Exposed", "read_exposed"]
 
 _MET = "users as exposed"
 _HOUR_US = 3_600_000_000
@@ -31,6 +31,17 @@ class Delay:
     median_hours: float
     p99_hours: float
     late_share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmCount:
+    """Users of an arm: kept, crossed (by the arm they met first), first exposed on a day before it became known, triggered."""
+
+    arm: str
+    n_users: int
+    n_crossed: int
+    n_known_later: int | None
+    n_triggered: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +70,7 @@ class Exposed:
     n_met_before: int
     n_triggered: int | None
     keep: tuple[str, ...]
+    by_arm: tuple[ArmCount, ...]
     delays: tuple[Delay, ...]
     findings: tuple[Finding, ...]
     sql: str
@@ -104,6 +116,7 @@ def read_exposed(
         end_day=end_day,
         trigger=trigger,
         keep=keep,
+        time_zone=time_zone,
     )
     columns = _columns(exposures, keep=keep, is_triggered=trigger is not None)
     engine.hold(_MET, query)
@@ -112,6 +125,7 @@ def read_exposed(
         n_triggered = counts.pop("n_triggered")
         if counts["n_users"] == 0:
             raise _nobody(experiment, arms, counts)
+        by_arm = _by_arm(engine, arms)
         kept = _kept(columns, time_zone=time_zone)
         users = engine.write(kept, folder, table="exposed", columns=columns)
         text = engine.text(query)
@@ -127,6 +141,16 @@ def read_exposed(
         first_day=first_day,
         end_day=end_day,
         keep=tuple(keep),
+        by_arm=tuple(
+            ArmCount(
+                arm=arm,
+                n_users=n,
+                n_crossed=crossed,
+                n_known_later=later if any(c.name == "known_us" for c in exposures.columns) else None,
+                n_triggered=met if trigger is not None else None,
+            )
+            for arm, (n, crossed, later, met) in by_arm.items()
+        ),
         delays=delays,
         findings=(*_findings(experiment, counts, first_day, end_day), *_late(experiment, delays)),
         sql=text,
@@ -144,6 +168,7 @@ def _users_met(
     end_day: int | None,
     trigger: str | None,
     keep: Sequence[str],
+    time_zone: str,
 ) -> Sql:
     """A row for each user with any exposure: what lies before, inside and after, and the arms met inside."""
     kinds = {c.name: c.kind for c in exposures.columns}
@@ -158,17 +183,22 @@ def _users_met(
         )
         for c in keep
     ]
+    known = name("known_us") if "known_us" in kinds else sql("at_us")
+    later = sql("{k} > app_day", k=shim("local_day", known, time_zone))
     return sql(
-        "SELECT user_id, count(*) AS n_rows, min(arm) FILTER (WHERE is_inside) AS arm,"
+        "SELECT user_id, count(*) AS n_rows, min_by(arm, {then}) FILTER (WHERE is_inside) AS first_arm,"
+        " min_by(is_known_later, {then}) FILTER (WHERE is_inside) AS is_known_later, min(arm) FILTER (WHERE is_inside) AS arm,"
         " max(arm) FILTER (WHERE is_inside) AS last_arm, min(at_us) FILTER (WHERE is_inside) AS exposed_us,"
         " CAST(min(app_day) FILTER (WHERE is_inside) AS INTEGER) AS exposed_day,"
         " count(*) FILTER (WHERE is_inside) AS n_exposures, count(*) FILTER (WHERE is_before) AS n_before,"
         " count(*) FILTER (WHERE is_after) AS n_after, max(CASE WHEN is_inside AND is_met THEN 1 ELSE 0 END) = 1 AS is_triggered,"
         " coalesce(min(arm) FILTER (WHERE is_inside) IN ({arms}), FALSE) AS is_declared{firsts}"
-        " FROM (SELECT e.*, {before} AS is_before, {after} AS is_after, {inside} AS is_inside, {met} AS is_met"
+        " FROM (SELECT e.*, {before} AS is_before, {after} AS is_after, {inside} AS is_inside, {met} AS is_met, {later} AS is_known_later"
         " FROM {rows} e WHERE experiment = {experiment} AND arm IS NOT NULL) x GROUP BY user_id",
         arms=[sql("{a}", a=a) for a in arms],
         firsts=after_comma(firsts),
+        then=shim("pair", sql("at_us"), sql("arm")),
+        later=later,
         before=before,
         after=after,
         inside=inside,
@@ -203,6 +233,22 @@ def _counted(engine: Engine) -> dict[str, int]:
     whole = [sql("CAST(coalesce({v}, 0) AS BIGINT)", v=v) for v in asked.values()]
     found = engine.one(sql("SELECT {w} FROM {m} m", w=commas(whole), m=name(_MET)))
     return {key: int(value) for key, value in zip(asked, found, strict=True)}
+
+
+def _by_arm(engine: Engine, arms: Sequence[str]) -> dict[str, tuple[int, int, int, int]]:
+    """Of each declared arm, in order: users kept, crossed, known later, triggered."""
+    kept = sql("(arm = last_arm AND is_declared)")
+    found = engine.rows(
+        sql(
+            "SELECT first_arm, count(*) FILTER (WHERE {k}), count(*) FILTER (WHERE arm <> last_arm),"
+            " count(*) FILTER (WHERE {k} AND is_known_later), count(*) FILTER (WHERE {k} AND is_triggered)"
+            " FROM {m} m WHERE n_exposures > 0 GROUP BY first_arm",
+            k=kept,
+            m=name(_MET),
+        )
+    )
+    counts = {str(arm): (int(n), int(c), int(k), int(t)) for arm, n, c, k, t in found}
+    return {arm: counts.get(arm, (0, 0, 0, 0)) for arm in arms}
 
 
 def _kept(columns: Sequence[Column], *, time_zone: str) -> Sql:

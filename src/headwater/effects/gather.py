@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from headwater.effects.arms_met import arms_met
 from headwater.effects.gathered import Gathered
+from headwater.effects.kind import METRIC_KINDS
 from headwater.effects.metric import Metric
 from headwater.effects.moment_query import MomentRows, Summed, Wanted, centers_of, moment_query, sum_up
 from headwater.effects.units import Units, value_of
@@ -82,7 +83,7 @@ def _summed(engine: Engine, rows: MomentRows, wanted: Sequence[Wanted], centers:
 
 
 def _wanted(metric: Metric, units: Units) -> Wanted:
-    outcomes = (metric.outcome,) if metric.over is None else (metric.outcome, metric.over)
+    outcomes = METRIC_KINDS.load(metric.kind)().columns(metric)
     return Wanted(
         metric=metric.name,
         columns=(*outcomes, *metric.covariates),
