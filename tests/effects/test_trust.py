@@ -13,7 +13,9 @@ from headwater.effects.trust import blocking, trust
 
 MONDAY = 20_003
 SOUND = 200  # experiments
-MOST_FALSE = 6  # at a rate of 1 in 100 more than 3 of 100 have a chance of 1.8%; measured over 1,500 it is 0.5%
+MOST_FALSE = (
+    6  # at a rate of 1 in 100 more than 3 of 100 have a chance of 1.8%; measured over 1,500 it is 0.5%
+)
 USERS = 4000
 
 

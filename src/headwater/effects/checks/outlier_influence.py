@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from headwater.core.finding import Finding, Severity
 from headwater.effects.checks._arms import plain_arm
 from headwater.effects.gathered import Gathered
@@ -73,8 +75,8 @@ def _drop(plan: Plan, gathered: Gathered, metric: Metric, arm: str, of: str) -> 
     if state is None or state.largest is None or state.quantiles or n_outcomes(metric) > 1:
         return None
     arms = {a: plain_arm(gathered, state, a) for a in (plan.control.name, arm)}
-    largest = float(state.largest[gathered.of_arm(of)].max(initial=0.0))
     one = arms[of]
+    largest = float(np.copysign(state.largest[gathered.of_arm(of)].max(initial=0.0), one.value))
     if min(a.n for a in arms.values()) < 3 or not one.value:
         return None
     before = effect_of(arms[plan.control.name], arms[arm], level=1 - plan.alpha)
