@@ -72,6 +72,7 @@ TESTED = {
     "snapshots": "test_steps.py",
 }
 GAPS = {
+    "app/experiments.py": "one join of tables that effects and models made, whose parts are compared",
     "contracts/arrival.py": "profile, infer and init look at files with DuckDB",
     "contracts/compare_loads.py": "two loads are compared on DuckDB, whichever engine made them",
     "contracts/facts.py": "profile, infer and init look at files with DuckDB",

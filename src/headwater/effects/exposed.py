@@ -125,7 +125,7 @@ def read_exposed(
         n_triggered = counts.pop("n_triggered")
         if counts["n_users"] == 0:
             raise _nobody(experiment, arms, counts)
-        by_arm = _by_arm(engine, arms)
+        by_arm = _by_arm(engine, arms, is_dated=_is_dated(exposures), is_triggered=trigger is not None)
         kept = _kept(columns, time_zone=time_zone)
         users = engine.write(kept, folder, table="exposed", columns=columns)
         text = engine.text(query)
@@ -141,16 +141,7 @@ def read_exposed(
         first_day=first_day,
         end_day=end_day,
         keep=tuple(keep),
-        by_arm=tuple(
-            ArmCount(
-                arm=arm,
-                n_users=n,
-                n_crossed=crossed,
-                n_known_later=later if any(c.name == "known_us" for c in exposures.columns) else None,
-                n_triggered=met if trigger is not None else None,
-            )
-            for arm, (n, crossed, later, met) in by_arm.items()
-        ),
+        by_arm=by_arm,
         delays=delays,
         findings=(*_findings(experiment, counts, first_day, end_day), *_late(experiment, delays)),
         sql=text,
@@ -235,8 +226,9 @@ def _counted(engine: Engine) -> dict[str, int]:
     return {key: int(value) for key, value in zip(asked, found, strict=True)}
 
 
-def _by_arm(engine: Engine, arms: Sequence[str]) -> dict[str, tuple[int, int, int, int]]:
-    """Of each declared arm, in order: users kept, crossed, known later, triggered."""
+def _by_arm(
+    engine: Engine, arms: Sequence[str], *, is_dated: bool, is_triggered: bool
+) -> tuple[ArmCount, ...]:
     kept = sql("(arm = last_arm AND is_declared)")
     found = engine.rows(
         sql(
@@ -248,7 +240,21 @@ def _by_arm(engine: Engine, arms: Sequence[str]) -> dict[str, tuple[int, int, in
         )
     )
     counts = {str(arm): (int(n), int(c), int(k), int(t)) for arm, n, c, k, t in found}
-    return {arm: counts.get(arm, (0, 0, 0, 0)) for arm in arms}
+    return tuple(
+        ArmCount(
+            arm=arm,
+            n_users=n_users,
+            n_crossed=n_crossed,
+            n_known_later=later if is_dated else None,
+            n_triggered=triggered if is_triggered else None,
+        )
+        for arm, (n_users, n_crossed, later, triggered) in ((a, counts.get(a, (0, 0, 0, 0))) for a in arms)
+    )
+
+
+def _is_dated(exposures: Table) -> bool:
+    """Whether the log says when it was received."""
+    return any(c.name == "known_us" for c in exposures.columns)
 
 
 def _kept(columns: Sequence[Column], *, time_zone: str) -> Sql:
@@ -288,7 +294,7 @@ def _delays(
     end_day: int | None,
 ) -> tuple[Delay, ...]:
     """By arm, where the log says when it was received."""
-    if all(c.name != "known_us" for c in exposures.columns):
+    if not _is_dated(exposures):
         return ()
     inside = sql("NOT ({o})", o=disjunction(_outside(first_day, end_day)))
     asked = [sql("experiment = {e}", e=experiment), inside, sql("known_us IS NOT NULL")]
