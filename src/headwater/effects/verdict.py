@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headwater.core.answer import Stance, Verdict
-from headwater.core.finding import Finding, Severity
+from headwater.core.finding import Finding
 from headwater.effects.metric import Part
 from headwater.effects.plan import Plan
 from headwater.effects.reading import Reading
 from headwater.effects.scorecard import CheckResult, Row
+from headwater.effects.trust import blocking
 
 __all__ = ["verdict_of"]
 
@@ -28,7 +29,7 @@ def verdict_of(
 ) -> Verdict:
     """By the rows of every arm; ``blocked`` are findings of the gathering that forbid a verdict."""
     question = plan.question or f"Should one of {_listed([a.name for a in plan.treatments])} be rolled out?"
-    against = [*blocked, *(f for c in checks for f in c.findings if f.severity is Severity.BLOCK)]
+    against = [*blocked, *blocking(checks)]
     if against:
         return _cannot(question, against, "A check of trust failed")
     if not reading.may_decide:

@@ -1,5 +1,6 @@
 """The command line. Exit codes: 0 ok, 1 unexpected, 2 usage, 3 settings or source, 4 the data failed."""
 
+from headwater.app.cli import analyze as analyze
 from headwater.app.cli import answers as answers
 from headwater.app.cli import commands as commands
 from headwater.app.cli import experiment as experiment
