@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headwater.app.answers import add_up, curves, newcomers, value
+    from headwater.app.experiment_file import estimate
     from headwater.app.reasons import changes, drivers, tune, user_drivers
     from headwater.app.road import (
         agree,
@@ -44,6 +45,7 @@ __all__ = [
     "curves",
     "decide",
     "drivers",
+    "estimate",
     "fit",
     "forecast",
     "ledger",
@@ -64,6 +66,7 @@ _ELSEWHERE = {
     "changes": "reasons",
     "curves": "answers",
     "drivers": "reasons",
+    "estimate": "experiment_file",
     "newcomers": "answers",
     "score_on_spark": "scoring",
     "tune": "reasons",

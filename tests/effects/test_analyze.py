@@ -28,7 +28,9 @@ PLAN = Plan(
 )
 
 
-def _outcomes(*, lift: float = 0.0, harm: float = 0.0, n: int = 4000, seed: int = 1) -> dict[str, dict[str, np.ndarray]]:
+def _outcomes(
+    *, lift: float = 0.0, harm: float = 0.0, n: int = 4000, seed: int = 1
+) -> dict[str, dict[str, np.ndarray]]:
     rng = np.random.default_rng(seed)
     arms: dict[str, dict[str, np.ndarray]] = {}
     for arm, up, bad in (("control", 0.0, 0.0), ("treatment", lift, harm)):

@@ -15,7 +15,6 @@ from pyarrow import parquet
 
 from headwater.app.experiment_settings import read_plan
 from headwater.core.errors import UsageError, near_miss
-from headwater.core.finding import Finding
 from headwater.core.span import day_of
 from headwater.effects.analyze import analyze
 from headwater.effects.gather import gather
@@ -83,7 +82,12 @@ class Asked:
 
 
 def estimate(
-    data: str | Path | Any, *, threads: int = 2, memory: str = "1500MB", today: date | None = None, **asked: Any
+    data: str | Path | Any,
+    *,
+    threads: int = 2,
+    memory: str = "1500MB",
+    today: date | None = None,
+    **asked: Any,
 ) -> Scorecard:
     """The scorecard of an experiment in a file or a frame.
 
@@ -202,7 +206,10 @@ def _require_no_second_definition(asked: Asked) -> None:
 
 def _named_outcomes(asked: Asked) -> tuple[str, ...]:
     """Outcomes to read; where only ratios or quantiles are asked for, their own columns keep guesses away."""
-    others = [*(_halves(r, "/", "--ratio")[0] for r in asked.ratios), *(_halves(q, "@", "--quantile")[0] for q in asked.quantiles)]
+    others = [
+        *(_halves(r, "/", "--ratio")[0] for r in asked.ratios),
+        *(_halves(q, "@", "--quantile")[0] for q in asked.quantiles),
+    ]
     return asked.outcomes or tuple(dict.fromkeys(others))
 
 

@@ -60,7 +60,7 @@ def analyze(
         _tested(m, arm.name, plan, gathered, reading) for m in plan.metrics for arm in plan.treatments
     ] if shown else []  # fmt: skip
     rows = tuple(_rows(plan, gathered, tested, today=today, looked=looked))
-    findings = (*gathered.findings, *reading.findings, *_unplanned(plan))
+    findings = (*gathered.findings, *(_unplanned(plan) or reading.findings))
     return Scorecard(
         plan=plan,
         arms=tuple((a.name, gathered.users_of(a.name)) for a in plan.arms),

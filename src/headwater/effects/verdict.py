@@ -38,7 +38,7 @@ def verdict_of(
     wins = [arm for arm, (stance, _) in stances.items() if stance is Stance.ACT]
     if wins:
         best = max(wins, key=lambda arm: _strength(arm, rows))
-        return _won(question, best, wins, stances[best][1])
+        return _won(plan, question, best, stances[best][1], others=[w for w in wins if w != best])
     stance = Stance.HOLD if any(s is Stance.HOLD for s, _ in stances.values()) else Stance.CANNOT_SAY
     because = [f"{arm}: {why}" if len(stances) > 1 else why for arm, (_, why) in stances.items()]
     return Verdict(
@@ -79,13 +79,13 @@ def _of_arm(arm: str, rows: Sequence[Row]) -> tuple[Stance, str]:
     return Stance.ACT, f"{_told(better)} came out better beyond chance, and no guardrail is harmed."
 
 
-def _won(question: str, best: str, wins: Sequence[str], why: str) -> Verdict:
-    others = [w for w in wins if w != best]
+def _won(plan: Plan, question: str, best: str, why: str, *, others: Sequence[str]) -> Verdict:
     beside = (f"{_listed(others)} would do too; which of them is best was not tested.",) if others else ()
+    unplanned = () if plan.registered_on else ("No plan was written down before, so this is a suggestion.",)
     return Verdict(
         question=question,
         stance=Stance.ACT,
-        because=(f"roll out {best}: {why}", *beside),
+        because=(f"roll out {best}: {why}", *beside, *unplanned),
         would_change=("A guardrail that turns, or the effect fading in a holdout kept after the roll-out.",),
     )
 

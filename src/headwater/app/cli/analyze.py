@@ -38,6 +38,7 @@ def analyze(
     data: Annotated[
         Path, typer.Argument(help="A file, folder or glob with a row for each user: CSV, JSON lines, Parquet, Excel.")
     ],
+    *,
     plan: Annotated[Path | None, typer.Option(help="A plan file; the analysis is held to it.")] = None,
     user: Annotated[str | None, typer.Option(help="The column of the user's id, or of what was randomized.")] = None,
     arm: Annotated[str | None, typer.Option(help="The column of the arm.")] = None,
@@ -135,8 +136,14 @@ def _data(card: Scorecard, paths: list[str]) -> dict[str, Any]:
         "because": list(card.verdict.because),
         "would_change": list(card.verdict.would_change),
         "arms": dict(card.arms),
-        "effects": [dict(zip([f.name for f in card.row_grid().fields], r, strict=True)) for r in card.row_grid().stream()],
-        "checks": [asdict(c) | {"says": c.says, "findings": [finding_data(f) for f in c.findings]} for c in card.checks],
+        "effects": [
+            dict(zip([f.name for f in card.row_grid().fields], r, strict=True))
+            for r in card.row_grid().stream()
+        ],
+        "checks": [
+            asdict(c) | {"says": c.says, "findings": [finding_data(f) for f in c.findings]}
+            for c in card.checks
+        ],
         "findings": [finding_data(f) for f in card.findings],
         "reports": paths,
     }
