@@ -125,12 +125,11 @@ def test_an_analysis_is_held_to_its_plan(file: Path):
         hw.estimate(file, plan=plan, outcomes=["orders"])
 
 
-def test_ratios_quantiles_guardrails_and_margins(users: pa.Table):
+def test_ratios_guardrails_and_margins(users: pa.Table):
     card = hw.estimate(
         users.drop_columns(["pre_revenue"]),
         outcomes=["converted"],
         ratios=["revenue / orders"],
-        quantiles=["revenue @ 0.9"],
         guardrails=["converted=0.2"],
     )
     arm = np.array(users["variant"].to_pylist())
@@ -139,9 +138,6 @@ def test_ratios_quantiles_guardrails_and_margins(users: pa.Table):
         own = (arm == "B") == is_b
         assert getattr(card.row("revenue / orders", "B"), name) == pytest.approx(
             revenue[own].sum() / orders[own].sum(), rel=SCIPY_RTOL
-        )
-        assert getattr(card.row("revenue @ 0.9", "B"), name) == pytest.approx(
-            np.quantile(revenue[own], 0.9, method="inverted_cdf"), rel=1e-3
         )
     assert card.row("converted", "B").outcome in {"within margin", "not shown within margin", "harmed"}
 

@@ -150,14 +150,13 @@ def _asked(given: Mapping[str, Any]) -> Asked:
                 why="It would change nothing.",
                 do=near_miss(name, known),
             )
-    texts = {
-        name: (value,) if isinstance(value, str) and known[name].type == "tuple[str, ...]" else value
-        for name, value in given.items()
-    }
-    listed = {n: tuple(v) if isinstance(v, list) else v for n, v in texts.items()}
-    if isinstance(listed.get("plan"), str):
-        listed["plan"] = Path(listed["plan"])
-    return Asked(**listed)
+    made: dict[str, Any] = {}
+    for name, value in given.items():
+        many = str(known[name].type).startswith("tuple")
+        made[name] = ((value,) if isinstance(value, str) else tuple(value)) if many else value
+    if isinstance(made.get("plan"), str):
+        made["plan"] = Path(made["plan"])
+    return Asked(**made)
 
 
 def _as_file(data: str | Path | Any, folder: Path) -> Path:
@@ -172,8 +171,8 @@ def _as_file(data: str | Path | Any, folder: Path) -> Path:
 def _arrow(frame: Any) -> pa.Table:
     if hasattr(frame, "to_arrow"):
         return frame.to_arrow()
-    if hasattr(frame, "__dataframe__") or hasattr(frame, "columns"):
-        return pa.Table.from_pandas(frame, preserve_index=False)
+    if hasattr(frame, "columns"):
+        return pa.table({str(name): pa.array(frame[name], from_pandas=True) for name in frame.columns})
     raise UsageError(
         "estimate.no_table",
         what=f"A {type(frame).__name__} is neither a path nor a table.",

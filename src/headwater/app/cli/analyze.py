@@ -67,25 +67,12 @@ def analyze(
 
     def work() -> Reply:
         asked = Asked(
-            arm=arm,
-            control=control,
-            unit=user,
-            strata=tuple(by or ()),
-            exposed=exposed,
-            cluster=cluster,
-            is_long=long,
-            outcomes=tuple(outcome or ()),
-            ratios=tuple(ratio or ()),
-            quantiles=tuple(quantile or ()),
-            covariates=tuple(covariate or ()),
-            guardrails=tuple(guardrail or ()),
-            lower=tuple(lower or ()),
-            shares=dict(_numbers(s, "--share") for s in share) if share else None,
-            winsorize=winsorize,
-            alpha=alpha,
-            plan=plan,
+            arm=arm, control=control, unit=user, strata=tuple(by or ()), exposed=exposed, cluster=cluster, is_long=long,
+            outcomes=tuple(outcome or ()), ratios=tuple(ratio or ()), quantiles=tuple(quantile or ()),
+            covariates=tuple(covariate or ()), guardrails=tuple(guardrail or ()), lower=tuple(lower or ()),
+            shares=dict(_numbers(s, "--share") for s in share) if share else None, winsorize=winsorize, alpha=alpha, plan=plan,
             looked=tuple(_number(x, "--looked") for x in looked.split(",")) if looked else (),
-        )
+        )  # fmt: skip
         engine = DuckDB(
             threads=options.threads or 2, memory=options.memory or "1500MB", spill=Store(options.root).spill
         )
