@@ -13,6 +13,7 @@ from headwater.core.block import Block, Cell, Field, Form, Grid, Prose, callouts
 from headwater.core.errors import DataError, UsageError
 from headwater.core.finding import Finding, Severity
 from headwater.core.show import Shown
+from headwater.effects.choose_method import method_name
 from headwater.effects.compared import RANDOMIZED
 from headwater.effects.gathered import Gathered, Group, MetricState
 from headwater.effects.kind import METRIC_KINDS, SmoothKind
@@ -197,23 +198,19 @@ class _Task:
     at: int
     alpha: float
 
-    @property
-    def method(self) -> str:
-        return "cuped" if self.metric.covariates else self.kind.method
-
 
 def _simulated(task: _Task, moments: Moments, *, rel_effect: float) -> SimulatedMetric:
     metric, alpha = task.metric, task.alpha
     n_own = len(task.kind.columns(metric))
-    plain = _effects(task, moments)
+    plain, method = _effects(task, moments)
     scaled = replace(metric, kind="mean") if n_own == 1 else metric  # shares times 1.02 are no zeros and ones
-    moved = _effects(replace(task, metric=scaled), _injected(moments, len(task.arms), task.at, rel_effect))
+    moved, _ = _effects(replace(task, metric=scaled), _injected(moments, len(task.arms), task.at, rel_effect))
     truth = rel_effect * task.kind.value(moments.pooled().mean[0, :n_own])
     error = float(np.mean([e.std_error for e in moved]))
     return SimulatedMetric(
         metric=metric,
         arm=task.arms[task.at],
-        method=task.method,
+        method=method,
         false_alarms=tally_of([e.p_value < alpha for e in plain]),
         covered=tally_of([e.low <= truth <= e.high for e in moved]),
         found=tally_of([e.p_value < alpha for e in moved]),
@@ -234,23 +231,31 @@ def _injected(moments: Moments, n_arms: int, at: int, rel_effect: float) -> Mome
     )
 
 
-def _effects(task: _Task, moments: Moments) -> list[Effect]:
-    """The effect in every run that has one: a run in which nobody differs from anybody says nothing."""
-    method = RANDOMIZED.load(task.method)()
+def _effects(task: _Task, moments: Moments) -> tuple[list[Effect], str]:
+    """The effect in every run that has one (where nobody differs from anybody there is none), and the method."""
     groups = tuple(Group(arm=a) for a in task.arms)
-    none = np.zeros(len(groups), dtype=np.int64)
+    runs = [
+        _gathered(task, groups, moments.of(range(start, start + len(groups))))
+        for start in range(0, moments.n_groups, len(groups))
+    ]
+    name = method_name(task.metric, runs[0])
+    method = RANDOMIZED.load(name)()
     found: list[Effect] = []
-    for start in range(0, moments.n_groups, len(groups)):
-        own = moments.of(range(start, start + len(groups)))
-        state = MetricState(columns=task.columns, moments=own, n_missing=none)
-        gathered = Gathered(groups=groups, n_users=own.n.astype(np.int64), metrics={task.metric.name: state})
+    for gathered in runs:
         both = method.compare(task.metric, gathered, control=task.arms[0], arm=task.arms[task.at])
         if isinstance(both, Finding):
             raise DataError(both.code, what=both.what, why=both.why, do=both.do)
         effect = effect_of(both.control, both.arm, covariance=both.covariance, level=1 - task.alpha)
         if effect is not None:
             found.append(effect)
-    return found
+    return found, name
+
+
+def _gathered(task: _Task, groups: tuple[Group, ...], moments: Moments) -> Gathered:
+    state = MetricState(
+        columns=task.columns, moments=moments, n_missing=np.zeros(len(groups), dtype=np.int64)
+    )
+    return Gathered(groups=groups, n_users=moments.n.astype(np.int64), metrics={task.metric.name: state})
 
 
 def _findings(row: SimulatedMetric, alpha: float) -> tuple[Finding, ...]:
