@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
-__all__ = ["homogeneity", "srm", "srm_of_groups"]
+__all__ = ["homogeneity", "sequential_srm", "srm", "srm_of_groups"]
 
 Floats = NDArray[np.float64]
+_CONCENTRATION = 10_000.0  # of the mixture, as in Lindon and Malek's examples
 
 
 def homogeneity(table: NDArray[np.int64]) -> tuple[float, float]:
@@ -43,3 +44,32 @@ def srm_of_groups(counts: Floats, shares: Sequence[float] | Floats) -> tuple[Flo
     expected = counts.sum(axis=1, keepdims=True) * share / share.sum()
     chi2: Floats = ((counts - expected) ** 2 / expected).sum(axis=1)
     return chi2, np.asarray(special.chdtrc(share.size - 1, chi2), dtype=np.float64)
+
+
+def sequential_srm(
+    counts: Floats | NDArray[np.int64],
+    shares: Sequence[float] | Floats,
+    *,
+    concentration: float = _CONCENTRATION,
+) -> Floats:
+    """p-values that hold at every look at once, shape (looks,), falling: of users counted in each arm up to each look.
+
+    The multinomial likelihood, mixed over a Dirichlet around the planned shares, over that of the shares themselves
+    is an e-process; the p-value is the inverse of its largest value so far (Lindon and Malek 2022, NeurIPS).
+
+    Parameters
+    ----------
+    counts
+        Running totals, shape (looks, arms).
+    concentration
+        Of the Dirichlet: the larger, the smaller the deviations it listens for.
+    """
+    share = np.asarray(shares, dtype=np.float64) / np.sum(shares)
+    prior = concentration * share
+    n = np.asarray(counts, dtype=np.float64)
+    log_odds = (
+        special.gammaln(concentration)
+        - special.gammaln(concentration + n.sum(axis=1))
+        + (special.gammaln(prior + n) - special.gammaln(prior) - n * np.log(share)).sum(axis=1)
+    )
+    return np.minimum(1.0, np.exp(-np.maximum.accumulate(np.maximum(log_odds, 0.0))))
