@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from headwater.core.finding import Finding, Severity
 from headwater.effects.compared import Compared
@@ -16,6 +15,7 @@ from headwater.effects.metric import Metric
 from headwater.numerics.adjusted import AdjustedMeans, adjusted_means
 from headwater.numerics.effect import ArmEstimate
 from headwater.numerics.moments import Moments
+from headwater.numerics.sample_ratio import homogeneity
 
 __all__ = ["ArmPair", "counted", "pair_of", "shares_move"]
 
@@ -150,16 +150,10 @@ def shares_move(gathered: Gathered) -> bool:
     """Whether the shares of the arms differ between days of exposure by more than chance (chi-square, 1 in 1000)."""
     arms = {a: i for i, a in enumerate(dict.fromkeys(g.arm for g in gathered.groups))}
     days = {d: i for i, d in enumerate(dict.fromkeys(g.day for g in gathered.groups))}
-    counts = np.zeros((len(days), len(arms)))
+    counts = np.zeros((len(days), len(arms)), dtype=np.int64)
     for group, n in zip(gathered.groups, gathered.n_users, strict=True):
         counts[days[group.day], arms[group.arm]] += n
-    counts = counts[:, counts.sum(axis=0) > 0]
-    counts = counts[counts.sum(axis=1) > 0]
-    free = (counts.shape[0] - 1) * (counts.shape[1] - 1)
-    if free < 1:
-        return False
-    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
-    return bool(special.chdtrc(free, ((counts - expected) ** 2 / expected).sum()) < _MOVED)
+    return homogeneity(counts[counts.sum(axis=1) > 0])[1] < _MOVED
 
 
 def _strata(gathered: Gathered) -> list[str]:
