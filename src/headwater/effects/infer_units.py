@@ -105,40 +105,40 @@ def read_units(
     columns = read_columns(engine, path, delimiter=delimiter)
     named = [c for c in (arm, unit, *covariates, *strata, exposed, cluster) if c is not None]
     _require(named, columns)
-    guessed: list[Finding] = []
+    guessed: list[tuple[str, str]] = []
     if arm is None:
         arm = _arm(columns, taken=named)
-        guessed.append(_note("arm", f"the arm is the column '{arm}'", "--arm"))
+        guessed.append((f"the arm is the column '{arm}'", "--arm"))
     if unit is None:
         unit = _unit(columns, taken=[*named, arm])
         said = "a row is a unit" if unit is None else f"the unit is the column '{unit}'"
-        guessed.append(_note("unit", said, "--user"))
+        guessed.append((said, "--user"))
     if exposed is None:
         exposed = _exposed(columns, taken=[*named, arm])
         if exposed is not None:
-            guessed.append(_note("exposed", f"the first exposure is the column '{exposed}'", "--exposed"))
+            guessed.append((f"the first exposure is the column '{exposed}'", "--exposed"))
     roles = Roles(
         arm=arm, unit=unit, strata=tuple(strata), exposed=exposed, cluster=cluster, is_long=is_long, time_zone=time_zone
     )  # fmt: skip
     arms, said = control_of(_arm_values(columns, arm), control=control, column=arm)
     if said:
-        guessed.append(_note("control", said, "--control"))
+        guessed.append((said, "--control"))
     taken = [*named, arm, *[c for c in (unit, exposed) if c]]
     before = tuple(covariates) or _before(columns, taken=taken)
     if before and not covariates:
-        guessed.append(_note("covariates", f"known before exposure: {_listed(before)}", "--covariate"))
+        guessed.append((f"known before exposure: {_listed(before)}", "--covariate"))
     units = units_of_columns(engine, columns, roles)
     if outcomes:
         metrics = [_declared(o, units, columns) for o in outcomes]
     else:
         metrics = _outcomes(columns, taken=[*taken, *before])
-        guessed.append(_note("outcomes", f"outcomes are {_listed([m.name for m in metrics])}", "--outcome"))
+        guessed.append((f"outcomes are {_listed([m.name for m in metrics])}", "--outcome"))
     own = [tuple(expression_of(c) for c in before if c != m.outcome) for m in metrics]
     return ReadUnits(
         units=units,
         arms=arms,
         metrics=tuple(replace(m, covariates=c) for m, c in zip(metrics, own, strict=True)),
-        findings=tuple(guessed),
+        findings=_told(guessed),
     )
 
 
@@ -303,12 +303,16 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"'{n}'" for n in names)
 
 
-def _note(role: str, said: str, option: str) -> Finding:
-    return Finding(
-        code="experiment.guessed",
-        severity=Severity.NOTE,
-        what=f"Guessed: {said}.",
-        why="The file does not say so; a wrong guess compares the wrong things.",
-        do=f"Say otherwise with {option}.",
-        numbers={"role": role},
+def _told(guessed: Sequence[tuple[str, str]]) -> tuple[Finding, ...]:
+    if not guessed:
+        return ()
+    return (
+        Finding(
+            code="experiment.guessed",
+            severity=Severity.NOTE,
+            what=f"Guessed from names and values: {'; '.join(said for said, _ in guessed)}.",
+            why="The file does not say so; a wrong guess compares the wrong things.",
+            do=f"Say otherwise with {', '.join(option for _, option in guessed)}.",
+            numbers={"n_guessed": len(guessed)},
+        ),
     )

@@ -113,31 +113,39 @@ class Scorecard(Shown):
         return found
 
     @property
+    def title(self) -> str:
+        """The heading of a file it is written to."""
+        return f"Experiment {self.plan.name}"
+
+    @property
     def lead(self) -> str:
         """The sentence a stakeholder reads first."""
         return f"{self.verdict.stance.value.capitalize()}: {' '.join(self.verdict.because)}"
 
     def blocks(self) -> tuple[Block, ...]:
-        """The verdict, the rows, the checks, and how it was made."""
+        """The verdict and what forbids one, the effects, the checks, what else was noticed, and how it was made."""
         told = [Prose(text=self.lead, lead=True)]
         if self.verdict.would_change:
             told.append(Prose(text=f"What would change our mind: {' '.join(self.verdict.would_change)}"))
         of_rows = [f for r in self.rows for f in (*([r.refused] if r.refused else []), *r.findings)]
         said = dict.fromkeys([*self.findings, *(f for c in self.checks for f in c.findings), *of_rows])
-        sql = (Code(title="The query behind it", text=self.sql),) if self.sql else ()
+        first = [f for f in said if f.severity is Severity.BLOCK]
         chart = self.effect_chart()
+        sql = (Code(title="The query behind it", text=self.sql),) if self.sql else ()
         return (
             *told,
-            *callouts(said),
-            self.row_grid(),
+            *callouts(first),
+            self.effect_grid(),
             *((chart,) if chart is not None else ()),
             self.check_grid(),
+            *callouts(f for f in said if f not in first),
             self.arm_grid(),
+            self.row_grid(),
             *sql,
         )
 
-    def row_grid(self) -> Grid:
-        """One row for each metric and arm, tidy: for Excel, for BI, for Python."""
+    def effect_grid(self) -> Grid:
+        """What people read of each metric and arm."""
         fields = (
             Field(name="metric", label="Metric"),
             Field(name="part", label="Part"),
@@ -146,24 +154,57 @@ class Scorecard(Shown):
             Field(name="value_control", label="Control", form=Form.NUMBER),
             Field(name="value_arm", label="Arm's value", form=Form.NUMBER),
             Field(name="relative", label="Relative", form=Form.SHARE),
-            Field(name="rel_low", label="Rel. low", form=Form.SHARE),
-            Field(name="rel_high", label="Rel. high", form=Form.SHARE),
-            Field(name="difference", label="Difference", form=Form.NUMBER),
-            Field(name="low", label="Low", form=Form.NUMBER),
-            Field(name="high", label="High", form=Form.NUMBER),
-            Field(name="level", label="Level", form=Form.SHARE),
-            Field(name="std_error", label="Std. error", form=Form.NUMBER),
-            Field(name="p_value", label="p", form=Form.NUMBER),
+            Field(name="rel_low", label="Low", form=Form.SHARE),
+            Field(name="rel_high", label="High", form=Form.SHARE),
             Field(name="p_adjusted", label="p adjusted", form=Form.NUMBER),
-            Field(name="n_control", label="Users, control", form=Form.INTEGER),
-            Field(name="n_arm", label="Users, arm", form=Form.INTEGER),
-            Field(name="removed", label="Variance removed", form=Form.SHARE),
+        )
+        rows = [
+            (
+                r.metric.name, r.metric.part.value, r.arm, r.outcome, r.value_control, r.value_arm,
+                r.relative, r.rel_low, r.rel_high, r.p_adjusted,
+            )
+            for r in self.rows
+        ]  # fmt: skip
+        note = f"Read as: {self.method}. Relative to the control; an interval is at the level at which its row was tested, and leaves out zero exactly where p adjusted is at most {self.plan.alpha:g}."
+        return Grid.of("effects", "Effects", fields, rows, note=note)
+
+    def row_grid(self) -> Grid:
+        """One row for each metric and arm, tidy and whole: for Excel, for BI, for Python."""
+        fields = (
+            *(
+                Field(name=n, label=label)
+                for n, label in (("metric", "Metric"), ("part", "Part"), ("arm", "Arm"), ("outcome", "Reads"))
+            ),
+            *(
+                Field(name=n, label=label, form=form)
+                for n, label, form in (
+                    ("value_control", "Control", Form.NUMBER),
+                    ("value_arm", "Arm's value", Form.NUMBER),
+                    ("difference", "Difference", Form.NUMBER),
+                    ("low", "Low", Form.NUMBER),
+                    ("high", "High", Form.NUMBER),
+                    ("level", "Level", Form.SHARE),
+                    ("std_error", "Std. error", Form.NUMBER),
+                    ("relative", "Relative", Form.SHARE),
+                    ("rel_low", "Rel. low", Form.SHARE),
+                    ("rel_high", "Rel. high", Form.SHARE),
+                    ("p_value", "p", Form.NUMBER),
+                    ("p_adjusted", "p adjusted", Form.NUMBER),
+                    ("n_control", "Users, control", Form.INTEGER),
+                    ("n_arm", "Users, arm", Form.INTEGER),
+                    ("removed", "Variance removed", Form.SHARE),
+                )
+            ),
             Field(name="unit", label="Unit"),
             Field(name="method", label="Method"),
         )
-        return Grid.of(
-            "effects", "Effects", fields, [_cells(r) for r in self.rows], note=f"Read as: {self.method}."
-        )
+        return Grid.of("effects_in_full", "Effects in full", fields, [_cells(r) for r in self.rows])
+
+    def to_dict(self) -> dict[str, list[Cell]]:
+        """The effects in full, as columns."""
+        grid = self.row_grid()
+        rows = list(grid.stream())
+        return {f.name: [r[i] for r in rows] for i, f in enumerate(grid.fields)}
 
     def check_grid(self) -> Grid:
         """The trust checks."""
@@ -220,7 +261,7 @@ class Scorecard(Shown):
 def _cells(row: Row) -> tuple[Cell, ...]:
     return (
         row.metric.name, row.metric.part.value, row.arm, row.outcome, row.value_control, row.value_arm,
-        row.relative, row.rel_low, row.rel_high, row.difference, row.low, row.high, row.level, row.std_error,
+        row.difference, row.low, row.high, row.level, row.std_error, row.relative, row.rel_low, row.rel_high,
         row.p_value, row.p_adjusted, row.n_control, row.n_arm, row.removed, row.metric.unit, row.method,
     )  # fmt: skip
 

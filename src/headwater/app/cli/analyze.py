@@ -17,7 +17,6 @@ from headwater.app.cli.tables import grid_text
 from headwater.app.experiment_file import Asked, analyze_file
 from headwater.app.road import write
 from headwater.app.store import Store
-from headwater.core.block import Grid
 from headwater.core.errors import UsageError
 from headwater.core.finding import Severity
 from headwater.core.span import day_of
@@ -25,10 +24,6 @@ from headwater.effects.scorecard import Scorecard
 from headwater.engine.duckdb import DuckDB
 
 __all__ = ["analyze"]
-
-_SHOWN = (
-    "metric", "arm", "outcome", "value_control", "value_arm", "relative", "rel_low", "rel_high", "p_adjusted", "n_control", "n_arm",
-)  # fmt: skip
 
 
 @experiment.command()
@@ -87,13 +82,12 @@ def analyze(
 
 def _scorecard_reply(card: Scorecard, to: Sequence[Path]) -> Reply:
     paths = [str(p) for p in write(card, *to)]
-    rows = card.row_grid()
     notes = [f for c in card.checks for f in c.findings if f.severity is not Severity.BLOCK]
     lines = [
         card.lead,
         *(f"what would change it: {w}" for w in card.verdict.would_change),
         "",
-        *([grid_text(_only(rows))] if card.rows else ["No effect may be read yet."]),
+        *([grid_text(card.effect_grid())] if card.rows else ["No effect may be read yet."]),
         "",
         _trust_line(card),
         *(finding_line(f) for f in (*card.verdict.findings, *card.findings, *notes)),
@@ -107,13 +101,6 @@ def _trust_line(card: Scorecard) -> str:
     n_passed = sum(c.says == "passed" for c in card.checks)
     n_not = sum(c.says == "not run" for c in card.checks)
     return f"trust: {n_passed} checks passed, {n_not} could not run{'; ' if said else ''}{', '.join(said)}"
-
-
-def _only(grid: Grid) -> Grid:
-    """The columns a terminal has room for."""
-    at = [i for i, f in enumerate(grid.fields) if f.name in _SHOWN]
-    rows = [tuple(row[i] for i in at) for row in grid.stream()]
-    return Grid.of(grid.name, grid.title, [grid.fields[i] for i in at], rows, note=grid.note)
 
 
 def _data(card: Scorecard, paths: list[str]) -> dict[str, Any]:
