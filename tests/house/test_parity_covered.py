@@ -73,6 +73,7 @@ TESTED = {
 }
 GAPS = {
     "app/experiments.py": "one join of tables that effects and models made, whose parts are compared",
+    "effects/predicted_covariate.py": "a selection and a join of units whose parts are compared; predictions are made from Arrow on the driver",
     "contracts/arrival.py": "profile, infer and init look at files with DuckDB",
     "contracts/compare_loads.py": "two loads are compared on DuckDB, whichever engine made them",
     "contracts/facts.py": "profile, infer and init look at files with DuckDB",
