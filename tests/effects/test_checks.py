@@ -19,6 +19,7 @@ from headwater.effects.checks.small_sample import SmallSample
 from headwater.effects.checks.twyman import Twyman
 from headwater.effects.checks.weekday_coverage import WeekdayCoverage
 from headwater.effects.facts import (
+    N_ASSIGNED,
     N_CROSSED,
     N_DELAYED,
     N_ELSEWHERE,
@@ -33,7 +34,7 @@ RTOL = 1e-9
 OF_ARMS = (  # check, the fact it reads, the code it finds
     (CrossedExposures(), N_CROSSED, "exposure.crossed"),
     (ExposureDelay(), N_DELAYED, "exposure.late"),
-    (CarryOver(), N_ELSEWHERE, "carry_over.uneven"),
+    (CarryOver(), f"{N_ELSEWHERE}/banner: big", "carry_over.uneven"),
 )
 
 
@@ -74,7 +75,7 @@ def test_many_crossed_users_block_and_many_late_exposures_warn_planted_fault(pla
     crossed = only(CrossedExposures(), plan, of_counts(counts, **facts_of(N_CROSSED, 400, 402)))
     late = only(ExposureDelay(), plan, of_counts(counts, **facts_of(N_DELAYED, 2000, 2010)))
     assert (crossed.severity, late.severity) == (Severity.BLOCK, Severity.WARN)
-    assert "2.00%" in crossed.what
+    assert "1.97% of users" in crossed.what
 
 
 def test_a_covariate_that_differed_before_blocks_planted_fault(plan, of_users, rng):
@@ -112,6 +113,23 @@ def test_few_outcomes_lost_unevenly_and_many_lost_evenly_warn_planted_fault(plan
     assert (uneven.code, uneven.severity) == ("missing.differs", Severity.WARN)
     many = only(MissingData(), plan, of_users(arm, {"revenue": np.where(rng.random(60_000) < 0.3, np.nan, y)}))  # fmt: skip
     assert (many.code, many.severity) == ("missing.many", Severity.WARN)
+
+
+def test_windows_that_are_not_over_are_not_missing_known_days(plan, of_users, rng):
+    arm, day = halves(8000), MONDAY + np.arange(8000) // 2 % 10
+    y = np.where(day < MONDAY + 6, rng.normal(size=8000), np.nan)
+    result = MissingData().check(plan, of_users(arm, {"revenue": y}, day=day))
+    assert (result.ran, result.findings) == (True, ())
+    y[(day == MONDAY) & (arm == 1)] = np.nan
+    assert only(MissingData(), plan, of_users(arm, {"revenue": y}, day=day)).code == "missing.differs"
+
+
+def test_of_a_triggered_analysis_shares_are_of_all_who_were_assigned_known_counts(plan, of_counts):
+    counts = {("control", "", None): 100, ("treatment", "", None): 100}
+    assigned = facts_of(N_ASSIGNED, 20_000, 20_000) | facts_of(N_CROSSED, 100, 100)
+    result = CrossedExposures().check(plan, of_counts(counts, **assigned))
+    assert result.findings == ()
+    assert "100 of 20,100" in result.about
 
 
 def trending(rng, lift, n_days=28, per_day=400):

@@ -35,7 +35,7 @@ def sound(rng, of_users, *, lift=0.0):
     missing = rng.random(USERS) < 0.002
     facts = {
         fact_key(fact, name): float(rng.binomial((arm == a).sum(), rate))
-        for fact, rate in ((N_CROSSED, 0.002), (N_DELAYED, 0.01), (N_ELSEWHERE, 0.2))
+        for fact, rate in ((N_CROSSED, 0.002), (N_DELAYED, 0.01), (f"{N_ELSEWHERE}/banner: big", 0.2))
         for a, name in enumerate(("control", "treatment"))
     }
     return of_users(

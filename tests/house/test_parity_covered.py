@@ -54,6 +54,7 @@ TESTED = {
     "effects/read_units.py": "test_gather.py",
     "effects/units.py": "test_gather.py",
     "effects/day_totals.py": "test_experiments.py",
+    "effects/earlier.py": "test_experiments.py",
     "effects/exposed.py": "test_experiments.py",
     "effects/running_totals.py": "test_experiments.py",
     "effects/assignment.py": "test_assignment.py",

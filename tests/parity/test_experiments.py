@@ -16,6 +16,7 @@ from headwater.core.ledger import Ledger
 from headwater.core.span import date_of, day_of
 from headwater.core.table import Column, Kind
 from headwater.effects.day_totals import DayTotal
+from headwater.effects.earlier import earlier_arms
 from headwater.effects.exposed import Exposed, read_exposed
 from headwater.effects.running_totals import RunningTotals, running_totals, units_of
 from headwater.engine.engine import Engine
@@ -49,10 +50,12 @@ def world(folder: Path) -> None:
         for d in rng.integers(START + 4, START + 18, 2)
     ]
     met += [("u1", "b", START + 15)]
+    n_own = len(met)
+    met += [(f"u{i}", "ab"[i % 2], START + i % 9) for i in range(30)]  # of an earlier experiment
     rows = pa.table(
         {
             "user_id": [u for u, _, _ in met],
-            "experiment": ["x"] * len(met),
+            "experiment": ["x"] * n_own + ["y"] * (len(met) - n_own),
             "arm": [a for _, a, _ in met],
             "at_us": [d * 86_400_000_000 + 3_600_000_000 for _, _, d in met],
             "app_day": pa.array([d for _, _, d in met], pa.int32()),
@@ -75,13 +78,13 @@ def ledger_of(engine: Engine, folder: Path, work: Path, until: int) -> Ledger:
     return build_ledger(engine, events, folder=work / f"ledger{until}")
 
 
-def exposed_of(engine: Engine, folder: Path, work: Path) -> Exposed:
+def exposed_of(engine: Engine, folder: Path, work: Path) -> tuple[Exposed, dict[str, float]]:
     kinds = {"user_id": Kind.TEXT, "experiment": Kind.TEXT, "arm": Kind.TEXT, "app_day": Kind.DAY}
     names = ["user_id", "experiment", "arm", "at_us", "app_day", "known_us", "flag"]
     columns = [Column(name=c, kind=kinds.get(c, Kind.INTEGER)) for c in names]
     scan = sql("SELECT * FROM {s}", s=shim("scan", str(folder / "met.parquet")))
     rows = engine.write(scan, work / "rows", table="rows", columns=columns)
-    return read_exposed(
+    exposed = read_exposed(
         engine,
         rows,
         experiment="x",
@@ -93,6 +96,7 @@ def exposed_of(engine: Engine, folder: Path, work: Path) -> Exposed:
         trigger="flag == 1",
         keep=("flag",),
     )
+    return exposed, earlier_arms(engine, rows, exposed)
 
 
 def test_exposures_and_running_totals_are_the_same(
@@ -102,19 +106,20 @@ def test_exposures_and_running_totals_are_the_same(
 
     def work(engine: Engine) -> tuple[list[dict[str, Any]], list[dict[str, Any]], tuple[Any, ...]]:
         place = tmp_path / engine.name
-        exposed = exposed_of(engine, tmp_path, place)
+        exposed, earlier = exposed_of(engine, tmp_path, place)
         running: RunningTotals | None = None
         for until in (18, 19):
             ledger = ledger_of(engine, tmp_path, place, until)
             running = running_totals(engine, exposed, ledger, totals=TOTALS, folder=place / f"totals{until}", earlier=running)  # fmt: skip
         assert running is not None
         units = engine.arrow(units_of(running)).to_pylist()
-        facts = (exposed.n_users, exposed.n_crossed, exposed.delays, running.n_kept, running.n_appended)
+        facts = (exposed.n_users, exposed.n_crossed, exposed.delays, earlier, running.n_kept, running.n_appended)
         return _sorted(running.rows.to_arrow().to_pylist()), _sorted(units), facts
 
     duckdb, spark = on_both(work)
     assert duckdb == spark
     assert duckdb[2][1] >= 1
+    assert duckdb[2][3]["n_elsewhere/y: a/a"] >= 1
 
 
 def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

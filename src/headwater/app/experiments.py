@@ -18,6 +18,7 @@ from headwater.core.sources import Sourced, SourceKind
 from headwater.core.span import as_days, day_of
 from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.effects.day_totals import ACTIVE_DAYS, DayTotal
+from headwater.effects.earlier import earlier_arms
 from headwater.effects.exposed import Exposed, read_exposed
 from headwater.effects.facts import N_ASSIGNED, N_CROSSED, N_DELAYED, fact_key
 from headwater.effects.metric import Metric
@@ -75,7 +76,7 @@ def read_experiment(study: Study, experiment: str) -> ExperimentData:
         units=_units(study, given, running, predicted),
         exposed=exposed,
         running=running,
-        facts=_facts(exposed),
+        facts=_facts(exposed) | earlier_arms(study.engine, source.rows, exposed),
         findings=(*exposed.findings, *running.findings),
     )
 

@@ -21,10 +21,10 @@ __all__ = [
 ]
 
 N_ASSIGNED = "n_assigned"  # users of an arm, triggered or not; of a triggered analysis only
-N_CROSSED = "n_crossed"  # users of an arm (that of their first exposure) who were exposed to another one too
-N_DELAYED = "n_delayed"  # users of an arm whose exposure was logged after the first event it should have changed, or became known on a later app day
+N_CROSSED = "n_crossed"  # users who met an arm first and another one too; they are left out of the users
+N_DELAYED = "n_delayed"  # users of an arm whose first exposure became known on a later app day
 N_ELSEWHERE = (
-    "n_elsewhere"  # users of an arm who had been in another experiment that ended before their exposure
+    "n_elsewhere"  # with "/<earlier arm>": users of an arm who had met an arm of another experiment before
 )
 PRIOR_SD = "prior_sd"  # by metric: standard deviation of relative effects in past experiments
 SKEWNESS = "skewness"  # by metric: of the outcome, over all arms

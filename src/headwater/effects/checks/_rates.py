@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headwater.effects.facts import fact_of
+from headwater.effects.facts import N_ASSIGNED, fact_of
 from headwater.effects.gathered import Gathered
 from headwater.effects.plan import Plan
 from headwater.numerics.rates import rates_differ
@@ -21,13 +21,20 @@ class ArmRates:
     text: str
 
 
-def arm_rates(plan: Plan, gathered: Gathered, fact: str) -> ArmRates | None:
-    """Shares of users by arm; None where the fact is not known of every arm."""
+def arm_rates(plan: Plan, gathered: Gathered, fact: str, *, are_left_out: bool = False) -> ArmRates | None:
+    """Shares of users by arm, of a triggered analysis over all who were assigned; None where an arm's is not known.
+
+    ``are_left_out``: whom the fact is told of were taken out of the users, and count beside them.
+    """
     known = [fact_of(gathered, fact, arm.name) for arm in plan.arms]
     events = [round(n) for n in known if n is not None]
-    users = [gathered.users_of(arm.name) for arm in plan.arms]
+    users = [
+        round(fact_of(gathered, N_ASSIGNED, arm.name) or gathered.users_of(arm.name)) for arm in plan.arms
+    ]
     if len(events) < len(users) or not sum(users):
         return None
+    if are_left_out:
+        users = [n + e for n, e in zip(users, events, strict=True)]
     text = ", ".join(
         f"{arm.name} {e / max(n, 1):.2%} ({e:,} of {n:,})"
         for arm, e, n in zip(plan.arms, events, users, strict=True)

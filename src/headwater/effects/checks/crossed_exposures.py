@@ -25,7 +25,7 @@ class CrossedExposures:
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Blocks above 1% of users, or where arms differ at p < .001."""
         name = "crossed_exposures"
-        rates = arm_rates(plan, gathered, N_CROSSED)
+        rates = arm_rates(plan, gathered, N_CROSSED, are_left_out=True)
         if rates is None:
             return CheckResult(name=name, about="the data tell one arm for each user", ran=False)
         about = f"met another arm too: {rates.text} (difference p = {rates.p:.2g})"
@@ -37,12 +37,12 @@ class CrossedExposures:
                     severity=Severity.BLOCK,
                     what=f"{rates.share:.2%} of users met more than one arm: {rates.text} (difference p = {rates.p:.2g}).",
                     why=(
-                        "Users who met both arms carry each arm's effect into the other, which hides it; left out, or lost from "
-                        "one arm more than from another, they make the arms differ."
+                        "Users who met both arms belong to neither and are left out; where they are many, or left out of "
+                        "one arm more than of another, the arms hold different users."
                     ),
                     do=(
                         "Look for ids that change (a login, several devices), assignment by device where users are analyzed, or "
-                        "shares changed under a running experiment. Analyze by first exposure and keep all users."
+                        "shares changed under a running experiment. Assign by an id that lasts."
                     ),
                     numbers={"share": rates.share, "p_value": rates.p},
                 ),

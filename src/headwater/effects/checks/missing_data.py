@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import ClassVar
+
+import numpy as np
 
 from headwater.core.finding import Finding, Severity
 from headwater.effects.check import LEVEL
@@ -15,6 +18,7 @@ __all__ = ["MissingData"]
 
 LEAST_DIFFERENCE = 0.001  # of shares: a smaller one moves little, however sure it is
 MANY = 0.2
+UNFINISHED = 0.99  # share of missing outcomes from which the windows of a day of exposure are not over
 
 
 class MissingData:
@@ -28,11 +32,10 @@ class MissingData:
         states = {m.name: gathered.metrics[m.name] for m in plan.metrics if m.name in gathered.metrics}
         if not states:
             return CheckResult(name=name, about="no metric was gathered", ran=False)
-        users = [gathered.users_of(arm.name) for arm in plan.arms]
         findings: list[Finding] = []
         least = 1.0
         for metric, state in states.items():
-            missing = _missing(plan, gathered, state)
+            missing, users = _missing(plan, gathered, state)
             p = min(1.0, rates_differ(missing, users) * len(states))
             least = min(least, p)
             shares = [m / max(n, 1) for m, n in zip(missing, users, strict=True)]
@@ -45,8 +48,15 @@ class MissingData:
         return CheckResult(name=name, about=about, ran=True, p_value=least, findings=tuple(findings))
 
 
-def _missing(plan: Plan, gathered: Gathered, state: MetricState) -> list[int]:
-    return [int(state.n_missing[gathered.of_arm(arm.name)].sum()) for arm in plan.arms]
+def _missing(plan: Plan, gathered: Gathered, state: MetricState) -> tuple[list[int], list[int]]:
+    """Users without an outcome and all users of each arm; days on which nobody has one are not over, and left out."""
+    lost, n = Counter[int | None](), Counter[int | None]()
+    for i, group in enumerate(gathered.groups):
+        lost[group.day] += int(state.n_missing[i])
+        n[group.day] += int(gathered.n_users[i])
+    is_over = np.array([lost[g.day] < UNFINISHED * n[g.day] for g in gathered.groups])
+    arms = [(at := gathered.of_arm(arm.name))[is_over[at]] for arm in plan.arms]
+    return [int(state.n_missing[at].sum()) for at in arms], [int(gathered.n_users[at].sum()) for at in arms]
 
 
 def _differs(metric: str, text: str, p: float, difference: float) -> Finding:
