@@ -113,7 +113,14 @@ def test_exposures_and_running_totals_are_the_same(
             running = running_totals(engine, exposed, ledger, totals=TOTALS, folder=place / f"totals{until}", earlier=running)  # fmt: skip
         assert running is not None
         units = engine.arrow(units_of(running)).to_pylist()
-        facts = (exposed.n_users, exposed.n_crossed, exposed.delays, earlier, running.n_kept, running.n_appended)
+        facts = (
+            exposed.n_users,
+            exposed.n_crossed,
+            exposed.delays,
+            earlier,
+            running.n_kept,
+            running.n_appended,
+        )
         return _sorted(running.rows.to_arrow().to_pylist()), _sorted(units), facts
 
     duckdb, spark = on_both(work)
