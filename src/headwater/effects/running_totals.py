@@ -96,8 +96,8 @@ def running_totals(
     changed = _changed_days(ledger, before)
     opened = _opened(plan, members, before, changed)
     try:
-        n_members, n_new = _hold_members(engine, plan, opened, before, changed)
-        added = _added(plan, opened, before, changed, n_new=n_new)
+        n_members, new = _hold_members(engine, plan, opened, before, changed)
+        added = _added(plan, opened, before, changed, new_on=set(new))
         engine.hold(_ADDED, added)
         rows, prints = write_by_day(
             engine,
@@ -127,8 +127,8 @@ def running_totals(
         days=ledger.days,
         one_row_a_day=ledger.one_row_a_day,
         n_kept=rows.n_rows - n_members,
-        n_appended=n_members - n_new,
-        n_rebuilt=n_new,
+        n_appended=n_members - sum(new.values()),
+        n_rebuilt=sum(new.values()),
         findings=(*_short_history(plan, members), *_restated(before, changed)),
         sql=engine.text(added),
     )
@@ -207,8 +207,8 @@ def _opened(
 
 def _hold_members(
     engine: Engine, plan: TotalsPlan, opened: set[int], before: RunningTotals | None, changed: set[int]
-) -> tuple[int, int]:
-    """Hold the users of open cohorts with what they had; how many there are, and how many are built from all days."""
+) -> tuple[int, dict[int, int]]:
+    """Hold the users of open cohorts with what they had; how many there are, and, by day of exposure, those built from all days."""
     there = _days_condition(opened)
     owned = [sql("e.{c}", c=name(c.name)) for c in plan.owned]
     users = sql("(SELECT * FROM {s} s WHERE {i})", s=table_scan(plan.exposed.users), i=there)
@@ -227,8 +227,10 @@ def _hold_members(
             there=there,
         )
     n_members = engine.hold(MEMBERS, query)
-    (n_new,) = engine.one(sql("SELECT count(*) FROM {m} m WHERE is_new", m=name(MEMBERS)))
-    return n_members, int(n_new)
+    new = engine.rows(
+        sql("SELECT exposed_day, count(*) FROM {m} m WHERE is_new GROUP BY exposed_day", m=name(MEMBERS))
+    )
+    return n_members, {int(day): int(n) for day, n in new}
 
 
 def _read_again(plan: TotalsPlan, before: RunningTotals, changed: set[int]) -> Sql:
@@ -244,19 +246,18 @@ def _read_again(plan: TotalsPlan, before: RunningTotals, changed: set[int]) -> S
 
 
 def _added(
-    plan: TotalsPlan, opened: set[int], before: RunningTotals | None, changed: set[int], *, n_new: int
+    plan: TotalsPlan, opened: set[int], before: RunningTotals | None, changed: set[int], *, new_on: set[int]
 ) -> Sql:
     """What changed days add to the totals of each member, and all days to those of new ones."""
-    spans = [plan.days_of(day) for day in opened] or [(0, 0)]
-    needed = set(range(min(a for a, _ in spans), max(b for _, b in spans)))
     ledger, parts = plan.ledger, list[Sql]()
     now = partial(Read, days=ledger.days, one_row_a_day=ledger.one_row_a_day)
-    if n_new or before is None:
-        parts.append(contribution(plan, now(wanted=frozenset(needed)), who=sql("m.is_new")))
+    if new_on or before is None:
+        parts.append(contribution(plan, now(wanted=_days_of(plan, new_on)), who=sql("m.is_new")))
     if before is not None:
         known = sql("NOT m.is_new")
-        parts.append(contribution(plan, now(wanted=frozenset(changed & needed)), who=known))
-        gone = frozenset(changed & needed & {day for day, _ in before.built_from})
+        needed = _days_of(plan, opened) & changed
+        parts.append(contribution(plan, now(wanted=needed), who=known))
+        gone = frozenset(needed & {day for day, _ in before.built_from})
         if gone:
             then = Read(days=before.days, wanted=gone, one_row_a_day=before.one_row_a_day)
             parts.append(contribution(plan, then, who=known, sign=-1))
@@ -269,6 +270,11 @@ def _added(
         for t in plan.totals
     ]
     return sql("SELECT user_id, {c} FROM ({p}) p GROUP BY user_id", c=commas(cells), p=union_all(parts))
+
+
+def _days_of(plan: TotalsPlan, exposed_on: set[int]) -> frozenset[int]:
+    """Every day that totals of users exposed on these days look at."""
+    return frozenset(d for day in exposed_on for d in range(*plan.days_of(day)))
 
 
 def _merged(plan: TotalsPlan) -> Sql:
