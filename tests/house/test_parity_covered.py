@@ -17,6 +17,7 @@ from headwater.snapshots.features import FEATURES
 
 SOURCE, HERE = Path(headwater.__file__).parent, Path(__file__).parents[1] / "parity"
 TESTED = {
+    "app/cli/assign.py": "test_assignment.py",
     "app/dataset.py": "test_run.py",
     "app/largest.py": "test_run.py",
     "app/same_tables.py": "test_verify.py",
@@ -75,6 +76,7 @@ TESTED = {
 GAPS = {
     "app/experiments.py": "one join of tables that effects and models made, whose parts are compared",
     "effects/predicted_covariate.py": "a selection and a join of units whose parts are compared; predictions are made from Arrow on the driver",
+    "app/assigned.py": "files of users to assign are read with DuckDB; the warehouse takes the expression",
     "contracts/arrival.py": "profile, infer and init look at files with DuckDB",
     "contracts/compare_loads.py": "two loads are compared on DuckDB, whichever engine made them",
     "contracts/facts.py": "profile, infer and init look at files with DuckDB",
