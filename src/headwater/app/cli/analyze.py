@@ -11,19 +11,21 @@ from typing import Annotated, Any
 import typer
 
 from headwater.app.cli.experiment import experiment
-from headwater.app.cli.session import Options, answer, with_options
+from headwater.app.cli.session import Options, answer, in_workspace, with_options
 from headwater.app.cli.speak import Reply, finding_data, finding_line
 from headwater.app.cli.tables import grid_text
+from headwater.app.experiment_cards import card_of
 from headwater.app.experiment_file import Asked, analyze_file
 from headwater.app.road import write
 from headwater.app.store import Store
+from headwater.app.study import Study
 from headwater.core.errors import UsageError
 from headwater.core.finding import Severity
 from headwater.core.span import day_of
 from headwater.effects.scorecard import Scorecard
 from headwater.engine.duckdb import DuckDB
 
-__all__ = ["analyze"]
+__all__ = ["analyze", "scorecard"]
 
 
 @experiment.command()
@@ -66,7 +68,7 @@ def analyze(
             outcomes=tuple(outcome or ()), ratios=tuple(ratio or ()), quantiles=tuple(quantile or ()),
             covariates=tuple(covariate or ()), guardrails=tuple(guardrail or ()), lower=tuple(lower or ()),
             shares=dict(_numbers(s, "--share") for s in share) if share else None, winsorize=winsorize, alpha=alpha, plan=plan,
-            looked=tuple(_number(x, "--looked") for x in looked.split(",")) if looked else (),
+            looked=_looks(looked),
         )  # fmt: skip
         engine = DuckDB(
             threads=options.threads or 2, memory=options.memory or "1500MB", spill=Store(options.root).spill
@@ -78,6 +80,27 @@ def analyze(
         return _scorecard_reply(card, to or ())
 
     answer(options, "experiment analyze", work)
+
+
+@experiment.command()
+@with_options
+def scorecard(
+    options: Options,
+    name: Annotated[str, typer.Argument(help="An experiment of [[experiments]].")],
+    *,
+    looked: Annotated[
+        str | None, typer.Option(help="Shares of the planned users at earlier looks: 0.25,0.5.")
+    ] = None,
+    to: Annotated[
+        list[Path] | None, typer.Option(help="Write it to a file (.html, .xlsx); again for more.")
+    ] = None,
+) -> None:
+    """What an experiment of this workspace says, from the log of exposures and the ledger as they are now."""
+
+    def work(study: Study) -> Reply:
+        return _scorecard_reply(card_of(study, name, looked=_looks(looked)), to or ())
+
+    in_workspace(options, "experiment scorecard", work)
 
 
 def _scorecard_reply(card: Scorecard, to: Sequence[Path]) -> Reply:
@@ -126,6 +149,10 @@ def _data(card: Scorecard, paths: list[str]) -> dict[str, Any]:
 def _numbers(text: str, option: str) -> tuple[str, float]:
     name, _, number = text.rpartition("=")
     return name.strip(), _number(number, option)
+
+
+def _looks(text: str | None) -> tuple[float, ...]:
+    return tuple(_number(x, "--looked") for x in text.split(",")) if text else ()
 
 
 def _number(text: str, option: str) -> float:

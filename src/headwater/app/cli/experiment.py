@@ -9,7 +9,7 @@ from headwater.app.cli.program import app, in_order
 __all__ = ["experiment"]
 
 experiment = typer.Typer(
-    cls=in_order("design", "assign", "assign-sql", "analyze"),
+    cls=in_order("design", "simulate", "assign", "assign-sql", "analyze", "scorecard", "log"),
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Design, assign and analyze tests.",
