@@ -13,9 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from headwater.app.config import read_settings
+from headwater.app.experiment_cards import card_of, experiment_pages
 from headwater.app.experiments import ExperimentData, read_experiment
 from headwater.app.simulated import make_world
 from headwater.app.study import Study
+from headwater.core.answer import Stance
+from headwater.core.block import Grid
 from headwater.core.errors import UsageError
 from headwater.core.span import date_of
 from headwater.effects.choose_method import method_for
@@ -167,3 +170,15 @@ def test_a_second_reading_reuses_every_step(world: Path, study: Study) -> None:
 def test_an_experiment_that_is_not_declared_is_refused_with_the_near_miss(study: Study) -> None:
     with pytest.raises(UsageError, match="checkout"):
         read_experiment(study, "chekout")
+
+
+def test_the_scorecard_of_lost_exposures_withholds_its_verdict(study: Study):
+    card = card_of(study, ONBOARDING.name)
+    assert card.verdict.stance is Stance.CANNOT_SAY
+    assert "srm.mismatch" in {f.code for f in card.verdict.findings}
+
+
+def test_every_declared_experiment_has_its_page_in_the_report(study: Study):
+    pages = experiment_pages(study)
+    assert [p.title for p in pages] == [f"Experiment {t.name}" for t in (*TRIALS, PUSH)]
+    assert all(any(isinstance(b, Grid) and b.name == "effects" for b in p.blocks) for p in pages)
