@@ -246,9 +246,9 @@ def test_the_rule_of_kohavi_et_al_2014_on_skewness_told_and_bounded(plan, of_use
     skewness = float(stats.skew(y))
     told = of_users(arm, {"revenue": y}, facts={fact_key(SKEWNESS, "revenue"): skewness})
     finding = only(SmallSample(), plan, told)
-    assert f"asks {355 * skewness**2:,.0f}" in finding.what
+    assert f"asks for {355 * skewness**2:,.0f}" in finding.what
     one = rng.normal(10, 2, 20_000)
     one[0] = 150.0  # alone holds 33% of its arm's scatter
     bounded = only(SmallSample(), plan, of_users(arm, {"revenue": one})).what
-    asked = float(bounded.split("asks ")[1].rstrip(".").replace(",", ""))
+    asked = float(bounded.split("asks for ")[1].rstrip(".").replace(",", ""))
     assert 10_000 < asked <= 355 * stats.skew(one[arm == 0]) ** 2 * 1.01

@@ -9,6 +9,7 @@ from headwater.core.finding import Severity
 from headwater.effects.checks import CHECKS
 from headwater.effects.facts import N_CROSSED, N_DELAYED, N_ELSEWHERE, fact_key
 from headwater.effects.metric import Metric, Part
+from headwater.effects.plan import Arm
 from headwater.effects.trust import blocking, trust
 
 MONDAY = 20_003
@@ -76,3 +77,28 @@ def test_what_blocks_comes_first_and_withholds_the_verdict_planted_fault(declare
     assert order == sorted(order, reverse=True)
     assert "srm.mismatch" in {f.code for f in blocking(results)}
     assert blocking(trust(declared, data)) == ()
+
+
+def test_three_arms_of_which_one_loses_users_planted_fault(plan, of_users):
+    arms = tuple(Arm(name=name, share=1.0) for name in ("control", "treatment", "other"))
+    three = replace(plan, arms=arms)
+    rng = np.random.default_rng(4)
+    arm = rng.integers(0, 3, 9000)
+    y, day = rng.gamma(2, 10, 9000), MONDAY + rng.integers(0, 14, 9000)
+    kept = (arm < 2) | (rng.random(9000) < 0.8)
+    names = ["control", "treatment", "other"]
+    whole, lossy = (
+        replace(data, groups=tuple(replace(g, arm=names[i]) for g, i in zip(data.groups, order, strict=True)))
+        for a, rows in ((arm, slice(None)), (arm[kept], kept))
+        for data, order in [_in_three(of_users, a, y[rows], day[rows])]
+    )
+    assert blocking(trust(three, whole)) == ()
+    finding = blocking(trust(three, lossy))[0]
+    assert "'other' is short" in finding.what
+
+
+def _in_three(of_users, arm, y, day):
+    """Users of three arms, gathered by a fixture of two: the third arm as a stratum of the second."""
+    data = of_users((arm > 0).astype(int), {"revenue": y}, stratum=arm, day=day)
+    order = [int(g.stratum[1:]) for g in data.groups]
+    return replace(data, groups=tuple(replace(g, stratum="") for g in data.groups)), order

@@ -55,7 +55,11 @@ class PartEffects:
 
 def by_arm(gathered: Gathered, moments: Moments, arms: Sequence[str]) -> Moments:
     """The moments of each of some arms."""
-    return _merged(gathered, moments, {(arm, ""): i for i, arm in enumerate(arms)}, lambda _: "")
+    own = np.array([g.arm for g in gathered.groups])
+    label = np.full(own.size, len(arms), dtype=np.intp)
+    for i, arm in enumerate(arms):
+        label[own == arm] = i
+    return moments.merged(label, len(arms) + 1).of(np.arange(len(arms)))
 
 
 def n_outcomes(metric: Metric) -> int:

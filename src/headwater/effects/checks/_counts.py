@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,7 @@ def day_of(group: Group) -> str:
     return "" if group.day is None else day_text(group.day)
 
 
+@cache
 def day_text(day: int) -> str:
     """An app day as a date."""
     return str(np.datetime64(day, "D"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -51,13 +52,7 @@ class OutlierInfluence:
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Warns where one user moves the effect by a standard error, or by half of one and makes or unmakes its clearness."""
         name = "outlier_influence"
-        dropped = [
-            one
-            for metric in plan.metrics
-            for arm in plan.treatments
-            for of in (plan.control.name, arm.name)
-            if (one := _drop(plan, gathered, metric, arm.name, of)) is not None
-        ]
+        dropped = [one for metric in plan.metrics for one in _each_dropped(plan, gathered, metric)]
         if not dropped:
             return CheckResult(
                 name=name, about="no metric is a mean whose largest outcome is known", ran=False
@@ -70,22 +65,36 @@ class OutlierInfluence:
         return CheckResult(name=name, about=about, ran=True, findings=tuple(findings.values()))
 
 
-def _drop(plan: Plan, gathered: Gathered, metric: Metric, arm: str, of: str) -> _Dropped | None:
+def _each_dropped(plan: Plan, gathered: Gathered, metric: Metric) -> list[_Dropped]:
+    """Each treatment beside the control without the largest outcome of either, of a metric that is a mean."""
     state = gathered.metrics.get(metric.name)
     if state is None or state.largest is None or state.quantiles or n_outcomes(metric) > 1:
-        return None
-    arms = {a: plain_arm(gathered, state, a) for a in (plan.control.name, arm)}
+        return []
+    arms = {arm.name: plain_arm(gathered, state, arm.name) for arm in plan.arms}
+    largest = {a: float(state.largest[gathered.of_arm(a)].max(initial=0.0)) for a in arms}
+    return [
+        one
+        for arm in plan.treatments
+        for of in (plan.control.name, arm.name)
+        if (one := _drop(plan, metric.name, arms, arm=arm.name, of=of, size=largest[of])) is not None
+    ]
+
+
+def _drop(
+    plan: Plan, metric: str, arms: Mapping[str, ArmEstimate], *, arm: str, of: str, size: float
+) -> _Dropped | None:
+    """The difference of ``arm`` without a user of ``of`` whose outcome has this ``size`` and the sign of the mean."""
     one = arms[of]
-    largest = float(np.copysign(state.largest[gathered.of_arm(of)].max(initial=0.0), one.value))
-    if min(a.n for a in arms.values()) < 3 or not one.value:
+    if min(arms[a].n for a in (plan.control.name, arm)) < 3 or not one.value:
         return None
+    largest = float(np.copysign(size, one.value))
     before = effect_of(arms[plan.control.name], arms[arm], level=1 - plan.alpha)
-    without = arms | {of: _without(one, largest)}
+    without = {**arms, of: _without(one, largest)}
     after = effect_of(without[plan.control.name], without[arm], level=1 - plan.alpha)
     if before is None or after is None:
         return None
     return _Dropped(
-        metric=metric.name,
+        metric=metric,
         arm=arm,
         of=of,
         largest=largest,

@@ -67,7 +67,7 @@ def _of_arm(gathered: Gathered, metric: Metric, state: MetricState, arm: str) ->
         skewness = _least_skewness(float(state.largest[gathered.of_arm(arm)].max(initial=0.0)), one.value, one.variance, one.n)  # fmt: skip
     needed = PER_SQUARED_SKEWNESS * skewness**2 if skewness is not None else 0.0
     return (
-        f"'{arm}' has {one.n:,.0f} users, of which its skewness asks {needed:,.0f}" if one.n < needed else ""
+        f"'{arm}' has {one.n:,.0f} users, and its skewness asks for {needed:,.0f}" if one.n < needed else ""
     )
 
 
