@@ -20,10 +20,11 @@ from headwater.core.table import Column, Kind, Purpose, Table
 from headwater.effects.day_totals import ACTIVE_DAYS, DayTotal
 from headwater.effects.earlier import earlier_arms
 from headwater.effects.exposed import Exposed, read_exposed
-from headwater.effects.facts import N_ASSIGNED, N_CROSSED, N_DELAYED, fact_key
+from headwater.effects.facts import N_CROSSED, N_DELAYED, fact_key
 from headwater.effects.metric import Metric
 from headwater.effects.plan import Plan
 from headwater.effects.running_totals import RunningTotals, running_totals, units_of
+from headwater.effects.triggered import TRIGGERED, UNTRIGGERED
 from headwater.effects.units import Units
 from headwater.engine.engine import table_scan
 from headwater.engine.expression import columns_of
@@ -32,14 +33,15 @@ from headwater.snapshots.rows import rows_at
 
 __all__ = ["ExperimentData", "read_experiment"]
 
-_OBSERVED = "observed_days"
+_OBSERVED, _TRIGGER = "observed_days", "trigger"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentData:
     """What an analysis reads: the ``plan`` with outcomes and covariates as columns of ``units``, a row for each exposed user.
 
-    ``facts`` are those of ``effects/facts.py`` that the log of exposures tells.
+    ``facts`` are those of ``effects/facts.py`` that the log of exposures tells. With a trigger the first stratum
+    tells triggered users from others: ``triggered_part`` of what is gathered is the analysis among them.
     """
 
     plan: Plan
@@ -279,12 +281,17 @@ def _units(
         )
         rows = sql("(SELECT u.*, {c} FROM {r} u{j})", c=commas(cells), r=rows, j=joins)
         columns |= {f"{PREDICTED}{t}": Kind.NUMBER for t, _ in predicted}
+    strata = tuple(given.strata)
+    if given.trigger is not None:
+        marked = sql("CASE WHEN is_triggered THEN {t} ELSE {u} END", t=TRIGGERED, u=UNTRIGGERED)
+        rows = sql("(SELECT x.*, {m} AS {c} FROM {r} x)", m=marked, c=name(_TRIGGER), r=rows)
+        columns[_TRIGGER], strata = Kind.TEXT, (_TRIGGER, *strata)
     return Units(
         rows=rows,
         columns=columns,
         arm="arm",
         unit="user_id",
-        strata=tuple(given.strata),
+        strata=strata,
         exposed="exposed_day",
         cluster=given.cluster,
         is_long=False,
@@ -298,6 +305,4 @@ def _facts(exposed: Exposed) -> dict[str, float]:
         facts[fact_key(N_CROSSED, arm.arm)] = float(arm.n_crossed)
         if arm.n_known_later is not None:
             facts[fact_key(N_DELAYED, arm.arm)] = float(arm.n_known_later)
-        if arm.n_triggered is not None:
-            facts[fact_key(N_ASSIGNED, arm.arm)] = float(arm.n_users)
     return facts
