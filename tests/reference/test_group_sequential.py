@@ -15,8 +15,74 @@ from headwater.numerics.group_sequential import (
 TABLE_ATOL = 6e-6  # the vectors print five decimals
 SAS_ATOL = 3e-4  # SAS integrates on a coarser grid
 SPOTIFY_ATOL = 7e-5  # spotify-confidence follows the older program ld98
+SPOTIFY_MANY_ATOL = 6e-3  # what is left of its lost second look, and of its coarse grid where looks are close
 EAST_ATOL = 1e-3  # as in gsDesign's own test against East
 SIMULATION_ATOL = 0.01  # the research's 21.4% and 27.0% are simulated shares
+
+MANY_DAYS = [
+    0.0016169976338740648,
+    0.0057857955498163615,
+    0.012200379088315757,
+    0.020199591701142824,
+    0.02956441064038571,
+    0.04047102718841871,
+    0.052929825413405296,
+    0.06580092295219643,
+    0.07878439818310792,
+    0.09148496950057272,
+    0.1028893343050959,
+    0.1128434997940756,
+    0.12298934256730025,
+    0.13280979910049193,
+    0.14267997977787195,
+    0.15281963941289514,
+    0.16293176212095561,
+    0.17198778455162406,
+    0.17996747917082068,
+    0.18786110540725684,
+    0.1955669737257397,
+    0.20335013690301407,
+    0.21277055903588274,
+    0.22148328777708232,
+    0.2295912740670489,
+    0.23640586948077766,
+    0.2431234831038822,
+    0.24987292468428604,
+    0.2568336065927525,
+    0.2649271880853427,
+]
+MANY_BOUNDS = [
+    5.75400023,
+    8.0,
+    5.14701605,
+    4.91478643,
+    4.80691346,
+    4.69004328,
+    4.57921075,
+    4.49683943,
+    4.44452939,
+    4.38899083,
+    4.35683792,
+    4.33289847,
+    4.301461,
+    4.27383028,
+    4.24513591,
+    4.21444005,
+    4.18809224,
+    4.17037988,
+    4.15702106,
+    4.13796352,
+    4.12345883,
+    4.10808648,
+    4.07898394,
+    4.06169498,
+    4.04985422,
+    4.04453139,
+    4.03288177,
+    4.02205301,
+    4.00664024,
+    3.98770613,
+]
 
 
 def _equal(k: int) -> np.ndarray:
@@ -93,6 +159,13 @@ def test_conditional_power_against_east_6_5_as_in_gsdesign():
         z1, 0.5, later=[1.0], upper=bounds[1:], lower=[-np.inf], drift=z1 / np.sqrt(0.5)
     )
     assert found.up[0] == pytest.approx(0.308644, abs=EAST_ATOL)
+
+
+def test_power_family_at_many_looks_against_spotify_confidence():
+    """The first 30 looks of ``test_many_days``; at its second look spotify-confidence gives up and caps the bound at 8."""
+    found = spending_bounds(MANY_DAYS, alpha=0.003333333, spending="power")
+    assert found[0] == pytest.approx(MANY_BOUNDS[0], abs=SPOTIFY_ATOL)
+    assert found[9:] == pytest.approx(MANY_BOUNDS[9:], abs=SPOTIFY_MANY_ATOL)
 
 
 def test_hundred_and_sixty_three_looks_take_no_time_and_spend_the_error():

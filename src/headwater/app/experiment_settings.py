@@ -276,7 +276,7 @@ def read_plan(path: Path) -> Plan:
             "config.not_found",
             what=f"There is no plan at '{path}'.",
             why="Nothing says what the experiment asks.",
-            do="Write one with 'headwater experiment plan', or leave --plan out.",
+            do="Write one with 'headwater experiment design --plan', or leave --plan out.",
         )
     text = path.read_text(encoding="utf-8", errors="replace")
     try:

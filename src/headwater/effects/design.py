@@ -201,7 +201,9 @@ def _findings(
     most_days: int,
 ) -> tuple[Finding, ...]:
     found: list[Finding] = []
-    if n_days is None:
+    if not arrivals.by_day:
+        found.append(_no_arrivals())
+    elif n_days is None:
         found.append(_out_of_reach(metrics, n_users, most_days))
     elif n_days - (plan.window_days or 0) > len(arrivals.by_day):
         found.append(_short_history(len(arrivals.by_day), n_days))
@@ -222,6 +224,16 @@ def _out_of_reach(metrics: Sequence[MetricDesign], n_users: int, most_days: int)
         why="A test that cannot end teaches nothing, and one cut short finds only effects larger than planned.",
         do="Look for a larger effect, another metric or covariates that explain more; the curve says what is found by when.",
         numbers={"n_users": n_users, "most_days": most_days},
+    )
+
+
+def _no_arrivals() -> Finding:
+    return Finding(
+        code="design.no_arrivals",
+        severity=Severity.WARN,
+        what="Nothing says how many users come on a day.",
+        why="How many users are needed is known; how long that takes is not.",
+        do="Name the column of the day users were first seen, or how many come a day.",
     )
 
 

@@ -70,6 +70,7 @@ class Design(Shown):
     def blocks(self) -> tuple[Block, ...]:
         """The sentence, what metrics need, the rules, what covariates buy, the curve, and the live sheet."""
         days = "more than half a year" if self.n_days is None else f"{self.n_days} days"
+        days = days if self.users_a_day > 0 else "an unknown number of days"
         rule = next(s for s in self.stopping if s.method == self.plan.stop.method)
         lead = Prose(
             text=f"{self.n_users:,} users in {days}, {rule.name}: power {self.plan.power:.0%} for every primary metric.",

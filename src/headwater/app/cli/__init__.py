@@ -4,6 +4,7 @@ from headwater.app.cli import analyze as analyze
 from headwater.app.cli import answers as answers
 from headwater.app.cli import assign as assign
 from headwater.app.cli import commands as commands
+from headwater.app.cli import design as design
 from headwater.app.cli import experiment as experiment
 from headwater.app.cli import explain as explain
 from headwater.app.cli import quality as quality
