@@ -86,6 +86,7 @@ GAPS = {
     "contracts/spellings.py": "profile, infer and init look at files with DuckDB",
     "contracts/trial.py": "profile, infer and init look at files with DuckDB",
     "contracts/unseen.py": "rules and repairs are compiled before any data are seen, and never run there",
+    "effects/user_rows.py": "a selection of units whose parts are compared",
     "engine/duckdb.py": "the other engine itself",
     "engine/place_duckdb.py": "a DuckDB file is landed as Parquet by DuckDB",
     "engine/place_postgres.py": "PostgreSQL tables are landed as Parquet on the driver",

@@ -30,11 +30,13 @@ def method_for(metric: Metric, gathered: Gathered) -> Method | Finding:
 
 
 def method_name(metric: Metric, gathered: Gathered) -> str:
-    """The name of the method on the shelf ``effects/randomized``.
+    """The name of the method on the shelf ``effects/randomized``: the one a metric names, or else the one that fits.
 
     Clusters come first: rows that were randomized together must not be taken apart. Then strata, and days where a
     staged roll-out moved the shares of the arms (covariates go along); then covariates; else the kind's own.
     """
+    if metric.method is not None:
+        return metric.method
     kind = METRIC_KINDS.load(metric.kind)()
     if not isinstance(kind, SmoothKind):
         return kind.method

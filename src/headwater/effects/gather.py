@@ -11,6 +11,7 @@ from headwater.effects.kind import METRIC_KINDS
 from headwater.effects.metric import Metric
 from headwater.effects.moment_query import MomentRows, Summed, Wanted, centers_of, moment_query, sum_up
 from headwater.effects.units import Units, value_of
+from headwater.effects.user_rows import with_user_rows
 from headwater.engine.engine import Engine
 from headwater.engine.sql import Sql, sql
 
@@ -44,7 +45,7 @@ def gather(engine: Engine, units: Units, *, metrics: Sequence[Metric], arms: Seq
     centers = centers_of(engine, rows, [v for w in wanted for v in w.values])
     text = engine.text(moment_query(rows, wanted, centers)[0])
     found = _summed(engine, rows, wanted, centers)
-    return Gathered(
+    gathered = Gathered(
         groups=found.groups,
         n_users=found.n_users,
         metrics=found.states,
@@ -52,6 +53,7 @@ def gather(engine: Engine, units: Units, *, metrics: Sequence[Metric], arms: Seq
         sql=text,
         facts={**met.facts, **_imputed(found)},
     )
+    return with_user_rows(gathered, engine=engine, units=units, metrics=metrics)
 
 
 def _imputed(found: Summed) -> dict[str, float]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headwater.core.finding import Finding
 from headwater.numerics.moments import Moments
 
-__all__ = ["Gathered", "Group", "MetricState", "QuantileState"]
+__all__ = ["ArmRows", "Gathered", "Group", "MetricState", "QuantileState"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,14 @@ class QuantileState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ArmRows:
+    """The users of one arm, for methods that draw them again: ``values`` has shape (users, outcome and its like)."""
+
+    arm: str
+    values: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MetricState:
     """What a metric has to go by.
 
@@ -58,6 +66,8 @@ class MetricState:
         The largest outcome of each group in size, shape (groups,); None where it was not looked for.
     quantiles
         Of a quantile metric: its state in each arm.
+    rows
+        Of a metric by permutation or bootstrap: the users of each arm, those with a missing outcome left out.
     """
 
     columns: tuple[str, ...]
@@ -67,6 +77,7 @@ class MetricState:
     cap: float | None = None
     largest: NDArray[np.float64] | None = None
     quantiles: tuple[QuantileState, ...] = ()
+    rows: tuple[ArmRows, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

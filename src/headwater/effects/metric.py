@@ -45,6 +45,8 @@ class Metric:
         Columns known before exposure that explain the outcome: CUPED and its kin.
     winsorize
         A share such as 0.999: outcomes above that quantile of both arms together count as the quantile.
+    method
+        A file of the shelf ``effects/randomized`` that shall serve it; None: the one that fits.
     part, better
         What it is for, and which way is better.
     margin
@@ -61,6 +63,7 @@ class Metric:
     days: tuple[int, int] | None = None
     covariates: tuple[str, ...] = ()
     winsorize: float | None = None
+    method: str | None = None
     part: Part = Part.SECONDARY
     better: Better = Better.HIGHER
     margin: float | None = None
