@@ -76,6 +76,7 @@ TESTED = {
 GAPS = {
     "app/experiments.py": "one join of tables that effects and models made, whose parts are compared",
     "effects/predicted_covariate.py": "a selection and a join of units whose parts are compared; predictions are made from Arrow on the driver",
+    "app/design_file.py": "a file of past users is read with DuckDB; what gathers its moments is compared",
     "app/assigned.py": "files of users to assign are read with DuckDB; the warehouse takes the expression",
     "contracts/arrival.py": "profile, infer and init look at files with DuckDB",
     "contracts/compare_loads.py": "two loads are compared on DuckDB, whichever engine made them",
