@@ -92,6 +92,20 @@ def test_what_is_not_there_or_not_named_is_refused(engine, folder):
         design_file(engine, folder / "users.csv", replace(ASKED, ratios=("revenue",)))
 
 
+def test_clusters_inflate_by_how_alike_their_users_are(engine, tmp_path):
+    rng = np.random.default_rng(3)
+    city = rng.integers(0, 300, N)
+    y = 5 + rng.normal(0, np.sqrt(0.2), 300)[city] + rng.normal(0, np.sqrt(0.8), N)
+    csv.write_csv(
+        pa.table({"uid": np.arange(N), "city": [f"c{c}" for c in city], "y": y}), tmp_path / "a.csv"
+    )
+    asked = DesignAsked(outcomes=("y",), cluster="city", unit="uid", users_a_day=1000.0)
+    (metric,) = design_file(engine, tmp_path / "a.csv", asked).metrics
+    size = N / 300
+    cv = np.sqrt(size) / size  # cities are drawn: sizes are nearly Poisson
+    assert metric.history.inflation == pytest.approx(1 + ((1 + cv**2) * size - 1) * 0.2, rel=0.15)
+
+
 def test_without_arrivals_the_duration_is_not_known(engine, folder):
     found = design_file(engine, folder / "users.parquet", replace(ASKED, day=None))
     assert found.n_days is None

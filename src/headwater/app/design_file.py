@@ -16,7 +16,7 @@ from headwater.core.table import Kind
 from headwater.effects.design import design
 from headwater.effects.designed import Design
 from headwater.effects.gather import gather
-from headwater.effects.history import Arrivals, MetricHistory, history_of
+from headwater.effects.history import Arrivals, MetricHistory, cluster_inflation_of, history_of
 from headwater.effects.infer_units import expression_of
 from headwater.effects.kind import METRIC_KINDS
 from headwater.effects.metric import Better, Metric, Part
@@ -59,6 +59,8 @@ class DesignAsked:
         Of the arms, the control first.
     looks
         How many looks, evenly spaced.
+    inflation, cluster
+        How many times assigning clusters grows the variance; or the column of the cluster, from which that is told.
     """
 
     outcomes: tuple[str, ...] = ()
@@ -80,6 +82,7 @@ class DesignAsked:
     alpha: float = 0.05
     power: float = 0.8
     inflation: float = 1.0
+    cluster: str | None = None
     time_zone: str = "UTC"
 
 
@@ -87,7 +90,9 @@ def design_file(engine: Engine, path: Path, asked: DesignAsked) -> Design:
     """Read, gather once, design. Metrics whose spread is not known are left out with their finding."""
     units, metrics = _read(engine, path, asked)
     gathered = gather(engine, units, metrics=metrics)
-    found = [history_of(m, gathered, inflation=asked.inflation) for m in metrics]
+    grown = {m.name: cluster_inflation_of(m, gathered) if asked.cluster else asked.inflation for m in metrics}
+    alike = tuple(f for f in grown.values() if isinstance(f, Finding))
+    found = [history_of(m, gathered, inflation=_number(grown[m.name])) for m in metrics]
     histories = [h for h in found if isinstance(h, MetricHistory)]
     if not histories:
         first = next(f for f in found if isinstance(f, Finding))
@@ -110,13 +115,24 @@ def design_file(engine: Engine, path: Path, asked: DesignAsked) -> Design:
         traffic=asked.traffic,
     )
     refused = tuple(f for f in found if isinstance(f, Finding))
-    return replace(made, findings=(*refused, *gathered.findings, *made.findings))
+    return replace(made, findings=(*refused, *alike, *gathered.findings, *made.findings))
+
+
+def _number(inflation: float | Finding) -> float:
+    return 1.0 if isinstance(inflation, Finding) else inflation
 
 
 def simulate_file(
     engine: Engine, path: Path, asked: DesignAsked, *, n_runs: int, rng: np.random.Generator
 ) -> HistorySimulation:
     """A/A tests, and tests of the effects to be found, on the users of the file (at most a million, by their bucket)."""
+    if asked.cluster is not None:
+        raise UsageError(
+            "simulation.clusters",
+            what=f"Users are assigned in clusters of '{asked.cluster}', and the simulation assigns users one by one.",
+            why="It would promise the power of a test that will not be run.",
+            do="Leave out --simulate, or the cluster.",
+        )
     units, metrics = _read(engine, path, asked)
     able = [m for m in metrics if m.kind != "quantile"]
     columns = {c: value_of(c, units.columns) for m in able for c in _columns_of(m)}
@@ -145,19 +161,25 @@ def simulate_file(
 
 def _read(engine: Engine, path: Path, asked: DesignAsked) -> tuple[Units, tuple[Metric, ...]]:
     columns = read_columns(engine, path)
-    for wanted in (asked.unit, asked.day, *asked.covariates):
+    for wanted in (asked.unit, asked.day, asked.cluster, *asked.covariates):
         if wanted is not None and wanted not in columns.kinds:
             raise ConfigError(
                 "source.missing_column",
                 what=f"There is no column '{wanted}'.",
-                why="It was named as the user, the day or a covariate.",
+                why="It was named as the user, the day, the cluster or a covariate.",
                 do=near_miss(wanted, columns.kinds),
             )
     halved = _halved(columns, asked)
     units = units_of_columns(
         engine,
         halved,
-        Roles(arm=_HALF, unit=asked.unit, exposed=asked.day, time_zone=asked.time_zone),
+        Roles(
+            arm=_HALF,
+            unit=asked.unit,
+            exposed=asked.day,
+            strata=(asked.cluster,) if asked.cluster else (),
+            time_zone=asked.time_zone,
+        ),
     )
     return units, _metrics(asked, units)
 

@@ -94,7 +94,7 @@ class StopSettings(_Section):
     ends_on: AppDate | None = None
     n_users: Annotated[int, Field(ge=2)] | None = None
     looks: list[Annotated[float, Field(gt=0, le=1)]] = []
-    spending: Literal["obrien_fleming", "pocock", "power"] = "obrien_fleming"
+    spending: Literal["obrien_fleming", "pocock", "power", "hwang_shih_decani"] = "obrien_fleming"
 
     @field_validator("method")
     @classmethod

@@ -207,6 +207,7 @@ def _findings(
         found.append(_out_of_reach(metrics, n_users, most_days))
     elif n_days - (plan.window_days or 0) > len(arrivals.by_day):
         found.append(_short_history(len(arrivals.by_day), n_days))
+    found += [_clusters(m.history) for m in metrics if m.history.inflation > 1]
     swing = arrivals.weekly_swing
     if swing is not None and swing > _SWING:
         found.append(_weekdays(swing))
@@ -245,6 +246,17 @@ def _short_history(n_days: int, needed: int) -> Finding:
         why="Days beyond history go on as its last weeks, while regular users are all counted after a time: fewer may come.",
         do="Plan with a longer history, or read the duration as the shortest there may be.",
         numbers={"n_days": n_days, "n_needed": needed},
+    )
+
+
+def _clusters(history: MetricHistory) -> Finding:
+    return Finding(
+        code="design.clusters",
+        severity=Severity.NOTE,
+        what=f"{history.metric.name}: assigned in clusters, users carry {1 / history.inflation:.0%} of what they would carry one by one.",
+        why="Users of a cluster are alike; more clusters help, more users in them hardly do.",
+        do="Assign smaller clusters where interference allows it, and analyze by clusters.",
+        numbers={"inflation": history.inflation},
     )
 
 

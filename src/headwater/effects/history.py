@@ -14,12 +14,14 @@ from headwater.effects.gathered import Gathered, MetricState
 from headwater.effects.kind import METRIC_KINDS, SmoothKind
 from headwater.effects.metric import Metric
 from headwater.numerics.moments import Moments
+from headwater.numerics.power import cluster_inflation
 
-__all__ = ["Arrivals", "Explained", "MetricHistory", "history_of", "whole_weeks"]
+__all__ = ["Arrivals", "Explained", "MetricHistory", "cluster_inflation_of", "history_of", "whole_weeks"]
 
 Floats = NDArray[np.float64]
 _WEEK = 7
 _RECENT = 28  # days that say how many come after the end of history
+_LEAST_CLUSTERS = 10
 _FULL = 3.919928  # from the low to the high order statistic of a quantile, in standard errors: 2 x 1.959964
 
 
@@ -135,6 +137,21 @@ def history_of(metric: Metric, gathered: Gathered, *, inflation: float = 1.0) ->
     )
 
 
+def cluster_inflation_of(metric: Metric, gathered: Gathered) -> float | Finding:
+    """How many times the variance grows if the strata of ``gathered`` are assigned as a whole; by the linear form of the metric."""
+    kind = METRIC_KINDS.load(metric.kind)()
+    clusters = sorted({g.stratum for g in gathered.groups})
+    if not isinstance(kind, SmoothKind) or len(clusters) < _LEAST_CLUSTERS:
+        return _unknown_clusters(metric, len(clusters))
+    moments = gathered.metrics[metric.name].moments
+    n_own = len(kind.columns(metric))
+    slope = np.zeros((moments.mean.shape[1], 1))
+    slope[:n_own, 0] = kind.gradient(moments.pooled().mean[0, :n_own])
+    by_cluster = moments.merged([clusters.index(g.stratum) for g in gathered.groups], len(clusters))
+    peopled = by_cluster.of(np.flatnonzero(by_cluster.n > 0))
+    return cluster_inflation(peopled.mapped(slope))
+
+
 def _of_quantile(metric: Metric, state: MetricState, inflation: float) -> MetricHistory | Finding:
     biggest = max(state.quantiles, key=lambda q: q.n_users)
     error = (biggest.high - biggest.low) / _FULL
@@ -167,6 +184,17 @@ def _r_squared(parts: Moments, which: Sequence[int]) -> float:
     share = found / float(scatter[0, 0])
     free = n - len(which) - 1
     return max(0.0, 1 - (1 - share) * (n - 1) / free) if free > 0 else 0.0
+
+
+def _unknown_clusters(metric: Metric, n: int) -> Finding:
+    return Finding(
+        code="design.unknown_clusters",
+        severity=Severity.WARN,
+        what=f"{metric.name}: how alike users of a cluster are cannot be told from {n} clusters, or of a {metric.kind}.",
+        why="Clusters assigned as a whole carry less than their users; planned as single users they are too few.",
+        do=f"Give a history of {_LEAST_CLUSTERS} clusters or more, or the design effect itself.",
+        numbers={"n_clusters": n},
+    )
 
 
 def _unknown(metric: Metric, reason: str) -> Finding:

@@ -32,7 +32,7 @@ class StopRule:
     looks
         Planned looks, as shares of ``n_users``, the last 1.0; of group sequential tests only.
     spending
-        ``obrien_fleming``, ``pocock`` or ``power``; of group sequential tests only.
+        ``obrien_fleming``, ``pocock``, ``power`` or ``hwang_shih_decani``; of group sequential tests only.
     """
 
     method: str = "fixed"

@@ -19,6 +19,7 @@ __all__ = [
     "ShareTest",
     "Sides",
     "alpha_each",
+    "cluster_inflation",
     "design_effect",
     "detectable",
     "intraclass",
@@ -73,6 +74,13 @@ def design_effect(mean_size: float, *, intraclass: float, cv: float = 0.0) -> fl
         The correlation of two users of one cluster.
     """
     return 1 + ((1 + cv * cv) * mean_size - 1) * intraclass
+
+
+def cluster_inflation(values: Moments) -> float:
+    """The design effect of assigning these clusters: one column, one group for each; their sizes and likeness as they are."""
+    mean_size = float(values.n.mean())
+    cv = float(values.n.std()) / mean_size
+    return max(1.0, design_effect(mean_size, intraclass=intraclass(values), cv=cv))
 
 
 def std_error_of(

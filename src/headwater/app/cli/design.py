@@ -56,7 +56,7 @@ def design(
     winsorize: Annotated[float | None, typer.Option(help="Cap means and ratios at this quantile, such as 0.999.")] = None,
     alpha: Annotated[float, typer.Option(min=0.0001, max=0.49, help="The error rate of all primary metrics together.")] = 0.05,
     power: Annotated[float, typer.Option(min=0.5, max=0.999, help="The chance to find the effect.")] = 0.8,
-    clusters: Annotated[float, typer.Option(min=0.01, help="How many times assigning clusters grows the variance.")] = 1.0,
+    cluster: Annotated[str | None, typer.Option(help="The column of what will be assigned as a whole, such as city.")] = None,
     simulate: Annotated[
         int, typer.Option(min=0, max=100_000, help="Try it on these users: so many random assignments.")
     ] = 0,
@@ -73,7 +73,7 @@ def design(
             covariates=tuple(covariate or ()), guardrails=dict(_named(g, "--guardrail") for g in guardrail or ()),
             effect=effects.pop("", 0.02), effects=effects, unit=user, day=day, users_a_day=users_a_day,
             shares=tuple(_number(s, "--share") for s in share.split(",")), looks=looks, traffic=traffic,
-            window_days=window_days, winsorize=winsorize, alpha=alpha, power=power, inflation=clusters, lower=tuple(lower or ()),
+            window_days=window_days, winsorize=winsorize, alpha=alpha, power=power, cluster=cluster, lower=tuple(lower or ()),
         )  # fmt: skip
         engine = DuckDB(
             threads=options.threads or 2, memory=options.memory or "1500MB", spill=Store(options.root).spill
