@@ -6,6 +6,7 @@ from math import sqrt
 from typing import ClassVar
 
 from headwater.core.finding import Finding, Severity
+from headwater.effects.check import LEVEL
 from headwater.effects.facts import PRIOR_SD, fact_of
 from headwater.effects.gathered import Gathered
 from headwater.effects.linear import effects_by, linear
@@ -16,7 +17,7 @@ from headwater.numerics.effect import ArmEstimate, Effect, effect_of
 
 __all__ = ["Twyman"]
 
-RARE = 3.29  # standard deviations of effects before: one in a thousand
+RARE = 3.29  # standard deviations: one in a thousand lies beyond
 UNHEARD = 0.3  # relative, where nothing is known of effects before
 
 
@@ -26,7 +27,7 @@ class Twyman:
     about: ClassVar[str] = "no effect is too large to be true"
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
-        """Warns of an effect 3.3 standard deviations from those before, or, where none is known, clearly beyond 30%."""
+        """Warns of an effect 3.3 standard deviations from those before, or, where none is known, at p < .001 beyond 30%."""
         name = "twyman"
         found = {
             (metric.name, arm.name): (effect, fact_of(gathered, PRIOR_SD, metric.name))
@@ -61,7 +62,7 @@ def _effect(plan: Plan, gathered: Gathered, metric: Metric, arm: str) -> Effect 
     treated = ArmEstimate(
         value=value + float(whole.difference[0]), variance=float(whole.variance[0]) - variance, df=n, n=n
     )
-    effect = effect_of(control, treated)
+    effect = effect_of(control, treated, level=1 - LEVEL)
     return None if effect is None or effect.relative is None else effect
 
 
@@ -73,7 +74,7 @@ def _is_too_large(effect: Effect, prior_sd: float | None) -> bool:
     relative, low, high = _relative(effect), effect.rel_low or 0.0, effect.rel_high or 0.0
     if prior_sd is None:
         return low > UNHEARD or high < -UNHEARD
-    error = (high - low) / 2 / 1.96
+    error = (high - low) / 2 / RARE
     return abs(relative) > RARE * sqrt(prior_sd**2 + error**2)
 
 
