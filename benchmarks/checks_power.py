@@ -27,7 +27,7 @@ from headwater.effects.plan import Arm, Plan
 from headwater.effects.trust import trust
 from headwater.numerics.moments import of_rows
 
-FACTS = {"sample.small", "weekday.coverage", "outlier.influence"}
+FACTS = {"sample.small", "sample.skewed", "weekday.coverage", "outlier.influence"}
 NAMES = ("control", "treatment", "other")
 START = 20_003
 Rows = NDArray[np.float64]

@@ -31,6 +31,7 @@ from headwater.effects.facts import (
 
 MONDAY = 20_003  # 2024-10-07
 RTOL = 1e-9
+MONTE_CARLO = 0.02  # five standard errors of the skewness of 400,000 draws
 OF_ARMS = (  # check, the fact it reads, the code it finds
     (CrossedExposures(), N_CROSSED, "exposure.crossed"),
     (ExposureDelay(), N_DELAYED, "exposure.late"),
@@ -241,14 +242,28 @@ def test_few_events_and_few_users_known_counts(plan, of_users):
     )
 
 
-def test_the_rule_of_kohavi_et_al_2014_on_skewness_told_and_bounded(plan, of_users, rng):
-    arm, y = halves(20_000), rng.lognormal(0, 2, 20_000)
-    skewness = float(stats.skew(y))
-    told = of_users(arm, {"revenue": y}, facts={fact_key(SKEWNESS, "revenue"): skewness})
-    finding = only(SmallSample(), plan, told)
-    assert f"asks for {355 * skewness**2:,.0f}" in finding.what
-    one = rng.normal(10, 2, 20_000)
-    one[0] = 150.0  # alone holds 33% of its arm's scatter
-    bounded = only(SmallSample(), plan, of_users(arm, {"revenue": one})).what
-    asked = float(bounded.split("asks for ")[1].rstrip(".").replace(",", ""))
-    assert 10_000 < asked <= 355 * stats.skew(one[arm == 0]) ** 2 * 1.01
+def test_skewness_of_the_difference_of_uneven_arms_against_monte_carlo(plan, of_users, rng):
+    arm = (np.arange(2000) < 200).astype(int)
+    data = of_users(arm, {"revenue": rng.exponential(1, 2000)}, facts={fact_key(SKEWNESS, "revenue"): 2.0})
+    drawn = rng.gamma(200, 1 / 200, 400_000) - rng.gamma(1800, 1 / 1800, 400_000)  # means of exponentials
+    finding = only(SmallSample(), plan, data)
+    assert (finding.code, finding.severity) == ("sample.skewed", Severity.NOTE)
+    assert finding.numbers["of_difference"] == pytest.approx(stats.skew(drawn), abs=MONTE_CARLO)
+    low = np.mean(drawn < -1.96 * np.sqrt(1 / 200 + 1 / 1800))
+    assert f"{low:.1%} on one" in finding.why
+
+
+def test_against_few_users_the_rule_of_kohavi_et_al_2014_is_met_exactly(plan, of_users, rng):
+    arm = (np.arange(355 * 200) < 355).astype(int)  # against a control that is nearly infinite
+    y = rng.normal(10, 2, arm.size)
+    for skewness, n_findings in ((0.99, 0), (1.01, 1)):
+        told = of_users(arm, {"revenue": y}, facts={fact_key(SKEWNESS, "revenue"): skewness})
+        assert len(SmallSample().check(plan, told).findings) == n_findings
+
+
+def test_one_user_bounds_the_skewness_from_below_computed_on_rows(plan, of_users, rng):
+    arm, y = (np.arange(20_000) < 2000).astype(int), rng.normal(10, 2, 20_000)
+    y[0] = 400.0
+    bounded = only(SmallSample(), plan, of_users(arm, {"revenue": y})).numbers["skewness"]
+    assert 0.9 * stats.skew(y) < bounded < 1.1 * stats.skew(y)
+    assert SmallSample().check(plan, of_users(halves(20_000), {"revenue": y})).findings == ()

@@ -19,8 +19,8 @@ from headwater.numerics.effect import ArmEstimate, effect_of
 
 __all__ = ["OutlierInfluence"]
 
-MOVES = 1.0  # standard errors without the user
-FLIPS = 0.5  # standard errors, where the effect is then clear no more, or clear only then
+MOVES = 1.5  # standard errors without the user
+FLIPS = 1.0  # standard errors, where the effect is then clear no more, or clear only then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class OutlierInfluence:
     about: ClassVar[str] = "no single user makes the effect"
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
-        """Warns where one user moves the effect by a standard error, or by half of one and makes or unmakes its clearness."""
+        """Warns where one user moves the effect by 1.5 standard errors, or by one and makes or unmakes its clearness."""
         name = "outlier_influence"
         dropped = [one for metric in plan.metrics for one in _each_dropped(plan, gathered, metric)]
         if not dropped:
