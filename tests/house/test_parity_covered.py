@@ -58,6 +58,7 @@ TESTED = {
     "effects/earlier.py": "test_experiments.py",
     "effects/exposed.py": "test_experiments.py",
     "effects/running_totals.py": "test_experiments.py",
+    "effects/survival_query.py": "test_experiments.py",
     "effects/assignment.py": "test_assignment.py",
     "engine/engine.py": "test_steps.py",
     "engine/expression.py": "test_simulated.py",

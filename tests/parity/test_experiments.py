@@ -18,7 +18,10 @@ from headwater.core.table import Column, Kind
 from headwater.effects.day_totals import DayTotal
 from headwater.effects.earlier import earlier_arms
 from headwater.effects.exposed import Exposed, read_exposed
+from headwater.effects.gather import gather
+from headwater.effects.metric import Metric
 from headwater.effects.running_totals import RunningTotals, running_totals, units_of
+from headwater.effects.units import Units
 from headwater.engine.engine import Engine
 from headwater.engine.sql import shim, sql
 from headwater.ledgers.build import build_ledger
@@ -127,6 +130,14 @@ def test_exposures_and_running_totals_are_the_same(
     assert duckdb == spark
     assert duckdb[2][1] >= 1
     assert duckdb[2][3]["n_elsewhere/y: a/a"] >= 1
+
+
+def survival_of(engine: Engine, running: RunningTotals) -> list[tuple[Any, ...]]:
+    columns = {"arm": Kind.TEXT, "bought_on": Kind.INTEGER, "observed_days": Kind.INTEGER}
+    units = Units(rows=sql("({u})", u=units_of(running)), columns=columns, arm="arm")
+    metric = Metric(name="m", kind="time_to_event", outcome="bought_on", over="observed_days", days=(0, 5))
+    states = gather(engine, units, metrics=[metric]).metrics["m"].survival
+    return [(s.arm, s.days.tolist(), s.events.tolist(), s.censored.tolist()) for s in states]
 
 
 def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

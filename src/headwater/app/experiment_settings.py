@@ -78,10 +78,12 @@ class MetricSettings(_Section):
             raise ValueError(
                 "only a guardrail has a margin; write part = 'guardrail', or leave the margin out"
             )
-        if (self.days is not None) != (self.kind == "retention"):
+        if self.days is None and self.kind == "retention":
             raise ValueError(
-                "days = [7], or [7, 13] for any of days 7 to 13, says when a user of kind = 'retention' must be back; no other kind has it"
+                "a retention needs days = [7], or [7, 13] for any of days 7 to 13, on which a user must be back"
             )
+        if self.days is not None and self.kind not in {"retention", "time_to_event"}:
+            raise ValueError(f"days is of kind = 'retention' and 'time_to_event', not of '{self.kind}'")
         if self.days is not None and self.days != sorted(self.days):
             raise ValueError(f"days = {self.days} runs backwards; write the earlier day first")
         return self
@@ -247,6 +249,10 @@ def _require_columns(
             do = f'Add it to the source: keep = ["{column}"].'
             raise _wrong(given, f"names '{column}', which '{source.name}' does not keep", do)
     for name, metric in given.metrics.items():
+        if metric.kind == "time_to_event" and given.window is None:
+            raise _wrong(
+                given, f"asks a time to an event in {name} and has no window", 'Write window = "14d".'
+            )
         if metric.kind in {"retention", "time_to_event"} and metric.outcome not in own:
             what = f"asks {metric.kind} of '{metric.outcome}' in {name}, which is no measure"
             raise _wrong(given, what, near_miss(metric.outcome, own))

@@ -156,6 +156,8 @@ def _asked(given: ExperimentSettings) -> _Asked:
         changed, needed = _in_columns(replace(metric, covariates=covariates), window)
         metrics.append(changed)
         looked_at = [*named, *(c for e in covariates for c in columns_of(e))]
+        if needed:
+            looked_at = looked_at[len(named) :]  # the outcome is a column of its own
         for total in (*needed, *(_total(c, window, as_days(given.before)) for c in looked_at)):
             if total is not None:
                 totals[total.name] = total
@@ -185,7 +187,8 @@ def _in_columns(metric: Metric, window: int | None) -> tuple[Metric, tuple[DayTo
     if metric.kind == "time_to_event":
         column = f"{metric.outcome}{FIRST_DAY}"
         first_day = DayTotal(name=column, measure=metric.outcome, end=window, is_first_day=True)
-        return replace(metric, outcome=column, over=_OBSERVED), (first_day,)
+        days = None if window is None else (0, window - 1)
+        return replace(metric, outcome=column, over=_OBSERVED, days=days), (first_day,)
     return metric, ()
 
 

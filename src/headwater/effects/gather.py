@@ -10,6 +10,7 @@ from headwater.effects.gathered import Gathered
 from headwater.effects.kind import METRIC_KINDS
 from headwater.effects.metric import Metric
 from headwater.effects.moment_query import MomentRows, Summed, Wanted, centers_of, moment_query, sum_up
+from headwater.effects.survival_query import with_survival
 from headwater.effects.units import Units, value_of
 from headwater.effects.user_rows import with_user_rows
 from headwater.engine.engine import Engine
@@ -48,7 +49,7 @@ def gather(engine: Engine, units: Units, *, metrics: Sequence[Metric], arms: Seq
     gathered = Gathered(
         groups=found.groups,
         n_users=found.n_users,
-        metrics=found.states,
+        metrics=with_survival(engine, rows, units, metrics, found.states),
         findings=met.findings,
         sql=text,
         facts={**met.facts, **_imputed(found)},

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from headwater.core.finding import Finding
 from headwater.numerics.moments import Moments
 
-__all__ = ["ArmRows", "Gathered", "Group", "MetricState", "QuantileState"]
+__all__ = ["ArmRows", "Gathered", "Group", "MetricState", "QuantileState", "SurvivalState"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,20 @@ class ArmRows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SurvivalState:
+    """Days to an event in one arm: users with it, and users last seen without it, on each of ``days``, shape (k,), rising.
+
+    Day 0 is that of the exposure. ``horizon`` is the number of days that count; None: not declared.
+    """
+
+    arm: str
+    days: NDArray[np.int64]
+    events: NDArray[np.int64]
+    censored: NDArray[np.int64]
+    horizon: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MetricState:
     """What a metric has to go by.
 
@@ -68,6 +82,8 @@ class MetricState:
         Of a quantile metric: its state in each arm.
     rows
         Of a metric by permutation or bootstrap: the users of each arm, those with a missing outcome left out.
+    survival
+        Of a time to an event: its state in each arm.
     """
 
     columns: tuple[str, ...]
@@ -78,6 +94,7 @@ class MetricState:
     largest: NDArray[np.float64] | None = None
     quantiles: tuple[QuantileState, ...] = ()
     rows: tuple[ArmRows, ...] = ()
+    survival: tuple[SurvivalState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

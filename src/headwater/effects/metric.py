@@ -36,11 +36,13 @@ class Metric:
     outcome
         A column, or an expression over the columns of a user's row, such as ``"gmv_30d"`` or ``"orders > 0"``.
     over
-        The denominator of a ratio, or the step before of a funnel step: a column or expression.
+        The denominator of a ratio, the step before of a funnel step, or, of a time to an event, for how many days the
+        user has been observed: a column or expression.
     share
         Of a quantile: which, 0 to 1 (0.9).
     days
         Of retention: the first and last day since exposure, day 0 that of exposure, on any of which a user must be back.
+        Of a time to an event: 0 and the last day that counts.
     covariates
         Columns known before exposure that explain the outcome: CUPED and its kin.
     winsorize
