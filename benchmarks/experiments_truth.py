@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from headwater.core.finding import Finding
 from headwater.effects.compared import RANDOMIZED
-from headwater.effects.gathered import Gathered, Group, MetricState, QuantileState
+from headwater.effects.gathered import ArmRows, Gathered, Group, MetricState, QuantileState
 from headwater.effects.metric import Metric
 from headwater.effects.plan import Arm, Plan, StopRule
 from headwater.effects.simulate_on_history import Tally, tally_of
 from headwater.effects.stopping import STOPPING
+from headwater.effects.triggered import TRIGGERED, UNTRIGGERED
 from headwater.numerics.effect import Effect, effect_of
 from headwater.numerics.group_sequential import fixed_drift, naive_bound
 from headwater.numerics.moments import Moments, of_rows
@@ -38,6 +39,8 @@ ALPHA, POWER, N_LOOKS = 0.05, 0.8, 14
 BOUNDS = 0.999  # some 40 shares are looked at together
 RULES = ("fixed", "group_sequential", "confidence_sequence", "msprt", "naive peeker")
 EXACT_RULES = {"fixed", "group_sequential"}  # spend all of alpha; the others spend at most it
+ROW_METHODS = ("permutation", "bootstrap")  # draw users again: fewer users and runs
+ROW_USERS, ROW_RUNS = 1000, 10  # users of both arms at most, and one run of so many
 LOST_TO_LOOKS = 0.03  # what the group sequential rule may cost in power
 
 
@@ -116,7 +119,7 @@ def _towns(rng: np.random.Generator, n: int) -> Users:
 @cache
 def worlds() -> tuple[World, ...]:
     """The four worlds, with their true values."""
-    by_means = ("welch", "cuped", "ml_covariate", "post_stratified", "cluster_robust")
+    by_means = ("welch", "cuped", "ml_covariate", "post_stratified", "cluster_robust", "diluted")
     mean, ratio = Metric(name="y", outcome="y"), Metric(name="y", kind="ratio", outcome="y", over="over")
     quantile = Metric(name="y", kind="quantile", outcome="y", share=0.95)
     per_session = (np.exp(0.125) + 2 * np.exp(0.5)) * np.exp(0.32) / (1 + 2 * np.exp(0.125))
@@ -157,15 +160,21 @@ class EstimatorTruth:
 
 
 def estimators(
-    world: World, *, n_runs: int, rng: np.random.Generator, effect: float = 0.1
+    world: World,
+    *,
+    n_runs: int,
+    rng: np.random.Generator,
+    effect: float = 0.1,
+    methods: tuple[str, ...] = (),
 ) -> list[EstimatorTruth]:
-    """Every estimator on the same runs: no effect, and the arm's outcomes raised by a share."""
+    """Every estimator on the same runs (or ``methods`` on smaller ones): no effect, and the arm's outcomes raised by a share."""
+    n_users = min(world.n_users, ROW_USERS) if methods else world.n_users
     alarms: dict[tuple[str, str], list[bool]] = {}
     covered: dict[tuple[str, str], list[bool]] = {}
     for _ in range(n_runs):
-        users = world.draw(rng, world.n_users)
-        arm = np.repeat([0, 1], world.n_users // 2)
-        for metric, method, plain, moved, truth in _cases(world, users, arm, effect):
+        users = world.draw(rng, n_users)
+        arm = np.repeat([0, 1], n_users // 2)
+        for metric, method, plain, moved, truth in _cases(world, users, arm, effect, methods=methods):
             key = (metric.kind, method)
             for gathered, at, found in ((plain, 0.0, alarms), (moved, truth, covered)):
                 effect_found = _estimated(metric, method, gathered)
@@ -183,23 +192,32 @@ def estimators(
 
 
 def _cases(
-    world: World, users: Users, arm: NDArray[np.intp], effect: float
+    world: World, users: Users, arm: NDArray[np.intp], effect: float, *, methods: tuple[str, ...]
 ) -> Iterator[tuple[Metric, str, Gathered, Gathered, float]]:
-    raised = {**users.columns, "y": users.columns["y"] * (1 + effect * arm)}
     as_mean = replace(world.metric, kind="mean") if world.metric.kind == "proportion" else world.metric
-    for method in world.methods:
-        metric = world.metric if method in {"welch", "post_stratified", "cluster_robust"} else replace(
-            world.metric, covariates=("predicted_y",) if method == "ml_covariate" else ("past",)
-        )  # fmt: skip
+    for method in methods or world.methods:
+        touched = users.stratum if method == "diluted" else np.ones_like(arm)
+        raised = {**users.columns, "y": users.columns["y"] * (1 + effect * arm * touched)}
+        covariates = {"ml_covariate": ("predicted_y",), "cuped": ("past",), "diluted": ("past",)}.get(
+            method, ()
+        )
+        metric = replace(as_mean, covariates=covariates)
         plain = _gathered(metric, users.columns, users.stratum, arm, method)
-        moved = _gathered(replace(as_mean, covariates=metric.covariates), raised, users.stratum, arm, method)
-        truth = effect * world.value
-        yield replace(metric, kind=as_mean.kind), method, plain, moved, truth
-    if world.quantile is not None:
+        moved = _gathered(metric, raised, users.stratum, arm, method)
+        truth = effect * (_touched_part(world.draw) if method == "diluted" else world.value)
+        yield metric, method, plain, moved, truth
+    if world.quantile is not None and not methods:
         metric, value = world.quantile
         plain = _quantiles(metric, users, arm, np.zeros(2))
         moved = _quantiles(metric, users, arm, np.array([0.0, effect]))
         yield metric, "order_statistics", plain, moved, effect * value
+
+
+@cache
+def _touched_part(draw: Callable[[np.random.Generator, int], Users]) -> float:
+    """What users of stratum 1 bring to the metric of everyone, of three million users."""
+    users = draw(np.random.default_rng(0), 3_000_000)
+    return float((users.columns["y"] * users.stratum).sum() / users.columns["over"].sum())
 
 
 def _gathered(
@@ -211,11 +229,19 @@ def _gathered(
 ) -> Gathered:
     names = (metric.outcome, *((metric.over,) if metric.over else ()), *metric.covariates)
     values = np.column_stack([columns[n] for n in names])
-    own = stratum if method == "post_stratified" else np.zeros_like(stratum)
+    own = stratum if method in {"post_stratified", "diluted"} else np.zeros_like(stratum)
     n_strata = int(own.max()) + 1
     moments = of_rows(values, groups=arm * n_strata + own, n_groups=2 * n_strata)
-    groups = tuple(Group(arm=a, stratum=str(s)) for a in ("a", "b") for s in range(n_strata))
-    state = MetricState(columns=names, moments=moments, n_missing=np.zeros(len(groups), dtype=np.int64))
+    strata = (UNTRIGGERED, TRIGGERED) if method == "diluted" else ("0", "1")[:n_strata]
+    groups = tuple(Group(arm=a, stratum=s) for a in ("a", "b") for s in strata)
+    state = MetricState(
+        columns=names,
+        moments=moments,
+        n_missing=np.zeros(len(groups), dtype=np.int64),
+        rows=tuple(ArmRows(arm=a, values=values[arm == i]) for i, a in enumerate(("a", "b")))
+        if method in ROW_METHODS
+        else (),
+    )
     return Gathered(groups=groups, n_users=moments.n.astype(np.int64), metrics={metric.name: state})
 
 
@@ -347,7 +373,7 @@ def report(
     lines = [
         "# Experiments whose truth is known",
         "",
-        f"`python benchmarks/experiments_truth.py`: {n_runs:,} runs of each estimator, {looked_at:,} of each stop rule, {seconds:,.0f} s on {platform.machine()}, Python {platform.python_version()}; other work on the machine was not excluded. Nominal error {ALPHA:.0%}; bounds are exact binomial ones at {BOUNDS:.1%}.",
+        f"`python benchmarks/experiments_truth.py`: {n_runs:,} runs of each estimator (permutation and bootstrap: {n_runs // ROW_RUNS:,} runs of at most {ROW_USERS:,} users), {looked_at:,} of each stop rule, {seconds:,.0f} s on {platform.machine()}, Python {platform.python_version()}; other work on the machine was not excluded. Nominal error {ALPHA:.0%}; bounds are exact binomial ones at {BOUNDS:.1%}.",
         "",
         about,
         "",
@@ -386,6 +412,7 @@ def main() -> None:
     for world, seed in zip(worlds(), np.random.SeedSequence(given.seed).spawn(4), strict=True):
         rng = np.random.default_rng(seed)
         estimated += estimators(world, n_runs=given.runs, rng=rng)
+        estimated += estimators(world, n_runs=given.runs // ROW_RUNS, rng=rng, methods=ROW_METHODS)
         if world.name != "towns":
             ruled += stop_rules(world, n_runs=given.looked_at, rng=rng, n_a_day=world.n_users // 28)
         print(f"{world.name}: {time.perf_counter() - began:.0f} s", flush=True)
