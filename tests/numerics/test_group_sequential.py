@@ -20,7 +20,8 @@ from headwater.numerics.group_sequential import (
 QUADRATURE_ATOL = 2e-5  # scipy integrates the multivariate normal by quasi-Monte Carlo
 EXACT = 1e-9
 N_RUNS = 200_000
-RATIO_RTOL = 0.004  # interpolated p against its root
+RATIO_RTOL = 0.004  # interpolated p against its root, where it decides nothing
+CORRECTED_RTOL = 1e-6
 
 
 def _walks(shares: np.ndarray, drift: float, rng: np.random.Generator) -> np.ndarray:
@@ -109,7 +110,7 @@ def test_repeated_p_against_the_root_it_stands_for():
     assert p(bound + 1e-9) < alpha < p(bound - 1e-9)
     for z in (0.8, 1.5, 2.3, 3.7, 5.1):
         exact = optimize.brentq(lambda a, z=z: spending_bounds(shares, alpha=a)[-1] - z, 1e-10, 0.9999)
-        assert p(z) == pytest.approx(exact, rel=RATIO_RTOL)
+        assert p(z) == pytest.approx(exact, rel=RATIO_RTOL if z in {0.8, 1.5, 5.1} else CORRECTED_RTOL)
     assert p(-2.3) == p(2.3)
     assert p(0.0) == 1.0
 

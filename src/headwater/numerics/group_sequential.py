@@ -45,6 +45,7 @@ _PANEL_NODES, _PANEL_WIDTH = (
     4.0,
 )  # Gauss-Legendre nodes in a panel of so many standard deviations of a step
 _BAND = 8.5
+_DECIDING = (1.2, 4.0)  # normal quantiles between which verdicts fall: p from 0.23 to 6e-5
 _SHAPES = {"power": 2.0, "hwang_shih_decani": -4.0}
 _root_of: Any = optimize.brentq  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(_PANEL_NODES)
@@ -272,24 +273,30 @@ def repeated_p(
     """From Z at the last of ``shares`` to the least error rate whose bound there it would reach (two-sided).
 
     Exact at ``alpha``, so that p lies below it exactly where the bound is passed; between a dozen error rates the
-    matching normal quantile, nearly a straight line in the bound, is interpolated. No p below 3e-12 is told apart.
+    matching normal quantile, nearly a straight line in the bound, is interpolated, and where p may decide it is
+    corrected by the bounds of its own error rate. No p below 3e-12 is told apart.
     """
     own = naive_bound(alpha)
     grid = np.array([0.02, 0.15, 0.4, 0.7, 1.0, 1.4, 1.8, 2.3, 3.0, 4.0, 5.4, 6.97])
     quantiles = np.sort(np.append(grid[np.abs(grid - own) > 0.02], own))
-    rates = 2 * np.asarray(special.ndtr(-quantiles), dtype=np.float64)
-    at = np.array(
-        [
-            spending_bounds(shares, alpha=float(a), spending=spending, shape=shape, is_last=is_last)[-1]
-            for a in rates
-        ]
-    )
-    between = interpolate.PchipInterpolator(at, quantiles)
+
+    def bound(quantile: float) -> float:
+        rate = 2 * float(special.ndtr(-quantile))
+        return float(spending_bounds(shares, alpha=rate, spending=spending, shape=shape, is_last=is_last)[-1])
+
+    at = np.array([bound(q) for q in quantiles])
+    between: Any = interpolate.PchipInterpolator(at, quantiles)
+    slope = between.derivative()
 
     def p(z: float) -> float:
-        if abs(z) < at[0]:
+        size = min(abs(z), float(at[-1]))
+        if size < at[0]:
             return 1.0
-        return float(2 * special.ndtr(-between(min(abs(z), at[-1]))))
+        quantile = float(between(size))
+        if _DECIDING[0] < quantile < _DECIDING[1]:
+            for _ in range(2):
+                quantile += (size - bound(quantile)) * float(slope(size))
+        return float(2 * special.ndtr(-quantile))
 
     return p
 

@@ -95,6 +95,18 @@ def test_interval_and_p_value_agree_at_every_look(rule):
         assert reading.p_of(reading.reach * 1.0001) < 0.05 < reading.p_of(reading.reach * 0.9999)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_a_stricter_test_of_several_agrees_with_the_p_value_of_the_plan(rule):
+    """A correction tests at another error rate: its interval and the p-value must not disagree."""
+    plan = _plan(method=rule, n_users=N, looks=(0.25, 0.5, 0.75, 1.0))
+    p_of = _read(plan, n_users=5000).p_of
+    for alpha in (0.05 / 2, 0.05 / 7, 0.1):
+        reach = _read(plan, n_users=5000, alpha=alpha).reach
+        assert p_of is not None
+        assert reach is not None
+        assert p_of(reach * 1.0001) < alpha < p_of(reach * 0.9999)
+
+
 def test_group_sequential_at_planned_looks_has_the_bounds_of_sas_seqdesign():
     plan = _plan(method="group_sequential", n_users=N, looks=(0.25, 0.5, 0.75, 1.0))
     reach = [_read(plan, n_users=int(N * s)).reach for s in plan.stop.looks]

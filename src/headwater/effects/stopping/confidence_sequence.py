@@ -34,7 +34,7 @@ class ConfidenceSequence:
             return Reading(
                 may_decide=False, reach=None, p_of=None, method="confidence sequence, before anybody"
             )
-        ratio = tuned_ratio(alpha) * share
+        ratio = tuned_ratio(plan.alpha) * share
         return Reading(
             may_decide=True,
             reach=mixture_reach(ratio, alpha),

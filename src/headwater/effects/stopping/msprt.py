@@ -33,7 +33,7 @@ class Msprt:
         share = n_users / plan.stop.n_users
         if share <= 0:
             return Reading(may_decide=False, reach=None, p_of=None, method="mSPRT, before anybody")
-        ratio = fixed_drift(alpha=alpha, power=plan.power) ** 2 * share
+        ratio = fixed_drift(alpha=plan.alpha, power=plan.power) ** 2 * share
         return Reading(
             may_decide=True,
             reach=mixture_reach(ratio, alpha),
