@@ -60,6 +60,10 @@ def test_a_treatment_that_loses_users_from_the_start_planted_fault(plan, of_coun
     assert "'treatment' is short" in finding.what
     assert "from the first day on" in finding.what
     assert "redirect" in finding.do
+    for check in CHECKS[1:]:  # no day and no segment has a fault of its own
+        result = check.check(plan, data)
+        assert result.findings == ()
+        assert result.p_value > 0.001 or "see sample_ratio" in result.about
 
 
 def test_one_day_that_lost_controls_planted_fault(plan, of_counts, rng):

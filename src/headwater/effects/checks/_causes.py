@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headwater.effects.check import LEVEL
-from headwater.effects.checks._counts import Counts, arm_counts, counts_by
+from headwater.effects.checks._counts import ALIKE, Counts, arm_counts, counts_by
 from headwater.effects.gathered import Gathered
 from headwater.effects.plan import Plan
 from headwater.numerics.sample_ratio import homogeneity, srm
 
 __all__ = ["Causes", "causes"]
-
-ALIKE = 0.05  # parts whose mismatch differs less surely than this are taken as alike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,13 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from headwater.effects.check import LEVEL
 from headwater.effects.gathered import Gathered, Group
 from headwater.effects.plan import Plan
-from headwater.numerics.sample_ratio import srm_of_groups
+from headwater.numerics.sample_ratio import homogeneity, srm, srm_of_groups
 
 __all__ = [
+    "ALIKE",
     "LEAST_EXPECTED",
     "Counts",
     "arm_counts",
@@ -23,6 +25,7 @@ __all__ = [
     "stratum_of",
 ]
 
+ALIKE = 0.05  # parts whose shares differ less surely than this are taken as alike
 LEAST_EXPECTED = 20  # users expected in every arm, below which chi-square is no guide
 
 
@@ -43,6 +46,11 @@ class Counts:
     def p_least(self) -> float:
         """The smallest, by Bonferroni."""
         return float(self.p_adjusted.min())
+
+    def follows(self, plan: Plan) -> bool:
+        """Whether the shares fail over all, and are alike in all parts: then no part has a fault of its own."""
+        share = [arm.share for arm in plan.arms]
+        return srm(self.n.sum(axis=0), share)[1] < LEVEL and homogeneity(self.n)[1] > ALIKE
 
 
 def arm_counts(plan: Plan, gathered: Gathered) -> NDArray[np.int64]:

@@ -31,6 +31,9 @@ class SampleRatioByDay:
             )
         p = days.p_least
         about = f"{len(days.parts)} days, the least even p = {p:.2g} (by Bonferroni)"
+        if p < LEVEL and days.follows(plan):
+            about = f"{about}, on every day about as over all: see sample_ratio"
+            return CheckResult(name=name, about=about, ran=True, p_value=p)
         if p >= LEVEL:
             return CheckResult(name=name, about=about, ran=True, p_value=p)
         worst = int(np.argmin(days.p))

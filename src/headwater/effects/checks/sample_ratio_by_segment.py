@@ -29,6 +29,9 @@ class SampleRatioBySegment:
             return CheckResult(name=name, about="fewer than two segments with enough users", ran=False)
         p = segments.p_least
         about = f"{len(segments.parts)} segments, the least even p = {p:.2g} (by Bonferroni)"
+        if p < LEVEL and segments.follows(plan):
+            about = f"{about}, in every segment about as over all: see sample_ratio"
+            return CheckResult(name=name, about=about, ran=True, p_value=p)
         if p >= LEVEL:
             return CheckResult(name=name, about=about, ran=True, p_value=p)
         worst = int(np.argmin(segments.p))
