@@ -12,7 +12,7 @@ from headwater.app.study import Study
 from headwater.effects.facts import N_CROSSED, fact_key
 from headwater.effects.gather import gather
 from headwater.effects.metric import Metric
-from headwater.effects.triggered import triggered_part
+from headwater.effects.triggered import triggered_part, triggered_units
 from headwater.engine.sql import sql
 
 SETTINGS = """
@@ -112,6 +112,9 @@ def test_units_are_what_a_person_would_work_out(tmp_path: Path) -> None:
     gathered = gather(study.engine, data.units, metrics=data.plan.metrics, arms=("control", "treatment"))
     assert {g.stratum for g in gathered.groups} == {"triggered | Rome", "untriggered | Oslo"}
     assert triggered_part(gathered).users_of("control") == 2
+    touched = gather(study.engine, triggered_units(data.units), metrics=data.plan.metrics)
+    assert (touched.users_of("control"), touched.users_of("treatment")) == (2, 1)
+    assert {g.stratum for g in touched.groups} == {"Rome"}
     waited = {s.arm: (s.days.tolist(), s.events.tolist(), s.censored.tolist()) for s in gathered.metrics["waited"].survival}  # fmt: skip
     assert waited == {"control": ([0, 2], [1, 0], [0, 1]), "treatment": ([2], [0], [2])}
     study.engine.close()

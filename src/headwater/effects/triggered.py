@@ -10,8 +10,17 @@ from numpy.typing import NDArray
 
 from headwater.effects.facts import N_ASSIGNED, fact_key
 from headwater.effects.gathered import Gathered, MetricState
+from headwater.effects.units import Units
+from headwater.engine.sql import name, sql
 
-__all__ = ["TRIGGERED", "UNTRIGGERED", "is_triggered_analysis", "triggered_part", "untriggered_part"]
+__all__ = [
+    "TRIGGERED",
+    "UNTRIGGERED",
+    "is_triggered_analysis",
+    "triggered_part",
+    "triggered_units",
+    "untriggered_part",
+]
 
 TRIGGERED, UNTRIGGERED = "triggered", "untriggered"
 _BETWEEN = " | "
@@ -20,6 +29,13 @@ _BETWEEN = " | "
 def is_triggered_analysis(gathered: Gathered) -> bool:
     """Whether the first stratum says who was triggered, and some were not."""
     return {TRIGGERED, UNTRIGGERED} <= {g.stratum.split(_BETWEEN)[0] for g in gathered.groups}
+
+
+def triggered_units(units: Units) -> Units:
+    """The units whose experience could differ, of units whose first stratum says so: what to gather of metrics that moments do not serve."""
+    mark, *strata = units.strata
+    rows = sql("(SELECT * FROM {r} r WHERE {m} = {t})", r=units.rows, m=name(mark), t=TRIGGERED)
+    return replace(units, rows=rows, strata=tuple(strata))
 
 
 def triggered_part(gathered: Gathered) -> Gathered:
@@ -45,13 +61,13 @@ def _part(gathered: Gathered, which: str, *, facts: Mapping[str, float]) -> Gath
             for i, names in zip(kept, rest, strict=True)
         ),
         n_users=gathered.n_users[at],
-        metrics={name: _of(state, at) for name, state in gathered.metrics.items()},
+        metrics={metric: _of(state, at) for metric, state in gathered.metrics.items()},
         facts=facts,
     )
 
 
 def _of(state: MetricState, at: NDArray[np.intp]) -> MetricState:
-    """Some groups of a metric; order statistics are of all users, and are left out."""
+    """Some groups of a metric; what is of an arm as a whole (order statistics, survival, rows) is left out."""
     return replace(
         state,
         moments=state.moments.of(at),
@@ -59,4 +75,6 @@ def _of(state: MetricState, at: NDArray[np.intp]) -> MetricState:
         n_capped=None if state.n_capped is None else state.n_capped[at],
         largest=None if state.largest is None else state.largest[at],
         quantiles=(),
+        rows=(),
+        survival=(),
     )
