@@ -10,6 +10,7 @@ import pytest
 from pyarrow import csv, parquet
 from typer.testing import CliRunner
 
+import headwater as hw
 from headwater.app.cli.program import app
 from headwater.app.design_file import DesignAsked, design_file
 from headwater.app.experiment_settings import read_plan
@@ -104,6 +105,16 @@ def test_clusters_inflate_by_how_alike_their_users_are(engine, tmp_path):
     size = N / 300
     cv = np.sqrt(size) / size  # cities are drawn: sizes are nearly Poisson
     assert metric.history.inflation == pytest.approx(1 + ((1 + cv**2) * size - 1) * 0.2, rel=0.15)
+
+
+def test_a_frame_is_designed_as_its_file_is(engine, folder, users):
+    by_file = design_file(engine, folder / "users.parquet", ASKED)
+    by_frame = hw.design(
+        users, outcomes="revenue", covariates=["past"], effect=0.1, unit="uid", day="seen", threads=1
+    )
+    assert by_frame.n_users == by_file.n_users
+    with pytest.raises(UsageError, match=r"design.unknown_argument"):
+        hw.design(users, outcome="revenue")
 
 
 def test_without_arrivals_the_duration_is_not_known(engine, folder):

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
+from headwater.app.experiment_file import as_file
 from headwater.core.errors import ConfigError, UsageError, near_miss
 from headwater.core.finding import Finding
 from headwater.core.table import Kind
-from headwater.effects.design import design
+from headwater.effects.design import design as design_of
 from headwater.effects.designed import Design
 from headwater.effects.gather import gather
 from headwater.effects.history import Arrivals, MetricHistory, cluster_inflation_of, history_of
@@ -24,11 +27,12 @@ from headwater.effects.plan import Arm, Plan
 from headwater.effects.read_units import Columns, Roles, read_columns, units_of_columns
 from headwater.effects.simulate_on_history import HistorySimulation, simulate_on_history
 from headwater.effects.units import Units, value_of
+from headwater.engine.duckdb import DuckDB
 from headwater.engine.engine import Engine
 from headwater.engine.expression import compile_expression
 from headwater.engine.sql import Sql, commas, name, shim, sql
 
-__all__ = ["DesignAsked", "design_file", "simulate_file"]
+__all__ = ["DesignAsked", "design", "design_file", "simulate_file"]
 
 _HALF = "half of history"  # both are read as one; the gathering wants two arms
 _MOST_SIMULATED = 1_000_000
@@ -86,6 +90,41 @@ class DesignAsked:
     time_zone: str = "UTC"
 
 
+def design(data: str | Path | Any, *, threads: int = 2, memory: str = "1500MB", **asked: Any) -> Design:
+    """An experiment designed from past users in a file or a frame.
+
+    Parameters
+    ----------
+    data
+        A path (CSV, JSON lines, Parquet, Excel), or a table of pyarrow, pandas or Polars: a row for each user.
+    **asked
+        As in ``DesignAsked``: ``outcomes=["revenue"]``, ``effects={"revenue": 0.02}``, ``day="first_seen"``, ``looks=4``.
+
+    Raises
+    ------
+    UsageError, ConfigError, SourceError, DataError
+        What is asked makes no sense, a column is not there, the file cannot be read.
+    """
+    known = DesignAsked.__dataclass_fields__
+    for unknown in set(asked) - set(known):
+        raise UsageError(
+            "design.unknown_argument",
+            what=f"There is no argument '{unknown}'.",
+            why="It would change nothing.",
+            do=near_miss(unknown, known),
+        )
+    made = dict(asked)
+    for one, value in asked.items():
+        if str(known[one].type).startswith("tuple"):
+            made[one] = (value,) if isinstance(value, str) else tuple(value)
+    with TemporaryDirectory() as folder:
+        engine = DuckDB(threads=threads, memory=memory, spill=Path(folder) / "spill")
+        try:
+            return design_file(engine, as_file(data, Path(folder)), DesignAsked(**made))
+        finally:
+            engine.close()
+
+
 def design_file(engine: Engine, path: Path, asked: DesignAsked) -> Design:
     """Read, gather once, design. Metrics whose spread is not known are left out with their finding."""
     units, metrics = _read(engine, path, asked)
@@ -106,7 +145,7 @@ def design_file(engine: Engine, path: Path, asked: DesignAsked) -> Design:
         power=asked.power,
         window_days=asked.window_days,
     )
-    made = design(
+    made = design_of(
         plan,
         histories,
         effects={m.name: asked.effects.get(m.name, asked.effect) for m in metrics},

@@ -25,7 +25,7 @@ from headwater.effects.scorecard import Scorecard
 from headwater.engine.duckdb import DuckDB
 from headwater.engine.engine import Engine
 
-__all__ = ["Asked", "analyze_file", "estimate"]
+__all__ = ["Asked", "analyze_file", "as_file", "estimate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ def estimate(
     with TemporaryDirectory() as folder:
         engine = DuckDB(threads=threads, memory=memory, spill=Path(folder) / "spill")
         try:
-            return analyze_file(engine, _as_file(data, Path(folder)), given, today=day)
+            return analyze_file(engine, as_file(data, Path(folder)), given, today=day)
         finally:
             engine.close()
 
@@ -159,7 +159,8 @@ def _asked(given: Mapping[str, Any]) -> Asked:
     return Asked(**made)
 
 
-def _as_file(data: str | Path | Any, folder: Path) -> Path:
+def as_file(data: str | Path | Any, folder: Path) -> Path:
+    """The path given, or that of a frame written into ``folder``."""
     if isinstance(data, str | Path):
         return Path(data)
     table = data if isinstance(data, pa.Table) else _arrow(data)

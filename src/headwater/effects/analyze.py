@@ -86,7 +86,7 @@ def _unplanned(plan: Plan) -> tuple[Finding, ...]:
             severity=Severity.WARN,
             what=f"No plan was written down before: all {len(plan.metrics)} metrics were named at the analysis.",
             why="Metrics, users and the day of the end can be chosen, knowingly or not, until something is clear; the error rates hold only for what was fixed before.",
-            do="Treat it as a suggestion. Next time write the plan first: headwater experiment plan.",
+            do="Treat it as a suggestion. Next time write the plan first: headwater experiment design --plan.",
         ),
     )
 
