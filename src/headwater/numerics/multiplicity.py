@@ -17,7 +17,7 @@ from headwater.core.errors import UsageError, near_miss
 __all__ = ["PROCEDURES", "adjusted", "gated", "rates"]
 
 Floats = NDArray[np.float64]
-_HALVINGS = 60
+_HALVINGS = 32
 
 
 def adjusted(p_values: Sequence[float] | Floats, *, how: str = "holm") -> Floats:
@@ -59,8 +59,10 @@ def rates(p_values: Sequence[float] | Floats, *, alpha: float, how: str = "holm"
     """
     p = np.array(p_values, dtype=np.float64)
     found = np.empty_like(p)
+    if how == "none":
+        return np.full_like(p, alpha)
     for i, own in enumerate(p):
-        low, high = 0.0, 1.0
+        low, high = 0.0, alpha
         for _ in range(_HALVINGS):
             p[i] = (low + high) / 2
             if adjusted(p, how=how)[i] <= alpha:
