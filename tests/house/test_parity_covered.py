@@ -89,6 +89,7 @@ GAPS = {
     "contracts/spellings.py": "profile, infer and init look at files with DuckDB",
     "contracts/trial.py": "profile, infer and init look at files with DuckDB",
     "contracts/unseen.py": "rules and repairs are compiled before any data are seen, and never run there",
+    "effects/added_up.py": "one GROUP BY of units whose parts are compared",
     "effects/user_rows.py": "a selection of units whose parts are compared",
     "engine/duckdb.py": "the other engine itself",
     "engine/place_duckdb.py": "a DuckDB file is landed as Parquet by DuckDB",

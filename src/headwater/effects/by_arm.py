@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from headwater.core.finding import Finding, Severity
 from headwater.effects.compared import Compared
+from headwater.effects.facts import UNITS_ARE_CLUSTERS
 from headwater.effects.gathered import Gathered
 from headwater.effects.kind import METRIC_KINDS, SmoothKind
 from headwater.effects.metric import Metric
@@ -99,10 +100,12 @@ def pair_of(
     metric: Metric, gathered: Gathered, *, control: str, arm: str, stratified: bool = False
 ) -> ArmPair | Finding:
     """What a metric has of two arms; a blocking finding where the metric cannot be known in one of them."""
+    state = gathered.metrics[metric.name]
+    if gathered.facts.get(UNITS_ARE_CLUSTERS) and metric.over is None:
+        metric = replace(metric, kind="ratio", over=state.columns[1])
     kind = METRIC_KINDS.load(metric.kind)()
     if not isinstance(kind, SmoothKind):
         return _unfit(metric)
-    state = gathered.metrics[metric.name]
     arms = tuple(dict.fromkeys(group.arm for group in gathered.groups))
     stratum_of = _strata(gathered) if stratified else ["" for _ in gathered.groups]
     strata = tuple(sorted(set(stratum_of)))

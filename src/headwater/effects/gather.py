@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from headwater.effects.added_up import added_up
 from headwater.effects.arms_met import arms_met
 from headwater.effects.gathered import Gathered
 from headwater.effects.kind import METRIC_KINDS
@@ -34,6 +35,11 @@ def gather(engine: Engine, units: Units, *, metrics: Sequence[Metric], arms: Seq
     ConfigError
         A metric names a column that is not there (``expression.refused``), or is no number (``metric.not_a_number``).
     """
+    if units.is_long or units.cluster is not None:
+        with added_up(engine, units, metrics=metrics) as rows_of_units:
+            return rows_of_units.named(
+                gather(engine, rows_of_units.units, metrics=rows_of_units.metrics, arms=arms)
+            )
     met = arms_met(engine, units, arms=arms)
     rows = MomentRows(
         rows=units.rows,
