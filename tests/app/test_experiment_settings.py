@@ -62,5 +62,5 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, before: str, after:
 
 
 def test_a_plan_that_is_not_there_is_told(tmp_path: Path):
-    with pytest.raises(ConfigError, match="experiment plan"):
+    with pytest.raises(ConfigError, match="experiment design"):
         read_plan(tmp_path / "none.toml")
