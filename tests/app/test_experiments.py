@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -25,6 +27,7 @@ from headwater.effects.choose_method import method_for
 from headwater.effects.compared import Compared
 from headwater.effects.gather import gather
 from headwater.effects.gathered import Gathered
+from headwater.effects.running_totals import units_of
 from headwater.numerics.effect import Effect, effect_of
 from headwater.numerics.sample_ratio import srm
 from headwater.simulate.trials import CHECKOUT, CIRCLE, FEED, ONBOARDING, PUSH, TRIALS, WATCH, Trial
@@ -43,6 +46,7 @@ arm = "arm"
 user = "user_id"
 at = "at"
 time_zone = "UTC"
+keep = ["circle"]
 
 [measures]
 spend = { sum = "amount_usd", unit = "USD", where = "event == 'purchase'" }
@@ -63,6 +67,7 @@ def declared(trial: Trial) -> str:
 name = "{trial.name}"
 arms = {{ control = 0.5, treatment = 0.5 }}
 starts_on = {starts}
+{'cluster = "circle"' if trial.by_cluster else ""}
 stop = {{ ends_on = {ends} }}
 
 [experiments.metrics]
@@ -78,6 +83,10 @@ buyers = {{ outcome = "purchases > 0", kind = "proportion" }}
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     make_world(folder, n_users=N_USERS, n_days=N_DAYS, seed=7)
+    for file in (folder / "exposures").iterdir():  # a circle is of 20 users in a row
+        rows = pq.read_table(file)
+        circles = [f"c{int(user[1:]) // 20}" for user in rows["user_id"].to_pylist()]
+        pq.write_table(rows.append_column("circle", pa.array(circles)), file)
     settings = folder / "headwater.toml"
     text = settings.read_text().replace("\n[measures]\n", SOURCE)
     text = re.sub(r"\[\[rules\]\]\n(.+\n)+", "", text)  # the world is clean, and the gate is tested elsewhere
@@ -93,7 +102,8 @@ def study(world: Path) -> Iterator[Study]:
 
 
 def gathered_of(study: Study, data: ExperimentData) -> Gathered:
-    return gather(study.engine, data.units, metrics=data.plan.metrics, arms=("control", "treatment"))
+    made = gather(study.engine, data.units, metrics=data.plan.metrics, arms=("control", "treatment"))
+    return replace(made, facts={**made.facts, **data.facts})
 
 
 def effect_in(data: ExperimentData, gathered: Gathered, name: str = "outcome") -> Effect:
@@ -121,6 +131,19 @@ def test_effects_lie_where_the_simulated_truth_says(world: Path, study: Study, t
         effect = effect_in(data, gathered, name)
         assert abs(effect.difference - truth["effect"]) < Z * effect.std_error
     assert effect_in(data, gathered).std_error < effect_in(data, gathered, "plain").std_error
+
+
+@pytest.mark.slow
+def test_what_was_drawn_by_circle_is_compared_by_circle(world: Path, study: Study) -> None:
+    """Everybody of a circle has one arm; the arms compared show the whole effect, of friends too."""
+    data, truth = read_experiment(study, CIRCLE.name), truth_of(world, CIRCLE)
+    gathered = gathered_of(study, data)
+    assert gathered.n_users.sum() < data.exposed.n_users / 3
+    effect = effect_in(data, gathered)
+    assert abs(effect.difference - truth["effect"]) < Z * effect.std_error
+    totals = study.engine.arrow(units_of(data.running)).to_pandas().groupby("arm")["engagements"]
+    by_hand = totals.mean()["treatment"] - totals.mean()["control"]
+    assert effect_in(data, gathered, "plain").difference == pytest.approx(by_hand)
 
 
 @pytest.mark.slow

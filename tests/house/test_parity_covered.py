@@ -75,6 +75,7 @@ TESTED = {
     "snapshots": "test_steps.py",
 }
 GAPS = {
+    "effects/clustered.py": "sums by cluster over units that are compared",
     "effects/triggered.py": "one condition over units that are compared",
     "app/experiments.py": "one join of tables that effects and models made, whose parts are compared",
     "effects/predicted_covariate.py": "a selection and a join of units whose parts are compared; predictions are made from Arrow on the driver",

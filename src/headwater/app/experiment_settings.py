@@ -249,6 +249,13 @@ def _require_columns(
             do = f'Add it to the source: keep = ["{column}"].'
             raise _wrong(given, f"names '{column}', which '{source.name}' does not keep", do)
     for name, metric in given.metrics.items():
+        if given.cluster is not None and metric.kind in {"quantile", "time_to_event"}:
+            do = "Take a mean, a share, a ratio, retention or a funnel step."
+            raise _wrong(
+                given,
+                f"is assigned by cluster and asks {metric.kind} in {name}, whose error goes by users",
+                do,
+            )
         if metric.kind == "time_to_event" and given.window is None:
             raise _wrong(
                 given, f"asks a time to an event in {name} and has no window", 'Write window = "14d".'

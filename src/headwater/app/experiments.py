@@ -17,10 +17,11 @@ from headwater.core.finding import Finding
 from headwater.core.sources import Sourced, SourceKind
 from headwater.core.span import as_days, day_of
 from headwater.core.table import Column, Kind, Purpose, Table
+from headwater.effects.clustered import clustered
 from headwater.effects.day_totals import ACTIVE_DAYS, DayTotal
 from headwater.effects.earlier import earlier_arms
 from headwater.effects.exposed import Exposed, read_exposed
-from headwater.effects.facts import N_CROSSED, N_DELAYED, fact_key
+from headwater.effects.facts import N_CROSSED, N_DELAYED, UNITS_ARE_CLUSTERS, fact_key
 from headwater.effects.metric import Metric
 from headwater.effects.plan import Plan
 from headwater.effects.running_totals import RunningTotals, running_totals, units_of
@@ -73,12 +74,17 @@ def read_experiment(study: Study, experiment: str) -> ExperimentData:
     asked = _asked(given)
     running = _running(study, given, exposed, asked)
     predicted = tuple(_predicted(study, given, target) for target in asked.targets)
+    units, metrics = _units(study, given, running, predicted), asked.metrics
+    facts = _facts(exposed) | earlier_arms(study.engine, source.rows, exposed)
+    if given.cluster is not None:
+        units, metrics = clustered(units, metrics)
+        facts[UNITS_ARE_CLUSTERS] = 1.0
     return ExperimentData(
-        plan=replace(plan_of(given), metrics=asked.metrics),
-        units=_units(study, given, running, predicted),
+        plan=replace(plan_of(given), metrics=metrics),
+        units=units,
         exposed=exposed,
         running=running,
-        facts=_facts(exposed) | earlier_arms(study.engine, source.rows, exposed),
+        facts=facts,
         findings=(*exposed.findings, *running.findings),
     )
 

@@ -9,6 +9,7 @@ from headwater.effects.facts import UNITS_ARE_CLUSTERS
 from headwater.effects.gathered import Gathered
 from headwater.effects.kind import METRIC_KINDS, SmoothKind
 from headwater.effects.metric import Metric
+from headwater.effects.triggered import is_triggered_analysis
 
 __all__ = ["PREDICTED", "method_for", "method_name"]
 
@@ -33,7 +34,7 @@ def method_name(metric: Metric, gathered: Gathered) -> str:
     """The name of the method on the shelf ``effects/randomized``: the one a metric names, or else the one that fits.
 
     Clusters come first: rows that were randomized together must not be taken apart. Then strata, and days where a
-    staged roll-out moved the shares of the arms (covariates go along); then covariates; else the kind's own.
+    staged roll-out moved the shares of the arms (covariates go along; of a triggered experiment the strata say whom it could touch); then covariates; else the kind's own.
     """
     if metric.method is not None:
         return metric.method
@@ -43,7 +44,7 @@ def method_name(metric: Metric, gathered: Gathered) -> str:
     if gathered.facts.get(UNITS_ARE_CLUSTERS):
         return "cluster_robust"
     if len({group.stratum for group in gathered.groups}) > 1 or shares_move(gathered):
-        return "post_stratified"
+        return "diluted" if is_triggered_analysis(gathered) else "post_stratified"
     covariates = gathered.metrics[metric.name].columns[len(kind.columns(metric)) :]
     if any(covariate.startswith(PREDICTED) for covariate in covariates):
         return "ml_covariate"
