@@ -14,8 +14,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pyarrow as pa
-
 from headwater.effects.allocation import Allocation
 from headwater.effects.assignment import assign, assignment_sql
 from headwater.effects.plan import Arm

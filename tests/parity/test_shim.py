@@ -344,5 +344,11 @@ def test_the_hash_of_assignment_against_one_unit_at_a_time(each):
         assert found == [None if t is None else fnv1a32_of_text(t, start=start) for t in asked]
 
 
+def test_the_hash_of_a_number_is_that_of_its_decimals(each):
+    numbers = [0, 9, 10, 4294967295, 2**53 + 1, None]
+    found = each(numbers, shim("fnv1a32_of_number", name("x"), 2166136261))
+    assert found == [None if n is None else fnv1a32_of_text(str(n)) for n in numbers]
+
+
 def test_a_value_given_a_name_is_used_as_often_as_wanted(each):
     assert each([1, 5, None], shim("given", name("x"), sql("given * given + 1"))) == [2, 26, None]

@@ -188,7 +188,7 @@ def _bucket_sql(unit: Sql, *, seed: str, version: int) -> Sql:
         hashed = shim("fnv1a32", sql("({unit} || {seed})", unit=unit, seed=seed), OFFSET_BASIS)
     else:
         first = shim("fnv1a32", unit, fnv1a32_of_text(seed))
-        hashed = shim("fnv1a32", sql("CAST({h} AS STRING)", h=first), OFFSET_BASIS)
+        hashed = shim("fnv1a32_of_number", first, OFFSET_BASIS)
     return sql("({hashed} % {n})", hashed=hashed, n=N_BUCKETS[version])
 
 

@@ -47,15 +47,29 @@ def _trimmed(text: str) -> str:
 
 
 def _fnv1a32(text: str, start: str) -> str:
-    """FNV-1a over UTF-16 units; a letter above U+FFFF is two of them, and no text at all leaves ``start``."""
+    """FNV-1a over UTF-16 units; a letter above U+FFFF is two of them. Text all of ASCII takes half the time."""
+    high, low = "(55232 + (ord(c) >> 10))", "(56320 + (ord(c) & 1023))"
+    any_letter = f"CASE WHEN ord(c) < 65536 THEN {_fnv_step('h', _LETTER)} ELSE {_fnv_step(_fnv_step('h', high), low)} END"
+    return (
+        f"CASE WHEN {text} = '' THEN CAST({start} AS BIGINT)"
+        f" WHEN strlen({text}) = length({text}) THEN {_fnv_fold(text, _fnv_step('h', _LETTER), start)}"
+        f" ELSE {_fnv_fold(text, any_letter, start)} END"
+    )
 
-    def step(hashed: str, unit: str) -> str:
-        return f"((xor({hashed}, {unit}) * 16777619) & 4294967295)"
 
-    pair = step(step("h", "(55232 + (ord(c) >> 10))"), "(56320 + (ord(c) & 1023))")
-    one = step("h", "CAST(ord(c) AS BIGINT)")
-    stepped = f"CASE WHEN c = '' THEN h WHEN ord(c) < 65536 THEN {one} ELSE {pair} END"
-    return f"list_reduce(string_split({text}, ''), lambda h, c: {stepped}, CAST({start} AS BIGINT))"
+def _fnv1a32_of_number(number: str, start: str) -> str:
+    return _fnv_fold(f"CAST({number} AS VARCHAR)", _fnv_step("h", _LETTER), start)
+
+
+_LETTER = "CAST(ord(c) AS BIGINT)"
+
+
+def _fnv_step(hashed: str, unit: str) -> str:
+    return f"((xor({hashed}, {unit}) * 16777619) & 4294967295)"
+
+
+def _fnv_fold(text: str, step: str, start: str) -> str:
+    return f"list_reduce(string_split({text}, ''), lambda h, c: {step}, CAST({start} AS BIGINT))"
 
 
 DUCKDB = Dialect(
@@ -87,6 +101,7 @@ DUCKDB = Dialect(
         "bucket": lambda text: f"CAST(CAST('0x' || substr(md5({text}), 1, 8) AS BIGINT) % 64 AS INTEGER)",
         "digest": lambda text: f"(md5_number_upper({text}) >> 4)",
         "fnv1a32": _fnv1a32,
+        "fnv1a32_of_number": _fnv1a32_of_number,
         "given": lambda value, body: f"list_extract(list_transform([{value}], lambda given: {body}), 1)",
         "quick_hash": lambda *columns: f"hash({', '.join(columns)})",
         "pair": lambda a, b: f"row({a}, {b})",
@@ -132,6 +147,7 @@ SPARK = Dialect(
         "bucket": lambda text: f"CAST(CAST(conv(substr(md5({text}), 1, 8), 16, 10) AS BIGINT) % 64 AS INT)",
         "digest": spark_text.digest,
         "fnv1a32": spark_text.fnv1a32,
+        "fnv1a32_of_number": lambda number, start: spark_text.fnv1a32(f"CAST({number} AS STRING)", start),
         "given": lambda value, body: f"element_at(transform(array({value}), given -> {body}), 1)",
         "quick_hash": spark_text.quick_hash,
         "pair": lambda a, b: f"struct({a}, {b})",
