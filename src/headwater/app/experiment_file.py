@@ -13,11 +13,13 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from headwater.app.experiment_memory import changed_plan, looks_of, remember
 from headwater.app.experiment_settings import read_plan
 from headwater.core.errors import UsageError, near_miss
 from headwater.core.span import day_of
 from headwater.effects.analyze import analyze
 from headwater.effects.gather import gather
+from headwater.effects.gathered import Gathered
 from headwater.effects.infer_units import ReadUnits, expression_of, read_units
 from headwater.effects.metric import Better, Metric, Part
 from headwater.effects.plan import Arm, Plan
@@ -57,7 +59,9 @@ class Asked:
     plan
         A plan file; then its arms, metrics and stop rule hold, and naming others is refused.
     looked
-        Shares of the planned users at earlier looks.
+        Shares of the planned users at earlier looks; those of the record where none are given.
+    record
+        The folder of the record: earlier looks come from it, and this one is added to it.
     """
 
     arm: str | None = None
@@ -79,6 +83,7 @@ class Asked:
     alpha: float = 0.05
     plan: Path | None = None
     looked: tuple[float, ...] = ()
+    record: Path | None = None
 
 
 def estimate(
@@ -136,8 +141,19 @@ def analyze_file(engine: Engine, path: Path, asked: Asked, *, today: int) -> Sco
     )
     plan = planned or _plan(asked, read, name=path.stem)
     gathered = gather(engine, read.units, metrics=plan.metrics, arms=[a.name for a in plan.arms])
-    card = analyze(plan, gathered, today=today, looked=asked.looked)
+    card = _analyzed(plan, gathered, asked, today=today)
     return replace(card, findings=(*read.findings, *card.findings))
+
+
+def _analyzed(plan: Plan, gathered: Gathered, asked: Asked, *, today: int) -> Scorecard:
+    if asked.record is None:
+        return analyze(plan, gathered, today=today, looked=asked.looked)
+    n_users = sum(gathered.users_of(a.name) for a in plan.arms)
+    looked = asked.looked or looks_of(asked.record, plan, n_users=n_users)
+    card = analyze(plan, gathered, today=today, looked=looked)
+    changed = changed_plan(asked.record, plan)
+    remember(card, asked.record, today=today)
+    return replace(card, findings=(*changed, *card.findings))
 
 
 def _asked(given: Mapping[str, Any]) -> Asked:
@@ -154,8 +170,9 @@ def _asked(given: Mapping[str, Any]) -> Asked:
     for name, value in given.items():
         many = str(known[name].type).startswith("tuple")
         made[name] = ((value,) if isinstance(value, str) else tuple(value)) if many else value
-    if isinstance(made.get("plan"), str):
-        made["plan"] = Path(made["plan"])
+    for name in ("plan", "record"):
+        if isinstance(made.get(name), str):
+            made[name] = Path(made[name])
     return Asked(**made)
 
 

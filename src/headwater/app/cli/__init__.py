@@ -7,6 +7,7 @@ from headwater.app.cli import commands as commands
 from headwater.app.cli import design as design
 from headwater.app.cli import experiment as experiment
 from headwater.app.cli import explain as explain
+from headwater.app.cli import log as log
 from headwater.app.cli import quality as quality
 from headwater.app.cli import simulate as simulate
 from headwater.app.cli import tune as tune

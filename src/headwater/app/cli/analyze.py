@@ -58,6 +58,7 @@ def analyze(
     winsorize: Annotated[float | None, typer.Option(help="Cap means and ratios at this quantile, such as 0.999.")] = None,
     alpha: Annotated[float, typer.Option(min=0.0001, max=0.49, help="The error rate of all primary metrics together.")] = 0.05,
     looked: Annotated[str | None, typer.Option(help="Shares of the planned users at earlier looks: 0.25,0.5.")] = None,
+    record: Annotated[Path | None, typer.Option(help="A folder that remembers: earlier looks come from it, this one is added.")] = None,
     to: Annotated[list[Path] | None, typer.Option(help="Write it to a file (.html, .xlsx); again for more.")] = None,
 ) -> None:  # fmt: skip
     """What an experiment says: may it be trusted, what each metric did, and the verdict. No settings are needed."""
@@ -68,7 +69,7 @@ def analyze(
             outcomes=tuple(outcome or ()), ratios=tuple(ratio or ()), quantiles=tuple(quantile or ()),
             covariates=tuple(covariate or ()), guardrails=tuple(guardrail or ()), lower=tuple(lower or ()),
             shares=dict(_numbers(s, "--share") for s in share) if share else None, winsorize=winsorize, alpha=alpha, plan=plan,
-            looked=_looks(looked),
+            looked=_looks(looked), record=record,
         )  # fmt: skip
         engine = DuckDB(
             threads=options.threads or 2, memory=options.memory or "1500MB", spill=Store(options.root).spill

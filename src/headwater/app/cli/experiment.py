@@ -12,6 +12,6 @@ experiment = typer.Typer(
     cls=in_order("design", "simulate", "assign", "assign-sql", "analyze", "scorecard", "log"),
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Design, assign and analyze tests.",
+    help="Design, assign, analyze and remember tests.",
 )
 app.add_typer(experiment, name="experiment")
