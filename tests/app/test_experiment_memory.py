@@ -99,9 +99,13 @@ def test_results_are_plain_tables_for_sql(plan_file: Path, tmp_path: Path):
     folder = tmp_path / "record"
     card = look(2000, plan_file, folder, 5)
     row = card.row("revenue", "B")
-    found = duckdb.connect().execute(
-        f"SELECT difference, std_error, low, high, p_adjusted, n_arm, stance, looked_on FROM '{folder}/results.parquet'"
-    ).fetchall()
+    found = (
+        duckdb.connect()
+        .execute(
+            f"SELECT difference, std_error, low, high, p_adjusted, n_arm, stance, looked_on FROM '{folder}/results.parquet'"
+        )
+        .fetchall()
+    )
     assert found == [
         (
             row.difference,
@@ -172,9 +176,7 @@ def test_what_happened_afterwards_stands_beside(plan_file: Path, tmp_path: Path)
     assert recorded(folder).to_dict()["shipped"] == ["yes"]
 
 
-def test_the_log_lists_them_and_takes_notes(
-    plan_file: Path, tmp_path: Path, headwater: Callable[..., Ran]
-):
+def test_the_log_lists_them_and_takes_notes(plan_file: Path, tmp_path: Path, headwater: Callable[..., Ran]):
     folder = tmp_path / "record"
     look(1000, plan_file, folder, 5)
     ran = headwater("experiment", "log", str(folder), "--shipped", "ltv_v2", "--arm", "B", "--json")
