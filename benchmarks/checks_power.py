@@ -154,7 +154,7 @@ def _spill(users: Users, rng: np.random.Generator) -> Users:
 
 def _whale(users: Users, _: np.random.Generator) -> Users:
     revenue = users.revenue.copy()
-    revenue[0] = 0.03 * revenue.sum()
+    revenue[0] = 0.05 * revenue.sum()
     return replace(users, revenue=revenue)
 
 
@@ -171,7 +171,7 @@ FAULTS: dict[str, tuple[str, Callable[..., Users]]] = {
     "20% of one arm had met another experiment, 23% of the other": ("carry_over.uneven", _rates(f"{N_ELSEWHERE}/banner: big", 0.2, 0.23)),
     "an effect of +60% for the latest users, none for the first": ("effect.trend", _novelty),
     "controls lose 70% where all neighbors are treated, 100 clusters": ("interference.hint", _spill),
-    "one user with 3% of all revenue": ("outlier.influence", _whale),
+    "one user with 5% of all revenue": ("outlier.influence", _whale),
     "revenue is counted twice in the treatment": ("effect.too_large", lambda u, _: replace(u, revenue=u.revenue * (1 + u.arm))),
 }  # fmt: skip
 

@@ -19,8 +19,8 @@ from headwater.numerics.effect import ArmEstimate, effect_of
 
 __all__ = ["OutlierInfluence"]
 
-MOVES = 1.5  # standard errors without the user
-FLIPS = 1.0  # standard errors, where the effect is then clear no more, or clear only then
+NOTED = 1.0  # standard errors without the user
+MOVES = 1.5  # standard errors from which on it is a warning; from one on where clearness hangs on the user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,12 @@ class _Dropped:
     @property
     def matters(self) -> bool:
         """Whether one user makes the effect."""
-        return self.moves > MOVES or (self.was_clear != self.is_clear and self.moves > FLIPS)
+        return self.moves > NOTED
+
+    @property
+    def severity(self) -> Severity:
+        """A warning where the verdict may hang on the user."""
+        return Severity.WARN if self.moves > MOVES or self.was_clear != self.is_clear else Severity.NOTE
 
 
 class OutlierInfluence:
@@ -50,7 +55,7 @@ class OutlierInfluence:
     about: ClassVar[str] = "no single user makes the effect"
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
-        """Warns where one user moves the effect by 1.5 standard errors, or by one and makes or unmakes its clearness."""
+        """Notes one user who moves the effect by a standard error; warns at 1.5, or where clearness hangs on the user."""
         name = "outlier_influence"
         dropped = [one for metric in plan.metrics for one in _each_dropped(plan, gathered, metric)]
         if not dropped:
@@ -123,7 +128,7 @@ def _finding(dropped: _Dropped) -> Finding:
     clear = {True: "clear", False: "not clear"}
     return Finding(
         code="outlier.influence",
-        severity=Severity.WARN,
+        severity=dropped.severity,
         what=(
             f"One user of '{dropped.of}' with {dropped.largest:,.6g} has {dropped.share:.2%} of that arm's {dropped.metric}: without them "
             f"the difference of '{dropped.arm}' is {dropped.after:+.4g} ({clear[dropped.is_clear]}), with them {dropped.before:+.4g} "
