@@ -183,6 +183,8 @@ def test_the_log_lists_them_and_takes_notes(plan_file: Path, tmp_path: Path, hea
     data = json.loads(ran.out)
     assert data["looks"][0]["n_users"] == 1000
     assert data["afterwards"][0]["shipped"] is True
+    whole = json.loads(headwater("experiment", "log", str(folder), "--program", "--json").out)
+    assert whole["n_experiments"] == 1
     unknown = headwater("experiment", "log", str(folder), "--dropped", "ltv_v3")
     assert unknown.code == 2
     assert "Did you mean 'ltv_v2'?" in unknown.err

@@ -17,6 +17,7 @@ from headwater.app.experiment_memory import note_afterwards, recorded
 from headwater.core.block import Grid
 from headwater.core.errors import UsageError, near_miss
 from headwater.core.span import day_of
+from headwater.effects.program import program
 
 __all__ = ["log"]
 
@@ -34,6 +35,10 @@ def log(
         str | None, typer.Option(help="Note that nothing of this experiment was shipped.")
     ] = None,
     arm: Annotated[str, typer.Option(help="The arm that was shipped.")] = "",
+    whole: Annotated[
+        bool,
+        typer.Option("--program", help="How often we win, what the wins are worth, what to expect next."),
+    ] = False,
     note: Annotated[str, typer.Option(help="Why, in words.")] = "",
 ) -> None:
     """The experiments of a record, each with its last verdict. The tables beside it are Parquet, for SQL and BI."""
@@ -53,6 +58,9 @@ def log(
                 folder, name, today=day_of(date.today()), arm=arm, shipped=bool(shipped), note=note
             )
         record = recorded(folder)
+        if whole:
+            found = program(record.results)
+            return Reply(text=str(found), data=asdict(found))
         grid = next(b for b in record.blocks() if isinstance(b, Grid))
         return Reply(text=grid_text(grid), data=asdict(record))
 
