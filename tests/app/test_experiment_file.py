@@ -103,6 +103,41 @@ def test_what_is_known_before_narrows_the_interval_around_the_truth(users: pa.Ta
     assert row.low < 2.0 < row.high
 
 
+def test_a_prediction_from_text_and_numbers_narrows_the_interval_around_the_truth():
+    """Four of five parts of the variance are a step and a country, which no line explains."""
+    rng = np.random.default_rng(5)
+    n = 4000
+    arm, history, country = rng.integers(0, 2, n), rng.random(n), rng.integers(0, 3, n)
+    revenue = 4.0 * (np.abs(history - 0.5) < 0.25) + 4.0 * (country == 1) + rng.normal(size=n) + 0.5 * arm
+    table = pa.table(
+        {
+            "user_id": [f"u{i}" for i in range(n)],
+            "variant": np.where(arm == 1, "B", "A"),
+            "revenue": revenue,
+            "history of visits": history,
+            "country": np.array(["de", "fr", "it"])[country],
+        }
+    )
+    plain = hw.estimate(table, outcomes=["revenue"]).row("revenue", "B")
+    card = hw.estimate(table, predict_from=["history of visits", "country"])
+    row = card.row("revenue", "B")
+    assert [r.metric.name for r in card.rows] == ["revenue"]
+    assert row.std_error < 0.45 * plain.std_error
+    assert row.low < 0.5 < row.high
+    assert "prediction" in row.method
+
+
+def test_rows_of_users_are_added_up_and_are_scipys_welch_test_of_their_sums():
+    rng = np.random.default_rng(6)
+    user = np.repeat(np.arange(500), 1 + rng.poisson(2.0, 500))
+    spent, arm = rng.gamma(2.0, size=user.size), user % 2
+    table = pa.table({"user_id": user, "variant": np.array(["A", "B"])[arm], "revenue": spent})
+    row = hw.estimate(table, unit="user_id", outcomes=["revenue"], is_long=True).row("revenue", "B")
+    sums = np.bincount(user, weights=spent)
+    theirs = stats.ttest_ind(sums[1::2], sums[::2], equal_var=False)
+    assert row.p_value == pytest.approx(theirs.pvalue, rel=1e-6)
+
+
 def test_frames_of_pandas_and_polars_say_the_same(users: pa.Table):
     polars = pytest.importorskip("polars")
     cards = [

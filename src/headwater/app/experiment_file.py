@@ -23,11 +23,14 @@ from headwater.effects.gathered import Gathered
 from headwater.effects.infer_units import ReadUnits, expression_of, read_units
 from headwater.effects.metric import Better, Metric, Part
 from headwater.effects.plan import Arm, Plan
+from headwater.effects.predicted_covariate import with_predictions
 from headwater.effects.scorecard import Scorecard
 from headwater.engine.duckdb import DuckDB
 from headwater.engine.engine import Engine
 
 __all__ = ["Asked", "analyze_file", "as_file", "estimate"]
+
+_SEED = 20_263
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,9 @@ class Asked:
         Such as ``"latency @ 0.9"``.
     covariates
         Columns known before exposure.
+    predict_from
+        Columns known before exposure, numbers or text, from which each user's outcomes are predicted by a model that
+        never saw that user; the predictions are covariates. They are no outcomes. Needs ``unit``.
     guardrails
         Which of the metrics are guardrails: a name, or ``"crashes = 0.02"`` with the relative harm that is tolerated.
     lower
@@ -76,6 +82,7 @@ class Asked:
     ratios: tuple[str, ...] = ()
     quantiles: tuple[str, ...] = ()
     covariates: tuple[str, ...] = ()
+    predict_from: tuple[str, ...] = ()
     guardrails: tuple[str, ...] = ()
     lower: tuple[str, ...] = ()
     shares: Mapping[str, float] | None = None
@@ -140,7 +147,18 @@ def analyze_file(engine: Engine, path: Path, asked: Asked, *, today: int) -> Sco
         time_zone=asked.time_zone,
     )
     plan = planned or _plan(asked, read, name=path.stem)
-    gathered = gather(engine, read.units, metrics=plan.metrics, arms=[a.name for a in plan.arms])
+    units = read.units
+    if asked.predict_from:
+        known = {expression_of(c) for c in asked.predict_from}
+        units, metrics = with_predictions(
+            engine,
+            units,
+            metrics=[m for m in plan.metrics if m.outcome not in known],
+            known_before=asked.predict_from,
+            seed=_SEED,
+        )
+        plan = replace(plan, metrics=metrics)
+    gathered = gather(engine, units, metrics=plan.metrics, arms=[a.name for a in plan.arms])
     card = _analyzed(plan, gathered, asked, today=today)
     return replace(card, findings=(*read.findings, *card.findings))
 
@@ -205,6 +223,7 @@ def _require_no_second_definition(asked: Asked) -> None:
         "--ratio": asked.ratios,
         "--quantile": asked.quantiles,
         "--covariate": asked.covariates,
+        "--predict-from": asked.predict_from,
         "--guardrail": asked.guardrails,
         "--lower": asked.lower,
         "--control": asked.control,

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headwater.core.errors import DataError, UsageError
+from headwater.core.errors import ConfigError, DataError, UsageError, near_miss
 from headwater.core.table import Kind
 from headwater.effects.choose_method import PREDICTED
 from headwater.effects.kind import METRIC_KINDS, SmoothKind
@@ -33,6 +33,7 @@ _FOLDS = 4
 _FEWEST = 200  # users with an outcome from which trees can learn
 _VIEW = "predicted_outcomes"
 _UNIT, _FOLD = "unit", "fold"
+_DOUBLE, _TEXT = sql("DOUBLE"), sql("STRING")
 _NUMBERS = {Kind.INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.MONEY}
 
 
@@ -56,11 +57,16 @@ def with_predictions(
 
     Raises
     ------
+    ConfigError
+        ``source.missing_column``: a column is not there.
     UsageError
         ``covariate.no_unit``: users have no id, or several rows.
     DataError
         ``covariate.too_few_users``: too few have an outcome for a model to learn from.
     """
+    for column in known_before:
+        if column not in units.columns:
+            raise _missing(column, units)
     if units.unit is None or units.is_long or units.cluster is not None:
         raise _no_unit()
     wanted = {m: _outcomes(m) for m in metrics}
@@ -91,9 +97,7 @@ def _query(units: Units, unit: str, expressions: Sequence[str], known_before: Se
         sql("{v} AS {a}", v=value_of(e, units.columns), a=name(f"y{i}")) for i, e in enumerate(expressions)
     ]
     known = [
-        sql(
-            "{v} AS {a}", v=value_of(c, units.columns) if units.columns[c] in _NUMBERS else name(c), a=name(c)
-        )
+        sql("CAST({c} AS {to}) AS {c}", c=name(c), to=_DOUBLE if units.columns[c] in _NUMBERS else _TEXT)
         for c in known_before
     ]
     return sql(
@@ -147,6 +151,15 @@ def _joined(units: Units, unit: str, columns: Sequence[str]) -> Units:
         key=name(_UNIT),
     )
     return replace(units, rows=rows, columns={**units.columns, **dict.fromkeys(columns, Kind.NUMBER)})
+
+
+def _missing(column: str, units: Units) -> ConfigError:
+    return ConfigError(
+        "source.missing_column",
+        what=f"The experiment's rows have no column '{column}'.",
+        why="Outcomes were to be predicted from it.",
+        do=near_miss(column, units.columns),
+    )
 
 
 def _no_unit() -> UsageError:

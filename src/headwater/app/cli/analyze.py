@@ -46,6 +46,7 @@ def analyze(
     ratio: Annotated[list[str] | None, typer.Option(help="Such as 'revenue / orders'.")] = None,
     quantile: Annotated[list[str] | None, typer.Option(help="Such as 'latency @ 0.9'.")] = None,
     covariate: Annotated[list[str] | None, typer.Option(help="A column known before exposure (CUPED).")] = None,
+    predict_from: Annotated[list[str] | None, typer.Option(help="A column known before exposure, number or text, for a cross-fitted prediction as covariate.")] = None,
     guardrail: Annotated[
         list[str] | None, typer.Option(help="A metric that must not be harmed; 'crashes=0.02' tolerates 2%.")
     ] = None,
@@ -67,7 +68,7 @@ def analyze(
         asked = Asked(
             arm=arm, control=control, unit=user, strata=tuple(by or ()), exposed=exposed, cluster=cluster, is_long=long,
             outcomes=tuple(outcome or ()), ratios=tuple(ratio or ()), quantiles=tuple(quantile or ()),
-            covariates=tuple(covariate or ()), guardrails=tuple(guardrail or ()), lower=tuple(lower or ()),
+            covariates=tuple(covariate or ()), predict_from=tuple(predict_from or ()), guardrails=tuple(guardrail or ()), lower=tuple(lower or ()),
             shares=dict(_numbers(s, "--share") for s in share) if share else None, winsorize=winsorize, alpha=alpha, plan=plan,
             looked=_looks(looked), record=record,
         )  # fmt: skip
