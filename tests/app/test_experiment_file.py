@@ -160,6 +160,14 @@ def test_an_analysis_is_held_to_its_plan(file: Path):
         hw.estimate(file, plan=plan, outcomes=["orders"])
 
 
+def test_quantiles_are_those_of_numpy(users: pa.Table):
+    plain = users.drop_columns(["pre_revenue"])
+    row = hw.estimate(plain, quantiles=["revenue @ 0.9"]).row("revenue @ 0.9", "B")
+    arm, revenue = np.array(users["variant"].to_pylist()), users["revenue"].to_numpy()
+    own = [np.quantile(revenue[arm == a], 0.9, method="inverted_cdf") for a in ("A", "B")]
+    assert (row.value_control, row.value_arm) == pytest.approx(own, rel=SCIPY_RTOL)
+
+
 def test_ratios_guardrails_and_margins(users: pa.Table):
     card = hw.estimate(
         users.drop_columns(["pre_revenue"]),

@@ -52,6 +52,7 @@ TESTED = {
     "effects/arms_met.py": "test_gather.py",
     "effects/gather.py": "test_gather.py",
     "effects/moment_query.py": "test_gather.py",
+    "effects/quantile_query.py": "test_gather.py",
     "effects/read_units.py": "test_gather.py",
     "effects/units.py": "test_gather.py",
     "effects/day_totals.py": "test_experiments.py",

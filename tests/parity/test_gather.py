@@ -30,6 +30,8 @@ METRICS = (
     Metric(name="revenue", outcome="revenue", covariates=("before",)),
     Metric(name="active", kind="proportion", outcome="is_active"),
     Metric(name="basket", kind="ratio", outcome="revenue", over="orders"),
+    Metric(name="top", kind="quantile", outcome="revenue", share=0.9),
+    Metric(name="capped", outcome="revenue", winsorize=0.99),
 )
 
 
@@ -60,6 +62,10 @@ def assert_same(one: Gathered, other: Gathered) -> None:
     for name, state in one.metrics.items():
         twin = other.metrics[name]
         assert state.n_missing.tolist() == twin.n_missing.tolist()
+        assert state.cap == twin.cap
+        assert [(q.arm, q.low, q.value, q.high, q.n) for q in state.quantiles] == [
+            (q.arm, q.low, q.value, q.high, q.n) for q in twin.quantiles
+        ]
         np.testing.assert_array_equal(state.moments.n, twin.moments.n)
         np.testing.assert_allclose(state.moments.mean, twin.moments.mean, rtol=DOUBLES)
         spread = np.sqrt(np.einsum("gii,gjj->gij", state.moments.scatter, state.moments.scatter))

@@ -19,9 +19,10 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmsMet:
-    """The arms to gather, in order, and what was left out."""
+    """The arms to gather, in order, how many rows they have, and what was left out."""
 
     arms: tuple[str, ...]
+    n_rows: int
     findings: tuple[Finding, ...] = ()
     facts: Mapping[str, float] = field(default_factory=dict[str, float])
 
@@ -53,7 +54,8 @@ def arms_met(engine: Engine, units: Units, *, arms: Sequence[str]) -> ArmsMet:
     if n_other:
         found.append(_unknown(n_other, [a for a in there if a not in chosen]))
     facts = {"n_without_arm": float(n_none), "n_other_arm": float(n_other)}
-    return ArmsMet(arms=chosen, findings=tuple(found), facts=facts)
+    n_rows = sum(there[a] for a in chosen)
+    return ArmsMet(arms=chosen, n_rows=n_rows, findings=tuple(found), facts=facts)
 
 
 def _counts(engine: Engine, units: Units) -> dict[str | None, int]:

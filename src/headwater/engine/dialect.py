@@ -115,6 +115,7 @@ DUCKDB = Dialect(
         "unit": lambda key: f"((CAST({key} >> 11 AS DOUBLE) + 0.5) * 1.1102230246251565e-16)",
         "each": lambda first, end: f"unnest(range({first}, {end}))",
         "timestamp_of": lambda us: f"make_timestamp({us})",
+        "sampled": lambda rows, percent: f"(SELECT * FROM {rows} USING SAMPLE bernoulli({percent}%))",  # noqa: S608  parts are rendered SQL
         "scan": lambda *files: f"read_parquet([{', '.join(files)}], hive_partitioning=false)",
     },
 )
@@ -165,6 +166,7 @@ SPARK = Dialect(
             f"explode(CASE WHEN {first} < {end} THEN sequence({first}, {end} - 1) ELSE array() END)"
         ),
         "timestamp_of": lambda us: f"CAST(timestamp_micros({us}) AS TIMESTAMP_NTZ)",
+        "sampled": lambda rows, percent: f"(SELECT * FROM {rows} TABLESAMPLE ({percent} PERCENT))",  # noqa: S608  parts are rendered SQL
         "scan": spark_text.scan,
     },
 )

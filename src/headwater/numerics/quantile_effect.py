@@ -22,7 +22,7 @@ def bound_ranks(n: int, share: float) -> tuple[int, int, int]:
     """Ranks, 1 to n, of the lower bound, the quantile and the upper bound among n rows in ascending order."""
     reach = Z_OF_BOUNDS * np.sqrt(n * share * (1 - share))
     low, middle, high = np.ceil([n * share - reach, n * share, n * share + reach]).astype(int)
-    return (max(low, 1), min(max(middle, 1), n), min(high, n))
+    return (max(int(low), 1), min(max(int(middle), 1), n), min(int(high), n))
 
 
 def quantile_estimate(
