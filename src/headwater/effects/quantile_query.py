@@ -70,7 +70,7 @@ def _ranked(
         is_inside = all(count[k][1] < r[0] and count[k][1] + count[k][2] >= r[-1] for k, r in ranks.items())
         looked = bracket if is_inside else (-inf, inf)
         below = {k: count[k][1] if is_inside else 0 for k in ranks}
-        values = _at_ranks(engine, rows, ask, looked, ranks, below, key=key)
+        values = _at_ranks(engine, rows, ask=ask, bracket=looked, ranks=ranks, below=below, key=key)
         found.append({k: (count[k][0], values[k]) for k in ranks})
     return found
 
@@ -157,11 +157,11 @@ def _inside(value: Sql, bracket: Bracket) -> Sql:
 def _at_ranks(
     engine: Engine,
     rows: MomentRows,
+    *,
     ask: _Asked,
     bracket: Bracket,
     ranks: Mapping[str, tuple[int, ...]],
     below: Mapping[str, int],
-    *,
     key: Sql,
 ) -> dict[str, tuple[float, ...]]:
     n_ranks = len(next(iter(ranks.values()), ()))
