@@ -10,10 +10,10 @@ TORCH := torch==2.13.0
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
 FOLDER ?= demo
-BENCHMARKS := $(wildcard benchmarks/*.py)
+BENCHMARKS := $(filter-out benchmarks/experiments_truth.py,$(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-quick test-spark test-deep check bench lock clean
+.PHONY: help demo test test-quick test-spark test-deep check bench simulate lock clean
 
 help:
 	@echo "make demo        install the core and run the shipped example; prints the path of the report"
@@ -23,6 +23,7 @@ help:
 	@echo "make test-deep   the neural networks (installs PyTorch; a CPU will do)"
 	@echo "make check       ruff, basedpyright, import-linter, deptry, doctests"
 	@echo "make bench       every driver in benchmarks/ (slow; builds an environment for each peer)"
+	@echo "make simulate    error, coverage and power of every estimator and stop rule where the truth is known"
 	@echo "make lock        pin every dependency anew in requirements/*.txt"
 	@echo "make clean       remove the environment and all that was made"
 
@@ -73,6 +74,9 @@ check: $(DEV)
 
 bench: $(DEV)
 	@set -e; for driver in $(BENCHMARKS); do echo "== $$driver"; $(BIN)/python $$driver; done
+
+simulate: $(DEV)
+	$(BIN)/python benchmarks/experiments_truth.py
 
 lock: | $(BIN)/python
 	$(PIP) install uv

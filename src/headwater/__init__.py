@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headwater.app.answers import add_up, curves, newcomers, value
+    from headwater.app.design_file import design
+    from headwater.app.experiment_file import estimate
     from headwater.app.reasons import changes, drivers, tune, user_drivers
     from headwater.app.road import (
         agree,
@@ -43,7 +45,9 @@ __all__ = [
     "check",
     "curves",
     "decide",
+    "design",
     "drivers",
+    "estimate",
     "fit",
     "forecast",
     "ledger",
@@ -63,7 +67,9 @@ _ELSEWHERE = {
     "add_up": "answers",
     "changes": "reasons",
     "curves": "answers",
+    "design": "design_file",
     "drivers": "reasons",
+    "estimate": "experiment_file",
     "newcomers": "answers",
     "score_on_spark": "scoring",
     "tune": "reasons",

@@ -15,6 +15,9 @@ SHELVES = {
     "headwater.contracts.repairs": "docs/repairs",
     "headwater.contracts.rules": "docs/rules",
     "headwater.snapshots.features": "docs/features",
+    "headwater.effects.checks": "docs/checks",
+    "headwater.effects.metrics": "docs/metrics",
+    "headwater.effects.randomized": "docs/methods",
     "headwater.evaluation.scores": "docs/scores",
     "headwater.models.ltv": "docs/methods",
     "headwater.export": "docs/exporters",
@@ -69,7 +72,7 @@ def test_its_page_is_written(package, name):
 def test_every_page_is_about_a_file_that_is_there(package):
     names = {name for p, name in FILES if p == package}
     pages = {page.stem for page in (ROOT / SHELVES[package]).glob("*.md")}
-    if package == "headwater.models.ltv":
-        assert names <= pages  # methods that are no models have pages there too
+    if SHELVES[package] == "docs/methods":
+        assert names <= pages  # several shelves, and methods on none, have their pages there
     else:
         assert names == pages

@@ -12,7 +12,7 @@ from scipy import stats
 from headwater.core.errors import UsageError
 from headwater.evaluation.budget import error_budget
 from headwater.evaluation.grouping import Grouping, by_decile
-from headwater.evaluation.groups import adjusted, check_groups, fits_of
+from headwater.evaluation.groups import check_groups, fits_of
 from headwater.evaluation.scored import ScoredUsers
 from headwater.evaluation.stability import followed, matched, rank_stability
 
@@ -75,10 +75,6 @@ def test_a_group_off_at_one_origin_only_is_no_finding():
     once = _fits(rng, factors=[1.0] * 9 + [1.9])[: 3 * 20][:20]
     others = [f for f in _fits(rng, factors=[1.0] * 9 + [0.99]) if f.origin != once[0].origin]
     assert check_groups([*once, *others]) == ()
-
-
-def test_holm_against_the_definition():
-    assert adjusted(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
 def test_users_of_two_origins_are_matched_by_id():

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from headwater.app import config
 from headwater.app.config import settings_of
+from headwater.app.experiment_settings import ExperimentSettings, MetricSettings, StopSettings
 from headwater.models.ltv import LTV_MODELS
 from headwater.models.model import Setting
 
@@ -31,6 +32,9 @@ SECTIONS = {
     "curves": config.CurveSettings,
     "newcomers": config.NewcomerSettings,
     "value": config.ValueSettings,
+    "experiments": ExperimentSettings,
+    "experiments.metrics": MetricSettings,
+    "experiments.stop": StopSettings,
     "deliver": config.DeliverSettings,
     "run": config.RunSettings,
 }

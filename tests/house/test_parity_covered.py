@@ -17,6 +17,7 @@ from headwater.snapshots.features import FEATURES
 
 SOURCE, HERE = Path(headwater.__file__).parent, Path(__file__).parents[1] / "parity"
 TESTED = {
+    "app/cli/assign.py": "test_assignment.py",
     "app/dataset.py": "test_run.py",
     "app/heavy.py": "test_run.py",
     "app/largest.py": "test_run.py",
@@ -49,6 +50,18 @@ TESTED = {
     "contracts/rules": "test_simulated.py",
     "contracts/tally.py": "test_alarms.py",
     "contracts/typing.py": "test_steps.py",
+    "effects/arms_met.py": "test_gather.py",
+    "effects/gather.py": "test_gather.py",
+    "effects/moment_query.py": "test_gather.py",
+    "effects/quantile_query.py": "test_gather.py",
+    "effects/read_units.py": "test_gather.py",
+    "effects/units.py": "test_gather.py",
+    "effects/day_totals.py": "test_experiments.py",
+    "effects/earlier.py": "test_experiments.py",
+    "effects/exposed.py": "test_experiments.py",
+    "effects/running_totals.py": "test_experiments.py",
+    "effects/survival_query.py": "test_experiments.py",
+    "effects/assignment.py": "test_assignment.py",
     "engine/engine.py": "test_steps.py",
     "engine/expression.py": "test_simulated.py",
     "engine/relation.py": "test_sources.py",
@@ -64,6 +77,12 @@ TESTED = {
     "snapshots": "test_steps.py",
 }
 GAPS = {
+    "effects/clustered.py": "sums by cluster over units that are compared",
+    "effects/triggered.py": "one condition over units that are compared",
+    "app/experiments.py": "one join of tables that effects and models made, whose parts are compared",
+    "effects/predicted_covariate.py": "a selection and a join of units whose parts are compared; predictions are made from Arrow on the driver",
+    "app/design_file.py": "a file of past users is read with DuckDB; what gathers its moments is compared",
+    "app/assigned.py": "files of users to assign are read with DuckDB; the warehouse takes the expression",
     "contracts/arrival.py": "profile, infer and init look at files with DuckDB",
     "contracts/compare_loads.py": "two loads are compared on DuckDB, whichever engine made them",
     "contracts/facts.py": "profile, infer and init look at files with DuckDB",
@@ -73,6 +92,8 @@ GAPS = {
     "contracts/spellings.py": "profile, infer and init look at files with DuckDB",
     "contracts/trial.py": "profile, infer and init look at files with DuckDB",
     "contracts/unseen.py": "rules and repairs are compiled before any data are seen, and never run there",
+    "effects/added_up.py": "one GROUP BY of units whose parts are compared",
+    "effects/user_rows.py": "a selection of units whose parts are compared",
     "engine/duckdb.py": "the other engine itself",
     "engine/place_duckdb.py": "a DuckDB file is landed as Parquet by DuckDB",
     "engine/place_postgres.py": "PostgreSQL tables are landed as Parquet on the driver",

@@ -14,6 +14,7 @@ import pytest
 from headwater.core.errors import ConfigError
 from headwater.engine.dialect import DUCKDB, SPARK
 from headwater.engine.sql import name, render, shim, sql
+from headwater.numerics.hashing import fnv1a32_of_text
 
 EPOCH = date(1970, 1, 1)
 ZONES = (
@@ -319,3 +320,35 @@ def test_days_as_text_against_python(each):
 
 def test_whole_division_goes_to_zero_on_both(each):
     assert each([-7, -1, 0, 7, 10**15], shim("integer_division", name("x"), 2)) == [-3, 0, 0, 3, 5 * 10**14]
+
+
+def test_the_hash_of_assignment_against_one_unit_at_a_time(each):
+    rng = random.Random(7)
+    letters = [
+        *map(chr, range(1, 128)),
+        "é",
+        "ß",
+        "日",
+        "\uffff",
+        "\ue000",
+        "🙂",
+        "\U00010000",
+        "\U0010ffff",
+        "\u200d",
+        "\n",
+    ]
+    asked = ["".join(rng.choice(letters) for _ in range(rng.randrange(60))) for _ in range(500)]
+    asked += [*TEXTS, "x" * 5000, "🙂" * 300, "👩‍👩‍👧", *map(str, range(50))]
+    for start in (2166136261, 17):
+        found = each(asked, shim("fnv1a32", name("x"), start))
+        assert found == [None if t is None else fnv1a32_of_text(t, start=start) for t in asked]
+
+
+def test_the_hash_of_a_number_is_that_of_its_decimals(each):
+    numbers = [0, 9, 10, 4294967295, 2**53 + 1, None]
+    found = each(numbers, shim("fnv1a32_of_number", name("x"), 2166136261))
+    assert found == [None if n is None else fnv1a32_of_text(str(n)) for n in numbers]
+
+
+def test_a_value_given_a_name_is_used_as_often_as_wanted(each):
+    assert each([1, 5, None], shim("given", name("x"), sql("given * given + 1"))) == [2, 26, None]

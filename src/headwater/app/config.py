@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from headwater.app.answer_settings import CurveSettings, NewcomerSettings, ValueSettings
 from headwater.app.calendar_settings import AppDate, EventDays, days_of_spans
 from headwater.app.deliver import EXPORTERS
+from headwater.app.experiment_settings import ExperimentSettings, experiment_requirements
 from headwater.app.quality_settings import AlarmSettings, CardSettings, alarm_specs
 from headwater.app.rule_settings import RepairSettings, RuleSettings, repair_spec, rule_spec
 from headwater.app.settings_errors import explained, placed, require_sense
@@ -195,6 +196,7 @@ class Settings(_Section):
     curves: CurveSettings = CurveSettings()
     newcomers: NewcomerSettings | None = None
     value: ValueSettings | None = None
+    experiments: list[ExperimentSettings] = []
     deliver: DeliverSettings = DeliverSettings()
     run: RunSettings = RunSettings()
     _text: str = ""
@@ -298,6 +300,12 @@ def settings_of(raw: dict[str, Any], *, text: str = "", file: str = "headwater.t
         alarm_specs(settings.alarms),
         settings.settings,
         by=settings.curves.by or (),
+        experiments=experiment_requirements(
+            settings.experiments,
+            measures=settings.measures,
+            targets=[p.target for p in settings.predict],
+            sources=tuple(others.values()),
+        ),
         text=text,
         file=file,
     )
@@ -371,19 +379,10 @@ def other_sources_of(settings: Settings, *, today: date) -> tuple[OtherSource, .
 
 
 def _measure(name: str, given: MeasureSettings) -> Measure:
-    if given.sum is not None:
-        return Measure(
-            name=name, aggregate=Aggregate.SUM, expression=given.sum, unit=given.unit, where=given.where
-        )
-    if given.count_distinct is not None:
-        return Measure(
-            name=name,
-            aggregate=Aggregate.COUNT_DISTINCT,
-            expression=given.count_distinct,
-            unit=given.unit,
-            where=given.where,
-        )
-    return Measure(name=name, aggregate=Aggregate.COUNT, unit=given.unit, where=given.where)
+    named = {Aggregate.SUM: given.sum, Aggregate.COUNT_DISTINCT: given.count_distinct}
+    counted: tuple[Aggregate, str | None] = (Aggregate.COUNT, None)
+    aggregate, expression = next(((a, e) for a, e in named.items() if e is not None), counted)
+    return Measure(name=name, aggregate=aggregate, expression=expression, unit=given.unit, where=given.where)
 
 
 def _checked(value: str, read: Callable[[str], object]) -> str:

@@ -345,7 +345,7 @@ def _document(result: Shown | Verdict) -> Document:
         ]
         page = Page(name="verdict", title="Verdict", blocks=(Grid.of("verdict", "Why", fields, rows),))
         return Document(title=result.question, lead=f"{result.stance.value.capitalize()}.", pages=(page,))
-    name = type(result).__name__
+    name = str(getattr(result, "title", type(result).__name__))
     lead = next((b.text for b in result.blocks() if isinstance(b, Prose)), name)
     return Document(title=name, lead=lead, pages=(Page(name="result", title=name, blocks=result.blocks()),))
 

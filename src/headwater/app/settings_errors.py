@@ -39,10 +39,11 @@ def require_sense(
     models: Mapping[str, Mapping[str, Any]],
     *,
     by: Sequence[str] = (),
+    experiments: Sequence[tuple[Location, Callable[[], object]]] = (),
     text: str,
     file: str,
 ) -> None:
-    """Raise ``ConfigError`` where a rule, repair, source, alarm, model or curve is set to what no data could meet.
+    """Raise ``ConfigError`` where a rule, repair, source, alarm, model, curve or experiment is set to what no data could meet.
 
     ``others`` are the sources beside the events by their number under ``[[sources]]``; ``by`` is that of ``[curves]``.
     """
@@ -54,6 +55,7 @@ def require_sense(
         *_requirements(contract, others, alarms),
         *model_requirements(models),
         (("curves", "by"), drawn),
+        *experiments,
     ]
     for location, require in required:
         try:

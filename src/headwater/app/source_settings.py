@@ -70,6 +70,7 @@ class OtherSourceSettings(_Section):
     table: str | None = None
     user: str | None = None
     at: str | None = None
+    known_at: str | None = None
     changed_at: str | None = None
     experiment: str | None = None
     arm: str | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from headwater.app.agree import Agreed, chosen_forecast, named_forecast
 from headwater.app.answer_pages import curve_pages, newcomer_pages, value_pages
 from headwater.app.data_page import data_page
+from headwater.app.experiment_cards import experiment_pages
 from headwater.app.headline import headline
 from headwater.app.plan import Job, rungs_of
 from headwater.app.provenance import provenance_of
@@ -146,6 +147,7 @@ def _document(
     pages += curve_pages(study, [(c.proof, c.worth.forecast) for c in ordered])
     pages += newcomer_pages(study)
     pages += value_pages(study)
+    pages += experiment_pages(study)
     if ordered:
         money = [c for c in ordered if value_form(ledger, c.worth.task) is Form.MONEY]
         pages += [_limits_page(events, ordered), *(what_if_page(c.worth, ledger) for c in money[:1])]

@@ -89,6 +89,7 @@ KINDS: Mapping[SourceKind, KindOfSource] = {
             Role(key="arm", column="arm", kind=Kind.TEXT, about="the arm", required=True),
             _USER,
             _AT,
+            Role(key="known_at", column="known_us", kind=Kind.TIMESTAMP, about="when the log received it"),
         ),
         time="at",
     ),

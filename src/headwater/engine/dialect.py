@@ -46,6 +46,32 @@ def _trimmed(text: str) -> str:
     return f"CASE WHEN {seen} THEN {plain} ELSE trim({plain}, {_BLANKS}) END"
 
 
+def _fnv1a32(text: str, start: str) -> str:
+    """FNV-1a over UTF-16 units; a letter above U+FFFF is two of them. Text all of ASCII takes half the time."""
+    high, low = "(55232 + (ord(c) >> 10))", "(56320 + (ord(c) & 1023))"
+    any_letter = f"CASE WHEN ord(c) < 65536 THEN {_fnv_step('h', _LETTER)} ELSE {_fnv_step(_fnv_step('h', high), low)} END"
+    return (
+        f"CASE WHEN {text} = '' THEN CAST({start} AS BIGINT)"
+        f" WHEN strlen({text}) = length({text}) THEN {_fnv_fold(text, _fnv_step('h', _LETTER), start)}"
+        f" ELSE {_fnv_fold(text, any_letter, start)} END"
+    )
+
+
+def _fnv1a32_of_number(number: str, start: str) -> str:
+    return _fnv_fold(f"CAST({number} AS VARCHAR)", _fnv_step("h", _LETTER), start)
+
+
+_LETTER = "CAST(ord(c) AS BIGINT)"
+
+
+def _fnv_step(hashed: str, unit: str) -> str:
+    return f"((xor({hashed}, {unit}) * 16777619) & 4294967295)"
+
+
+def _fnv_fold(text: str, step: str, start: str) -> str:
+    return f"list_reduce(string_split({text}, ''), lambda h, c: {step}, CAST({start} AS BIGINT))"
+
+
 DUCKDB = Dialect(
     name="duckdb",
     quote_name=_double_quoted,
@@ -74,6 +100,9 @@ DUCKDB = Dialect(
         "integer_division": lambda a, b: f"({a} // {b})",
         "bucket": lambda text: f"CAST(CAST('0x' || substr(md5({text}), 1, 8) AS BIGINT) % 64 AS INTEGER)",
         "digest": lambda text: f"(md5_number_upper({text}) >> 4)",
+        "fnv1a32": _fnv1a32,
+        "fnv1a32_of_number": _fnv1a32_of_number,
+        "given": lambda value, body: f"list_extract(list_transform([{value}], lambda given: {body}), 1)",
         "quick_hash": lambda *columns: f"hash({', '.join(columns)})",
         "pair": lambda a, b: f"row({a}, {b})",
         "json_row": _json_row,
@@ -86,6 +115,7 @@ DUCKDB = Dialect(
         "unit": lambda key: f"((CAST({key} >> 11 AS DOUBLE) + 0.5) * 1.1102230246251565e-16)",
         "each": lambda first, end: f"unnest(range({first}, {end}))",
         "timestamp_of": lambda us: f"make_timestamp({us})",
+        "sampled": lambda rows, percent: f"(SELECT * FROM {rows} USING SAMPLE bernoulli({percent}%))",  # noqa: S608  parts are rendered SQL
         "scan": lambda *files: f"read_parquet([{', '.join(files)}], hive_partitioning=false)",
     },
 )
@@ -117,6 +147,9 @@ SPARK = Dialect(
         "integer_division": lambda a, b: f"({a} DIV {b})",
         "bucket": lambda text: f"CAST(CAST(conv(substr(md5({text}), 1, 8), 16, 10) AS BIGINT) % 64 AS INT)",
         "digest": spark_text.digest,
+        "fnv1a32": spark_text.fnv1a32,
+        "fnv1a32_of_number": lambda number, start: spark_text.fnv1a32(f"CAST({number} AS STRING)", start),
+        "given": lambda value, body: f"element_at(transform(array({value}), given -> {body}), 1)",
         "quick_hash": spark_text.quick_hash,
         "pair": lambda a, b: f"struct({a}, {b})",
         "json_row": spark_text.json_row,
@@ -133,6 +166,7 @@ SPARK = Dialect(
             f"explode(CASE WHEN {first} < {end} THEN sequence({first}, {end} - 1) ELSE array() END)"
         ),
         "timestamp_of": lambda us: f"CAST(timestamp_micros({us}) AS TIMESTAMP_NTZ)",
+        "sampled": lambda rows, percent: f"(SELECT * FROM {rows} TABLESAMPLE ({percent} PERCENT))",  # noqa: S608  parts are rendered SQL
         "scan": spark_text.scan,
     },
 )

@@ -110,13 +110,14 @@ class Engine(Protocol):
 
 
 def adopt_by_day(
-    engine: Engine, files: Sequence[Path], *, table: str, columns: Sequence[Column]
+    engine: Engine, files: Sequence[Path], *, table: str, columns: Sequence[Column], day: str = "app_day"
 ) -> tuple[Table, tuple[tuple[int, str], ...]]:
-    """Fingerprint files that were just written, whole and for each ``app_day``, in one scan."""
+    """Fingerprint files that were just written, whole and for each day of the column ``day``, in one scan."""
     names = [c.name for c in columns]
     found = engine.rows(
         sql(
-            "SELECT app_day, count(*), sum({h}) FROM {scan} GROUP BY app_day ORDER BY app_day",
+            "SELECT {day}, count(*), sum({h}) FROM {scan} GROUP BY {day} ORDER BY {day}",
+            day=name(day),
             h=row_hash(names),
             scan=shim("scan", *[str(f) for f in files]),
         )

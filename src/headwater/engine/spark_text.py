@@ -14,6 +14,7 @@ __all__ = [
     "BLANKS",
     "back_quoted",
     "digest",
+    "fnv1a32",
     "has_no_offset",
     "has_offset",
     "json_row",
@@ -170,6 +171,18 @@ def digest(text: str) -> str:
     """The first eight bytes of the md5, read little-endian, without their last four bits: equal on both engines."""
     pairs = ", ".join(f"substr(md5({text}), {i}, 2)" for i in range(15, 1, -2))
     return f"CAST(conv(concat({pairs}, substr(md5({text}), 1, 1)), 16, 10) AS BIGINT)"
+
+
+def fnv1a32(text: str, start: str) -> str:
+    """FNV-1a over UTF-16 units; a letter above U+FFFF is two of them, and no text at all leaves ``start``."""
+
+    def step(hashed: str, unit: str) -> str:
+        return f"((({hashed} ^ {unit}) * 16777619L) & 4294967295L)"
+
+    point = "CAST(ascii(c) AS BIGINT)"
+    pair = step(step("h", f"(55232L + shiftright({point}, 10))"), f"(56320L + ({point} & 1023L))")
+    stepped = f"CASE WHEN c = '' THEN h WHEN {point} < 65536L THEN {step('h', point)} ELSE {pair} END"
+    return f"aggregate(split({text}, ''), CAST({start} AS BIGINT), (h, c) -> {stepped})"
 
 
 def quick_hash(*columns: str) -> str:

@@ -15,8 +15,9 @@ from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 from headwater.core.finding import Finding, Severity
 from headwater.evaluation.grouping import Grouping
 from headwater.evaluation.scored import ScoredUsers
+from headwater.numerics.multiplicity import adjusted
 
-__all__ = ["DECILE", "GroupFit", "adjusted", "check_groups", "fits_of"]
+__all__ = ["DECILE", "GroupFit", "check_groups", "fits_of"]
 
 Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -119,15 +120,6 @@ def check_groups(
         if len(found) == n_origins and min(f.n_users for f in found) >= _LARGE
     }
     return (*_off_finding(large, whole=_whole(fits), off=off), *_short_finding(large, short=short))
-
-
-def adjusted(p_values: Floats) -> Floats:
-    """Holm's adjusted p-values, shape kept."""
-    order = np.argsort(p_values, kind="stable")
-    steps = np.maximum.accumulate(p_values[order] * np.arange(p_values.size, 0, -1))
-    out = np.empty_like(p_values)
-    out[order] = np.minimum(steps, 1.0)
-    return out
 
 
 Large = Mapping[tuple[str, str], Sequence[GroupFit]]

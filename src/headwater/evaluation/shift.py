@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
 from headwater.core.errors import UsageError
-from headwater.evaluation.groups import adjusted
+from headwater.numerics.multiplicity import adjusted
 
 __all__ = ["Shift", "population_shift", "stability_index"]
 

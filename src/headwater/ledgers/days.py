@@ -60,15 +60,16 @@ def write_by_day(
     earlier: Table | None,
     prints: Sequence[tuple[int, str]] = (),
     part: Sql | None = None,
+    day: str = "app_day",
 ) -> tuple[Table, tuple[tuple[int, str], ...]]:
     """Write the days ``built`` that ``query`` gives, keep the other days of ``earlier``; fingerprints by day.
 
     ``prints`` are the day fingerprints of ``earlier``: with them kept days are not read again. ``part`` says
-    by which day rows lie apart (``app_day`` unless given); day fingerprints are by ``app_day`` and empty for
-    a table that has none.
+    by which day rows lie apart (that of the column ``day`` unless given); day fingerprints are by ``day`` and
+    empty for a table that has no such column.
     """
     target, anew_days = folder / table, set(built)
-    by = part if part is not None else name("app_day")
+    by = part if part is not None else name(day)
     parted = sql("SELECT q.*, {by} AS {part} FROM ({q}) q", by=by, part=name(_PART), q=query)
     found = engine.write_parts(parted, target, by=(_PART,))
     fresh = sorted(file for made in found.values() for file in made)
@@ -76,12 +77,12 @@ def write_by_day(
     if not fresh and not kept:
         empty = sql("SELECT * FROM ({q}) q LIMIT 0", q=query)
         fresh = [Path(f) for f in engine.write(empty, target, table="none", columns=columns).files]
-    if all(c.name != "app_day" for c in columns):
+    if all(c.name != day for c in columns):
         return engine.adopt(sorted([*fresh, *kept]), table=table, columns=columns), ()
     if not (fresh and kept and prints):
-        return adopt_by_day(engine, sorted([*fresh, *kept]), table=table, columns=columns)
-    own, anew = adopt_by_day(engine, fresh, table=table, columns=columns)
-    stayed = tuple((day, mark) for day, mark in prints if day not in anew_days)
+        return adopt_by_day(engine, sorted([*fresh, *kept]), table=table, columns=columns, day=day)
+    own, anew = adopt_by_day(engine, fresh, table=table, columns=columns, day=day)
+    stayed = tuple((when, mark) for when, mark in prints if when not in anew_days)
     old = of_marks(table, files=[str(f) for f in kept], columns=columns, marks=[mark for _, mark in stayed])
     whole = joined([own, old])
     return replace(whole, files=tuple(sorted(whole.files))), tuple(sorted(stayed + anew))

@@ -12,26 +12,29 @@ from typer.exceptions import TyperException
 from headwater.app.cli.speak import Speaker
 from headwater.core.errors import UsageError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "in_order", "main"]
 
 _ROAD = (
     "init", "run", "report", "demo", "profile", "infer", "check", "compare", "audit", "ledger", "snapshot", "leakage",
-    "backtest", "tune", "fit", "predict", "drivers", "changes", "curves", "newcomers", "value", "verify", "simulate",
-    "explain", "doctor", "version",
+    "backtest", "tune", "fit", "predict", "drivers", "changes", "curves", "newcomers", "value", "experiment", "verify",
+    "simulate", "explain", "doctor", "version",
 )  # fmt: skip
 
 
-class _InOrder(TyperGroup):
-    """Commands in the order of the road, whatever module they come from."""
+def in_order(*road: str) -> type[TyperGroup]:
+    """A group of commands in the order of a road, whatever module they come from; others come last."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride]  typer's context is click's
-        return sorted(
-            super().list_commands(ctx), key=lambda name: _ROAD.index(name) if name in _ROAD else len(_ROAD)
-        )
+    class InOrder(TyperGroup):
+        def list_commands(self, ctx: typer.Context) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride]  typer's context is click's
+            return sorted(
+                super().list_commands(ctx), key=lambda name: road.index(name) if name in road else len(road)
+            )
+
+    return InOrder
 
 
 app = typer.Typer(
-    cls=_InOrder,
+    cls=in_order(*_ROAD),
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -66,8 +69,9 @@ _WORDS = {
 
 def _misused(message: str) -> int:
     commands = {c.callback.__name__ for c in app.registered_commands if c.callback}
+    groups = {g.name for g in app.registered_groups}
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-    page = f"headwater {command} --help" if command in commands else "headwater --help"
+    page = f"headwater {command} --help" if command in commands | groups else "headwater --help"
     error = UsageError("command.usage", what=_plain(message), why="Nothing was run.", do=f"Look at '{page}'.")
     return Speaker(as_json="--json" in sys.argv, quiet=True).refuse(command, error)
 

@@ -1,0 +1,1 @@
+"""Effects: what acting on users does to them, from experiments and from what was observed."""

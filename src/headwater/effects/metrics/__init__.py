@@ -1,0 +1,1 @@
+"""Kinds of metrics: one file is one kind."""

@@ -1,0 +1,1 @@
+"""Ways to compare two arms of a randomized experiment: one file is one method."""
