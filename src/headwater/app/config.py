@@ -380,7 +380,7 @@ def other_sources_of(settings: Settings, *, today: date) -> tuple[OtherSource, .
 
 def _measure(name: str, given: MeasureSettings) -> Measure:
     named = {Aggregate.SUM: given.sum, Aggregate.COUNT_DISTINCT: given.count_distinct}
-    counted: tuple[Aggregate, str | None] = (Aggregate.COUNT, None)
+    counted = (Aggregate.COUNT, "")
     aggregate, expression = next(((a, e) for a, e in named.items() if e is not None), counted)
     return Measure(name=name, aggregate=aggregate, expression=expression, unit=given.unit, where=given.where)
 
