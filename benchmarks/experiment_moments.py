@@ -73,13 +73,22 @@ def _peer_python() -> Path:
 
 
 def _child(mode: str, path: Path) -> dict[str, Any]:
+    from headwater.core.table import Kind
     from headwater.effects.analyze import analyze
+    from headwater.effects.checks import CHECKS
+    from headwater.effects.compared import RANDOMIZED
     from headwater.effects.gather import gather
-    from headwater.effects.infer_units import read_units
+    from headwater.effects.kind import METRIC_KINDS
     from headwater.effects.metric import Metric, Part
     from headwater.effects.plan import Arm, Plan
+    from headwater.effects.stopping import STOPPING
+    from headwater.effects.units import Units
     from headwater.engine.duckdb import DuckDB
+    from headwater.engine.sql import shim
 
+    for shelf in (CHECKS, METRIC_KINDS, RANDOMIZED, STOPPING):
+        for name in shelf.names():
+            shelf.load(name)
     before = ("x0", "x1", "x2")
     engine = DuckDB(threads=2, memory="450MB", spill=OUT / "spill")
     started = time.perf_counter()
@@ -104,8 +113,9 @@ def _child(mode: str, path: Path) -> dict[str, Any]:
     )
     arms = (Arm(name="control", share=0.5), Arm(name="treatment", share=0.5))
     plan = Plan(name="bench", question="", arms=arms, metrics=metrics, correction="none", registered_on=0)
-    read = read_units(engine, path, arm="variant", control="control", outcomes=["y0"])
-    card = analyze(plan, gather(engine, read.units, metrics=metrics, arms=["control", "treatment"]))
+    columns = dict.fromkeys((*before, *(f"y{i}" for i in range(6))), Kind.NUMBER) | {"variant": Kind.TEXT}
+    units = Units(rows=shim("scan", str(path)), columns=columns, arm="variant")
+    card = analyze(plan, gather(engine, units, metrics=metrics, arms=["control", "treatment"]))
     seconds = time.perf_counter() - started
     figures = {r.metric.name: [r.difference, r.p_value] for r in card.rows}
     return {"seconds": seconds, "mib": _mib(), "figures": figures}

@@ -55,6 +55,7 @@ TESTED = {
     "effects/moment_query.py": "test_gather.py",
     "effects/quantile_query.py": "test_gather.py",
     "effects/read_units.py": "test_gather.py",
+    "effects/whole_units.py": "test_gather.py",
     "effects/units.py": "test_gather.py",
     "effects/day_totals.py": "test_experiments.py",
     "effects/earlier.py": "test_experiments.py",

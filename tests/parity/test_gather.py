@@ -44,7 +44,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
     revenue[:40] = np.nan
     revenue[40:60] = np.inf
     rows = pa.table({
-        "user_id": [f"u{i}" for i in range(n)], "arm": [None if i % 997 == 0 else a for i, a in enumerate(rng.choice(["a", "b", "x"], n, p=[0.45, 0.45, 0.1]).tolist())],
+        "user_id": [f"u{i % (n - 50)}" for i in range(n)], "arm": [None if i % 997 == 0 else a for i, a in enumerate(rng.choice(["a", "b", "x"], n, p=[0.45, 0.45, 0.1]).tolist())],
         "country": [None if i % 31 == 0 else c for i, c in enumerate(rng.choice(["de", "fr"], n).tolist())],
         "exposed_day": pa.array(20_000 + rng.integers(0, 4, n), pa.int32()), "revenue": revenue, "orders": rng.poisson(2, n),
         "is_active": rng.random(n) < 0.3, "before": [None if i % 13 == 0 else b for i, b in enumerate(rng.lognormal(1, 1, n).tolist())],
@@ -77,6 +77,16 @@ def test_moments_are_the_same_on_both_engines(files: tuple[str, ...], on_both: O
         rows=shim("scan", *files), columns=KINDS, arm="arm", strata=("country",), exposed="exposed_day"
     )
     assert_same(*on_both(lambda engine: gather(engine, units, metrics=METRICS, arms=("a", "b"))))
+
+
+def test_users_of_several_rows_and_of_several_arms_are_the_same_on_both_engines(
+    files: tuple[str, ...], on_both: OnBoth
+) -> None:
+    units = Units(rows=shim("scan", *files), columns=KINDS, arm="arm", unit="user_id", is_long=True)
+    able = tuple(m for m in METRICS if m.kind != "quantile")
+    one, other = on_both(lambda engine: gather(engine, units, metrics=able, arms=("a", "b")))
+    assert "exposures.crossed" in {f.code for f in one.findings}
+    assert_same(one, other)
 
 
 def test_a_file_of_text_is_read_alike_on_both_engines(tmp_path: Path, on_both: OnBoth) -> None:

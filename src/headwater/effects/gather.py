@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from headwater.effects.added_up import added_up
-from headwater.effects.arms_met import arms_met
+from headwater.effects.arms_met import ArmsMet, arms_met
 from headwater.effects.gathered import Gathered, MetricState
 from headwater.effects.kind import METRIC_KINDS
 from headwater.effects.metric import Metric
@@ -15,6 +15,7 @@ from headwater.effects.quantile_query import caps_of, quantile_states
 from headwater.effects.survival_query import with_survival
 from headwater.effects.units import Units, value_of
 from headwater.effects.user_rows import with_user_rows
+from headwater.effects.whole_units import whole_units
 from headwater.engine.engine import Engine
 from headwater.engine.sql import Sql, sql
 
@@ -34,18 +35,29 @@ def gather(engine: Engine, units: Units, *, metrics: Sequence[Metric], arms: Seq
     Raises
     ------
     DataError
-        The arms cannot be told (``arms.*``).
+        The arms cannot be told (``arms.*``), or units have several rows that were not declared long (``units.repeated``).
     UsageError
         A metric does not say what its kind needs (``metric.incomplete``).
     ConfigError
         A metric names a column that is not there (``expression.refused``), or is no number (``metric.not_a_number``).
     """
-    if units.is_long or units.cluster is not None:
-        with added_up(engine, units, metrics=metrics) as rows_of_units:
-            return rows_of_units.named(
-                gather(engine, rows_of_units.units, metrics=rows_of_units.metrics, arms=arms)
-            )
     met = arms_met(engine, units, arms=arms)
+    whole = whole_units(engine, units, arms=met.arms, n_rows=met.n_rows)
+    if units.is_long or units.cluster is not None:
+        with added_up(engine, whole.units, metrics=metrics) as rows_of_units:
+            found = _gathered(engine, rows_of_units.units, metrics=rows_of_units.metrics, met=met)
+            gathered = rows_of_units.named(found)
+    else:
+        gathered = _gathered(engine, whole.units, metrics=metrics, met=met)
+    return replace(
+        gathered,
+        findings=(*met.findings, *whole.findings),
+        facts={**gathered.facts, **met.facts, **whole.facts},
+    )
+
+
+def _gathered(engine: Engine, units: Units, *, metrics: Sequence[Metric], met: ArmsMet) -> Gathered:
+    """The moments of units with one row each."""
     rows = MomentRows(
         rows=units.rows,
         arm=units.arm_text,
@@ -62,9 +74,8 @@ def gather(engine: Engine, units: Units, *, metrics: Sequence[Metric], arms: Seq
         groups=found.groups,
         n_users=found.n_users,
         metrics=with_survival(engine, rows, units, metrics, states),
-        findings=met.findings,
         sql=text,
-        facts={**met.facts, **_imputed(found), **_raw_totals(found)},
+        facts={**_imputed(found), **_raw_totals(found)},
     )
     return with_user_rows(gathered, engine=engine, units=units, metrics=metrics)
 
