@@ -7,6 +7,7 @@ outcomes; the effect on the index is its slopes times the effects on these. The 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +47,8 @@ def fit_first_stage(short: Floats, long: Floats) -> FirstStage:
     n, k = short.shape
     center = short.mean(axis=0)
     away, level = short - center, float(long.mean())
-    inverse: Floats = np.linalg.pinv(away.T @ away, hermitian=True)  # pyright: ignore[reportUnknownMemberType]
+    pseudo_inverse: Any = np.linalg.pinv  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    inverse: Floats = pseudo_inverse(away.T @ away, hermitian=True)
     slopes: Floats = inverse @ (away.T @ (long - level))
     left: Floats = long - level - away @ slopes
     meat: Floats = (away * (left * left)[:, None]).T @ away
