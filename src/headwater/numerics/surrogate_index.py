@@ -6,7 +6,7 @@ outcomes; the effect on the index is its slopes times the effects on these. The 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ class IndexEffect:
 def effect_on_index(
     stage: FirstStage, *, control: Moments, treatment: Moments, level: float = 0.95
 ) -> IndexEffect | None:
-    """The foretold effect, in the unit of the long-term value; None where nothing varies.
+    """The foretold effect, in the unit of the long-term value, absolute only; None where nothing varies.
 
     Parameters
     ----------
@@ -99,7 +99,10 @@ def effect_on_index(
         value=arms[1].value, variance=arms[1].variance + of_stage, df=arms[1].df, n=arms[1].n
     )
     effect = effect_of(arms[0], with_stage, level=level)
-    return None if effect is None else IndexEffect(effect=effect, from_first_stage=of_stage / whole)
+    if effect is None:
+        return None
+    absolute = replace(effect, relative=None, rel_low=None, rel_high=None)
+    return IndexEffect(effect=absolute, from_first_stage=of_stage / whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
