@@ -129,6 +129,31 @@ def test_a_fixed_plan_shows_no_effect_before_its_end_however_it_is_asked():
     assert list(grid.stream()) == []
 
 
+def test_no_check_tells_an_effect_before_the_planned_end():
+    """An effect of 50%, and one user worth a third of an arm: both are told at the end, neither before it."""
+    arms = _outcomes(lift=0.5)
+    arms["treatment"]["gmv"][0] = 20_000.0
+    gathered = _gathered(arms)
+    largest = np.array([a["gmv"].max() for a in arms.values()])
+    gathered = replace(
+        gathered, metrics={**gathered.metrics, "gmv": replace(gathered.metrics["gmv"], largest=largest)}
+    )
+    telling = {"effect.too_large", "outlier.influence", "novelty.trend"}
+
+    def told(plan: Plan) -> set[str]:
+        card = analyze(plan, gathered)
+        return {f.code for c in card.checks for f in c.findings}
+
+    early = replace(PLAN, stop=StopRule(method="fixed", n_users=100_000))
+    late = replace(PLAN, stop=StopRule(method="fixed", n_users=8_000))
+    assert told(late) & telling
+    assert not told(early) & telling
+    card = analyze(early, gathered)
+    assert {c.name for c in card.checks if "stop rule" in c.about} == {
+        "interference_hint", "novelty", "outlier_influence", "twyman",
+    }  # fmt: skip
+
+
 def test_an_analysis_without_a_plan_says_so():
     card = analyze(replace(PLAN, registered_on=None), _gathered(_outcomes()))
     assert "plan.none" in {f.code for f in card.findings}

@@ -54,8 +54,8 @@ def analyze(
         Shares of the planned users at earlier looks, for group sequential plans.
     """
     reading = _read(plan, gathered, today=today, alpha=plan.alpha, looked=looked)
-    checks = trust(plan, gathered)
     shown = reading.may_decide
+    checks = trust(plan, gathered, may_decide=shown)
     tested = [
         _tested(m, arm.name, plan, gathered, reading) for m in plan.metrics for arm in plan.treatments
     ] if shown else []  # fmt: skip

@@ -21,6 +21,8 @@ class Check(Protocol):
     """Looks at an experiment before its effects are believed. A finding that blocks withholds the verdict."""
 
     about: ClassVar[str]
+    shows_effects: ClassVar[bool]
+    """Whether what it says tells an effect: it is then not run before the stop rule lets effects be read."""
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Never raises for what the data hold: a check that cannot run says why."""

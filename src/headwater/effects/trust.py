@@ -13,10 +13,21 @@ from headwater.effects.scorecard import CheckResult
 __all__ = ["blocking", "trust"]
 
 
-def trust(plan: Plan, gathered: Gathered) -> tuple[CheckResult, ...]:
-    """What each check says: those that block first, then those that warn, that note, that are silent, that could not run."""
-    results = [CHECKS.load(name)().check(plan, gathered) for name in CHECKS.names()]
+def trust(plan: Plan, gathered: Gathered, *, may_decide: bool = True) -> tuple[CheckResult, ...]:
+    """What each check says: those that block first, then those that warn, that note, that are silent, that could not run.
+
+    Where the stop rule does not let effects be read yet (``may_decide``), checks that would tell them are not run.
+    """
+    results = [_checked(name, plan, gathered, may_decide=may_decide) for name in CHECKS.names()]
     return tuple(sorted(results, key=_weight))
+
+
+def _checked(name: str, plan: Plan, gathered: Gathered, *, may_decide: bool) -> CheckResult:
+    check = CHECKS.load(name)
+    if check.shows_effects and not may_decide:
+        about = "it would tell effects, which the stop rule does not let be read yet"
+        return CheckResult(name=name, about=about, ran=False)
+    return check().check(plan, gathered)
 
 
 def blocking(results: Sequence[CheckResult]) -> tuple[Finding, ...]:

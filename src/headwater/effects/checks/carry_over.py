@@ -19,6 +19,7 @@ class CarryOver:
     """Users who had met an arm of an earlier experiment, by arm."""
 
     about: ClassVar[str] = "users who met an earlier experiment are spread evenly over the arms"
+    shows_effects: ClassVar[bool] = False
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Blocks where arms differ at p < .001, over the earlier arms by Bonferroni."""

@@ -21,6 +21,7 @@ class CrossedExposures:
     """Users exposed to an arm beside that of their first exposure, by arm."""
 
     about: ClassVar[str] = "no user met more than one arm"
+    shows_effects: ClassVar[bool] = False
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Blocks above 1% of users, or where arms differ at p < .001."""

@@ -21,6 +21,7 @@ class ExposureDelay:
     """Users whose exposure was logged late, by arm."""
 
     about: ClassVar[str] = "exposures are logged in time, in every arm alike"
+    shows_effects: ClassVar[bool] = False
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Blocks where arms differ at p < .001; warns where more than 5% of exposures are late."""

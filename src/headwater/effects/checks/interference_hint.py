@@ -25,6 +25,7 @@ class InterferenceHint:
     """The control's outcome in clusters against the share of each cluster that was treated, for the primary metrics."""
 
     about: ClassVar[str] = "the control does not move with the share of neighbors who are treated"
+    shows_effects: ClassVar[bool] = True
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Warns where the control moves with that share at p < .001, over primary metrics by Bonferroni."""

@@ -25,6 +25,7 @@ class MissingData:
     """Users without an outcome, by metric and arm."""
 
     about: ClassVar[str] = "outcomes are missing for the same share of users in every arm"
+    shows_effects: ClassVar[bool] = False
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Blocks where shares differ at p < .001 (Bonferroni over metrics) by a tenth of a point; warns of many missing."""

@@ -39,6 +39,7 @@ class Novelty:
     """Effects of users who came on each day, along the days, for the primary metrics."""
 
     about: ClassVar[str] = "the effect is the same for users who came early and late"
+    shows_effects: ClassVar[bool] = True
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Warns where the effect has a trend at p < .001, over primary metrics and arms by Bonferroni."""

@@ -53,6 +53,7 @@ class OutlierInfluence:
     """The effect without the largest outcome of each arm, of metrics that are means."""
 
     about: ClassVar[str] = "no single user makes the effect"
+    shows_effects: ClassVar[bool] = True
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Notes one user who moves the effect by a standard error; warns at 1.5, or where clearness hangs on the user."""

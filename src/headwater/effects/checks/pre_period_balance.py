@@ -33,6 +33,7 @@ class PrePeriodBalance:
     """An A/A test on every covariate, and on all of a metric at once by Hotelling's T-squared."""
 
     about: ClassVar[str] = "users of all arms were alike before the experiment"
+    shows_effects: ClassVar[bool] = False
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Blocks where an arm differs from the control at p < .001, over all its tests by Bonferroni."""

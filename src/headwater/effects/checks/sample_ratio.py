@@ -26,6 +26,7 @@ class SampleRatio:
     """Users of each arm against the planned shares, of a triggered analysis also of all who were assigned."""
 
     about: ClassVar[str] = "arms got the shares of users that were planned"
+    shows_effects: ClassVar[bool] = False
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Blocks at p < .001, over both sets of a triggered analysis by Bonferroni."""

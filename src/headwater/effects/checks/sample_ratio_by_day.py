@@ -20,6 +20,7 @@ class SampleRatioByDay:
     """Users first exposed on each day, of each arm, against the planned shares."""
 
     about: ClassVar[str] = "arms got their shares on every day of exposure"
+    shows_effects: ClassVar[bool] = False
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Blocks where a day fails at p < .001, over the days by Bonferroni."""

@@ -20,6 +20,7 @@ class SampleRatioBySegment:
     """Users of each segment (stratum), of each arm, against the planned shares."""
 
     about: ClassVar[str] = "arms got their shares in every segment"
+    shows_effects: ClassVar[bool] = False
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Blocks where a segment fails at p < .001, over the segments by Bonferroni."""

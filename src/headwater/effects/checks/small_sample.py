@@ -29,6 +29,7 @@ class SmallSample:
     """Users of each arm against what the shape of each outcome asks for."""
 
     about: ClassVar[str] = "there are enough users for the intervals"
+    shows_effects: ClassVar[bool] = False
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Warns below 20 events or 100 users, or of a very skewed difference; notes a skewed one. A fact, no test."""

@@ -25,6 +25,7 @@ class Twyman:
     """Relative effects of every metric beside what effects were before, or beside 30%."""
 
     about: ClassVar[str] = "no effect is too large to be true"
+    shows_effects: ClassVar[bool] = True
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Warns of an effect 3.3 standard deviations from those before, or, where none is known, at p < .001 beyond 30%."""

@@ -24,6 +24,7 @@ class UntriggeredAlike:
     about: ClassVar[str] = (
         "users whom no arm could touch do not differ by arm, and as many are triggered in each"
     )
+    shows_effects: ClassVar[bool] = False
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Blocks where either fails at p < .001, over all tests by Bonferroni."""

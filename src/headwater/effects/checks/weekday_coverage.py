@@ -17,6 +17,7 @@ class WeekdayCoverage:
     """Days of exposure, against whole weeks."""
 
     about: ClassVar[str] = "the experiment ran for whole weeks"
+    shows_effects: ClassVar[bool] = False
 
     def check(self, plan: Plan, gathered: Gathered) -> CheckResult:
         """Warns below one full week; notes weeks that are not whole. A fact, no test."""
